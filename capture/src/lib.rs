@@ -1,0 +1,1 @@
+//! hdrcap in user space.

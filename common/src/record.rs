@@ -1,0 +1,144 @@
+//! The ring record: what the kernel half tells user space about one segment (or a slice of one).
+//!
+//! Layout is the ABI between the halves: `#[repr(C)]`, native endianness, fixed offsets, checked at compile time.
+//! A record is one `Record` header followed by `copied` payload bytes.
+
+use crate::limits::VLAN_COUNT_MAX;
+
+/// Why a record was emitted.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// The bytes begin with a start line (RFC 9112 section 2.1): a head begins at `seq`.
+    Head = 1,
+    /// The bytes continue a head begun earlier in this direction, in whatever order segments came.
+    Continuation = 2,
+    /// No bytes: a point in the connection worth a time and a sequence number (SYN, FIN, RST, or the
+    /// pushed end of a body on a direction known to speak HTTP).
+    Mark = 3,
+}
+
+impl RecordKind {
+    /// The kind a ring byte names; `None` for a byte no kernel half of this version writes.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Head),
+            2 => Some(Self::Continuation),
+            3 => Some(Self::Mark),
+            _ => None,
+        }
+    }
+}
+
+/// What wrapped the frame on its way from the mirror (schema column `tunnel_type`).
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TunnelType {
+    /// Not encapsulated.
+    None = 0,
+    /// RFC 7348.
+    Vxlan = 1,
+    /// RFC 8926.
+    Geneve = 2,
+    /// RFC 2784, RFC 2890.
+    Gre = 3,
+    /// ERSPAN type I (GRE without sequence number).
+    Erspan1 = 4,
+    /// ERSPAN type II.
+    Erspan2 = 5,
+    /// ERSPAN type III.
+    Erspan3 = 6,
+    /// IP in IP, any combination of versions (RFC 2003, RFC 2473, RFC 4213).
+    Ipip = 7,
+}
+
+/// TCP flag bits of `Record::tcp_flags` (RFC 9293 section 3.1).
+pub mod tcp_flag {
+    /// No more data from sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronize sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push function.
+    pub const PSH: u8 = 0x08;
+    /// Acknowledgment field is significant.
+    pub const ACK: u8 = 0x10;
+    /// Urgent pointer field is significant.
+    pub const URG: u8 = 0x20;
+}
+
+/// Header of a ring record. IP addresses hold IPv4 in their first four bytes, the rest zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Nanoseconds of the frame: kernel monotonic clock live (user space adds the wall-clock offset), Unix time in a pcap.
+    pub ts_ns: u64,
+    /// Symmetric hash of the inner 4-tuple, equal for both directions, the same on every host and in every run.
+    pub flow_hash: u64,
+    /// Inner source address.
+    pub src_ip: [u8; 16],
+    /// Inner destination address.
+    pub dst_ip: [u8; 16],
+    /// Inner TCP source port, host order.
+    pub src_port: u16,
+    /// Inner TCP destination port, host order.
+    pub dst_port: u16,
+    /// Sequence number of the first copied byte; for a mark, of the segment.
+    pub seq: u32,
+    /// Acknowledgment number of the segment (meaningful with the ACK flag).
+    pub ack: u32,
+    /// Sequence number of the segment's first payload byte.
+    pub segment_seq: u32,
+    /// TCP payload bytes of the whole segment, copied or not.
+    pub segment_len: u32,
+    /// 1/N sampling in force for this flow.
+    pub sample_weight: u32,
+    /// Interface index the frame came in on; in a pcap the interface number of the file.
+    pub ifindex: u32,
+    /// VNI, GRE key or ERSPAN session id of the innermost tunnel; meaningful unless `tunnel_type` is none.
+    pub tunnel_id: u32,
+    /// Receive queue of the card.
+    pub queue: u16,
+    /// Payload bytes that follow this header.
+    pub copied: u16,
+    /// A `RecordKind`.
+    pub kind: u8,
+    /// TCP flags of the segment (`tcp_flag`).
+    pub tcp_flags: u8,
+    /// 4 or 6, of the inner packet.
+    pub ip_version: u8,
+    /// A `TunnelType`, of the innermost tunnel.
+    pub tunnel_type: u8,
+    /// 4 or 6, of the packet that carries the tunnel; 0 without one.
+    pub outer_ip_version: u8,
+    /// Entries of `vlan_ids` that are set.
+    pub vlan_count: u8,
+    /// Quality bits (`record_flag`).
+    pub flags: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+    /// VLAN ids, outermost first, as found before the inner IP header at any depth.
+    pub vlan_ids: [u16; VLAN_COUNT_MAX],
+    /// Outer source address of the innermost tunnel; zero without one.
+    pub outer_src_ip: [u8; 16],
+    /// Outer destination address of the innermost tunnel; zero without one.
+    pub outer_dst_ip: [u8; 16],
+}
+
+/// Bits of `Record::flags`.
+pub mod record_flag {
+    /// The copied bytes end the head region: the empty line is in them.
+    pub const HEAD_END: u8 = 0x01;
+    /// The head reached `--head-limit`: bytes of it were left uncopied.
+    pub const HEAD_LIMIT: u8 = 0x02;
+    /// The frame was cut by the capture (pcap snap length): bytes of the head are missing behind the copied ones.
+    pub const SNAPPED: u8 = 0x04;
+}
+
+/// Bytes of a record header in the ring.
+pub const RECORD_BYTES: usize = size_of::<Record>();
+
+const _: () = assert!(RECORD_BYTES == 136, "the ring ABI changed: bump it on both halves");
+const _: () = assert!(RECORD_BYTES.is_multiple_of(8), "ring reservations are 8-byte aligned");
+const _: () = assert!(align_of::<Record>() == 8);
