@@ -1,1 +1,6 @@
-//! hdrcap in user space.
+//! hdrcap in user space: sources, collector, flow, http, redact, ledger, control plane.
+//!
+//! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
+
+pub mod flow;
+pub mod limits;

@@ -1,0 +1,230 @@
+//! One connection: its two directions, its open transactions, and what closes their bodies.
+//!
+//! Invariant: the end of a body is taken from what TCP says (the next head, a FIN, the peer's ACK, or the declared
+//! length once the stream has passed it), never guessed; where nothing says, it stays unknown.
+
+use common::record::{Record, tcp_flag};
+use storage::batch::ConnectionId;
+
+use super::{
+    direction::{Direction, Extent},
+    handshake::Handshake,
+    seq,
+    table::FlowKey,
+    transaction::{Side, Transactions},
+};
+
+/// Why HTTP ended on a connection that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpEnd {
+    /// 101 (Switching Protocols), RFC 9110 section 15.2.2.
+    Upgrade,
+    /// A 2xx to CONNECT, RFC 9110 section 9.3.6.
+    Connect,
+    /// The HTTP/2 preface, RFC 9113 section 3.4.
+    Http2,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Both ends.
+    pub key: FlowKey,
+    /// Direction 0 is sent by the low end, 1 by the high end.
+    pub directions: [Direction; 2],
+    /// Transactions not yet written as rows.
+    pub transactions: Transactions,
+    /// The end that sends requests, once known.
+    pub client: Option<usize>,
+    /// Set where HTTP ended.
+    pub http_end: Option<HttpEnd>,
+    /// What was seen of the handshake.
+    pub handshake: Option<Handshake>,
+    /// Its values in the current batch.
+    pub id: Option<ConnectionId>,
+    /// The record that first named it: provenance of its rows.
+    pub first: Record,
+    /// Time of the last record, nanoseconds.
+    pub ts_last: u64,
+    /// Both directions ended, or one was reset.
+    pub is_closed: bool,
+}
+
+impl Connection {
+    /// The connection of a record.
+    pub fn new(record: &Record) -> Self {
+        Connection {
+            key: FlowKey::of(record).0,
+            directions: Default::default(),
+            transactions: Transactions::default(),
+            client: None,
+            http_end: None,
+            handshake: None,
+            id: None,
+            first: *record,
+            ts_last: record.ts_ns,
+            is_closed: false,
+        }
+    }
+
+    /// Takes over what was seen of the handshake.
+    pub fn begin_with(&mut self, handshake: Handshake) {
+        for side in 0..2 {
+            if let Some(isn) = handshake.isn(side) {
+                self.directions[side] = Direction::after_syn(isn);
+            }
+        }
+        self.handshake = Some(handshake);
+    }
+
+    /// Whether anything of it is still to become a row.
+    pub fn is_busy(&self) -> bool {
+        !self.transactions.is_empty() || self.directions.iter().any(|way| way.assembler.partial_count() > 0)
+    }
+
+    /// Notes where a record's segment ends, and whether it ends the direction or the connection.
+    pub fn note_segment(&mut self, side: usize, record: &Record) {
+        self.ts_last = self.ts_last.max(record.ts_ns);
+        let end = record.segment_seq.wrapping_add(record.segment_len);
+        if record.segment_len > 0 {
+            self.directions[side].observe(end, record.ts_ns);
+        }
+        if record.tcp_flags & tcp_flag::FIN != 0 {
+            self.directions[side].finish(end);
+            self.close_bodies(side, end, true);
+        }
+        let both_finished = self.directions.iter().all(|way| way.fin_seq().is_some());
+        if record.tcp_flags & tcp_flag::RST != 0 || both_finished {
+            self.is_closed = true;
+        }
+    }
+
+    /// Gives every open body its end, where the stream has shown it: data reached the declared length.
+    pub fn settle_bodies(&mut self) {
+        let Some(client) = self.client else { return };
+        let [low, high] = &self.directions;
+        let (up, down) = if client == 0 { (low, high) } else { (high, low) };
+        for transaction in self.transactions.iter_mut() {
+            if let Some(request) = &mut transaction.request {
+                settle(request, up);
+            }
+            if let Some(response) = &mut transaction.response {
+                settle(response, down);
+            }
+        }
+    }
+
+    /// Closes the open bodies of one direction at `end`: the next head begins there, or the sender finished.
+    pub fn close_bodies(&mut self, side: usize, end: u32, is_fin: bool) {
+        let Some(client) = self.client else { return };
+        let way = &self.directions[side];
+        for transaction in self.transactions.iter_mut() {
+            if side == client {
+                if let Some(request) = &mut transaction.request {
+                    close(request, way, end, is_fin);
+                }
+            } else if let Some(response) = &mut transaction.response {
+                close(response, way, end, is_fin);
+            }
+        }
+    }
+
+    /// Closes open response bodies by the ACK of a request that was not pipelined: the client had read all of them.
+    pub fn close_acknowledged(&mut self, ack: u32) {
+        let Some(client) = self.client else { return };
+        if !self.transactions.has_unanswered() {
+            self.close_bodies(1 - client, ack, false);
+        }
+    }
+}
+
+/// Ends a side whose declared body the stream has passed.
+fn settle<Id>(side: &mut Side<Id>, way: &Direction) {
+    if side.end_seq.is_none()
+        && let Some(end) = side.extent.end_seq(side.head_end)
+        && way.reached(end)
+    {
+        side.end_at(end, way);
+    }
+}
+
+/// Ends a side at `end`, or at its declared length where the stream went beyond that.
+fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
+    if side.end_seq.is_some() || seq::after(side.head_end, end) {
+        return;
+    }
+    match (side.extent, side.extent.end_seq(side.head_end)) {
+        (Extent::None | Extent::Length(_), Some(declared)) => {
+            if seq::at_or_after(end, declared) {
+                side.end_at(declared, way);
+            } else if is_fin {
+                side.end_at(end, way);
+            }
+        }
+        (Extent::Length(bytes), None) => {
+            // Beyond 2 GiB only the exact end can be recognised, modulo the sequence space.
+            if side.head_end.wrapping_add(bytes as u32) == end {
+                side.end_at(end, way);
+                side.body_bytes = i64::try_from(bytes).ok();
+            }
+        }
+        (Extent::UntilClose, _) => {
+            if is_fin {
+                side.end_at(end, way);
+            }
+        }
+        (Extent::Delimited | Extent::None, _) => side.end_at(end, way),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(extent: Extent) -> Side<u32> {
+        Side {
+            id: 0,
+            seq: 100,
+            head_end: 200,
+            ack: None,
+            ts_first: 1,
+            ts_last: 2,
+            extent,
+            end_seq: None,
+            ts_end: None,
+            body_bytes: None,
+        }
+    }
+
+    fn closed(extent: Extent, end: u32, is_fin: bool) -> Option<i64> {
+        let mut side = side(extent);
+        close(&mut side, &Direction::default(), end, is_fin);
+        side.body_bytes
+    }
+
+    #[test]
+    fn bodies_end_where_tcp_says() {
+        assert_eq!(closed(Extent::Delimited, 260, false), Some(60));
+        assert_eq!(closed(Extent::Length(60), 260, false), Some(60));
+        assert_eq!(closed(Extent::Length(60), 900, false), Some(60), "something unseen followed the body");
+        assert_eq!(closed(Extent::Length(60), 230, true), Some(30), "the sender broke off");
+        assert_eq!(closed(Extent::Length(60), 230, false), None);
+        assert_eq!(closed(Extent::UntilClose, 230, false), None);
+        assert_eq!(closed(Extent::UntilClose, 230, true), Some(30));
+        assert_eq!(closed(Extent::Length(5 << 30), 200 + (5u64 << 30) as u32, false), Some(5 << 30));
+        assert_eq!(closed(Extent::Delimited, 150, false), None, "an end before the head is of an older message");
+    }
+
+    #[test]
+    fn the_time_of_the_end_is_known_only_where_it_was_seen() {
+        let mut way = Direction::default();
+        way.observe(260, 77);
+        let mut seen = side(Extent::Length(60));
+        settle(&mut seen, &way);
+        assert_eq!((seen.end_seq, seen.ts_end), (Some(260), Some(77)));
+        way.observe(300, 99);
+        let mut passed = side(Extent::Length(60));
+        settle(&mut passed, &way);
+        assert_eq!((passed.body_bytes, passed.ts_end), (Some(60), None));
+    }
+}

@@ -1,0 +1,150 @@
+//! What one direction of a connection has told: how far its data reached and when, where its next head should begin,
+//! how it ended.
+//!
+//! Invariant: `data_end` only moves forward; a sequence number is a fact of the sender, seen here or acknowledged there.
+
+use super::assembler::Assembler;
+use super::seq;
+
+/// How far a message's body reaches, as its head says (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// No body.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Self-delimiting in bytes that are not copied (chunked).
+    Delimited,
+    /// Until the sender closes.
+    UntilClose,
+}
+
+impl Extent {
+    /// Sequence number behind the body of a head that ends at `head_end`, where the head alone tells.
+    pub fn end_seq(self, head_end: u32) -> Option<u32> {
+        match self {
+            Extent::None => Some(head_end),
+            // Beyond half the sequence space "behind" and "ahead" cannot be told apart.
+            Extent::Length(bytes) if bytes < 1 << 31 => Some(head_end.wrapping_add(bytes as u32)),
+            Extent::Length(_) | Extent::Delimited | Extent::UntilClose => None,
+        }
+    }
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub struct Direction {
+    /// Heads in progress.
+    pub assembler: Assembler,
+    data_end: Option<(u32, u64)>,
+    body: Option<(u32, Extent)>,
+    next_head: Option<u32>,
+    fin_seq: Option<u32>,
+}
+
+impl Direction {
+    /// A direction whose SYN carried the initial sequence number `isn`.
+    pub fn after_syn(isn: u32) -> Self {
+        Direction { next_head: Some(isn.wrapping_add(1)), ..Direction::default() }
+    }
+
+    /// Notes that data up to `end` came by at `ts`.
+    pub fn observe(&mut self, end: u32, ts: u64) {
+        match self.data_end {
+            Some((known, _)) if !seq::after(end, known) => {}
+            Some(_) | None => self.data_end = Some((end, ts)),
+        }
+    }
+
+    /// Notes the FIN's place: the sequence number behind the last data byte.
+    pub fn finish(&mut self, fin_seq: u32) {
+        self.fin_seq.get_or_insert(fin_seq);
+    }
+
+    /// Sequence number behind the last data byte, where a FIN told it.
+    pub fn fin_seq(&self) -> Option<u32> {
+        self.fin_seq
+    }
+
+    /// The time at which data reached exactly `end`, where that was seen.
+    pub fn ts_of(&self, end: u32) -> Option<u64> {
+        self.data_end.filter(|(known, _)| *known == end).map(|(_, ts)| ts)
+    }
+
+    /// Whether data reached `end`.
+    pub fn reached(&self, end: u32) -> bool {
+        self.data_end.is_some_and(|(known, _)| seq::at_or_after(known, end))
+    }
+
+    /// Whether a head at `at` follows what came before without a byte missing between.
+    pub fn continues_at(&self, at: u32) -> bool {
+        match (self.next_head, self.body) {
+            (Some(next), _) => next == at,
+            (None, Some(_)) => self.data_end.is_some_and(|(end, _)| end == at),
+            (None, None) => false,
+        }
+    }
+
+    /// Notes a whole head that ends at `head_end` and says how far its body reaches.
+    pub fn head_ended(&mut self, head_end: u32, extent: Extent) {
+        // A late or repeated head must not move the stream's expectation backwards.
+        if self.body.is_some_and(|(known, _)| seq::after(known, head_end)) {
+            return;
+        }
+        self.body = Some((head_end, extent));
+        self.next_head = extent.end_seq(head_end);
+    }
+
+    /// Whether `at` lies inside a body whose extent the last head declared: what looks like a start line there is none.
+    pub fn is_in_body(&self, at: u32) -> bool {
+        let Some((head_end, extent)) = self.body else { return false };
+        match extent {
+            Extent::Length(bytes) => {
+                let offset = seq::distance(head_end, at);
+                offset > 0 && u64::from(offset.unsigned_abs()) < bytes
+            }
+            Extent::UntilClose => seq::after(at, head_end),
+            Extent::None | Extent::Delimited => false,
+        }
+    }
+
+    /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.
+    pub fn forget_body(&mut self) {
+        self.body = None;
+        self.next_head = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_line_inside_a_declared_body_is_none() {
+        let mut direction = Direction::default();
+        direction.head_ended(100, Extent::Length(50));
+        assert!(!direction.is_in_body(100), "a head may follow at once where the body was never sent");
+        assert!(direction.is_in_body(101) && direction.is_in_body(149) && !direction.is_in_body(150));
+        assert!(direction.continues_at(150) && !direction.continues_at(151));
+    }
+
+    #[test]
+    fn times_are_told_only_for_the_exact_end() {
+        let mut direction = Direction::default();
+        direction.observe(u32::MAX, 5);
+        direction.observe(10, 7);
+        direction.observe(3, 9);
+        assert_eq!(direction.ts_of(10), Some(7));
+        assert_eq!(direction.ts_of(11), None);
+        assert!(direction.reached(10) && direction.reached(u32::MAX) && !direction.reached(11));
+    }
+
+    #[test]
+    fn a_late_head_does_not_move_the_stream_back() {
+        let mut direction = Direction::after_syn(99);
+        assert!(direction.continues_at(100));
+        direction.head_ended(300, Extent::None);
+        direction.head_ended(200, Extent::None);
+        assert!(direction.continues_at(300));
+    }
+}

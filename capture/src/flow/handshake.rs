@@ -1,0 +1,112 @@
+//! Remembers SYNs until their connection speaks HTTP: the initial sequence numbers, and the time between them.
+//!
+//! A table of fixed size, apart from the connections, so that a flood of SYNs displaces nothing but other SYNs.
+
+use ahash::RandomState;
+use common::record::{Record, tcp_flag};
+
+use super::table::FlowKey;
+use crate::limits::HANDSHAKE_COUNT_MAX;
+
+/// What is known of one handshake; times in nanoseconds, indexed by the sending end (0 low, 1 high).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshake {
+    isn: [Option<u32>; 2],
+    syn_ts: [u64; 2],
+}
+
+impl Handshake {
+    /// Initial sequence number of an end, where its SYN came by.
+    pub fn isn(&self, side: usize) -> Option<u32> {
+        self.isn[side]
+    }
+
+    /// Nanoseconds from the SYN to the SYN that answered it.
+    pub fn rtt_ns(&self) -> Option<u64> {
+        let both = self.isn[0].is_some() && self.isn[1].is_some();
+        both.then(|| self.syn_ts[0].abs_diff(self.syn_ts[1]))
+    }
+}
+
+/// Recent handshakes, one place per hash; a newer one takes an older one's place.
+#[derive(Debug)]
+pub struct Handshakes {
+    places: Vec<Option<(FlowKey, Handshake)>>,
+    hasher: RandomState,
+}
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Handshakes { places: vec![None; HANDSHAKE_COUNT_MAX], hasher: RandomState::new() }
+    }
+}
+
+impl Handshakes {
+    /// Notes a SYN of either end.
+    pub fn note(&mut self, key: FlowKey, side: usize, record: &Record) {
+        debug_assert!(record.tcp_flags & tcp_flag::SYN != 0);
+        let place = self.place(&key);
+        let known = self.places[place].filter(|(holder, _)| *holder == key).map(|(_, handshake)| handshake);
+        let mut handshake = known.unwrap_or_default();
+        let is_first = record.tcp_flags & tcp_flag::ACK == 0;
+        if is_first && handshake.isn[side] != Some(record.seq) {
+            handshake = Handshake::default();
+        }
+        // A repeated SYN keeps the first one's time, as the answer may be to either.
+        if handshake.isn[side] != Some(record.seq) {
+            handshake.isn[side] = Some(record.seq);
+            handshake.syn_ts[side] = record.ts_ns;
+        }
+        self.places[place] = Some((key, handshake));
+    }
+
+    /// Takes out what is known of a connection's handshake.
+    pub fn take(&mut self, key: &FlowKey) -> Option<Handshake> {
+        let place = self.place(key);
+        let (_, handshake) = self.places[place].take_if(|(holder, _)| holder == key)?;
+        Some(handshake)
+    }
+
+    fn place(&self, key: &FlowKey) -> usize {
+        self.hasher.hash_one(key) as usize & (HANDSHAKE_COUNT_MAX - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing;
+
+    #[test]
+    fn both_ends_are_told_apart_and_timed() {
+        let mut handshakes = Handshakes::default();
+        let mut syn = testing::record(7, 0);
+        syn.tcp_flags = tcp_flag::SYN;
+        let (key, side) = FlowKey::of(&syn);
+        handshakes.note(key, side, &syn);
+        syn.ts_ns += 5;
+        handshakes.note(key, side, &syn);
+        let mut answer = syn;
+        (answer.seq, answer.ts_ns, answer.tcp_flags) = (90, 1_300, tcp_flag::SYN | tcp_flag::ACK);
+        handshakes.note(key, 1 - side, &answer);
+        let known = handshakes.take(&key).expect("noted");
+        assert_eq!((known.isn(side), known.isn(1 - side)), (Some(7), Some(90)));
+        assert_eq!(known.rtt_ns(), Some(300));
+        assert_eq!(handshakes.take(&key), None);
+    }
+
+    #[test]
+    fn a_new_connection_of_the_same_ends_begins_anew() {
+        let mut handshakes = Handshakes::default();
+        let mut syn = testing::record(7, 0);
+        syn.tcp_flags = tcp_flag::SYN;
+        let (key, side) = FlowKey::of(&syn);
+        handshakes.note(key, side, &syn);
+        syn.tcp_flags |= tcp_flag::ACK;
+        handshakes.note(key, 1 - side, &syn);
+        (syn.seq, syn.tcp_flags) = (1_000, tcp_flag::SYN);
+        handshakes.note(key, side, &syn);
+        let known = handshakes.take(&key).expect("noted");
+        assert_eq!((known.isn(side), known.isn(1 - side), known.rtt_ns()), (Some(1_000), None, None));
+    }
+}

@@ -1,0 +1,14 @@
+//! Connections: heads put together, requests met with responses, body extents told by sequence numbers.
+//!
+//! Between the source (records) and the parser and pairing (heads). Pure: takes records, returns values, reads no clock.
+
+pub mod assembler;
+pub mod connection;
+pub mod direction;
+pub mod handshake;
+pub mod partial;
+pub mod seq;
+pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod transaction;

@@ -1,0 +1,340 @@
+//! Pairs responses with requests of one connection, by what ACKs and sequence numbers prove (DESIGN.md section 5).
+//!
+//! Proof: the response begins where the client's own ACK said, when it sent the request, that the server's stream
+//! stood; its ACK covers the request; and no byte is missing before the request that could hide another one.
+//! Invariant: without proof nothing is called verified; a pair is never forced.
+
+use std::collections::VecDeque;
+
+use common::record::tcp_flag;
+use storage::{
+    batch::{RequestId, ResponseId},
+    flags::Flags,
+    values::PairState,
+};
+
+use super::{
+    assembler::HeadSpan,
+    direction::{Direction, Extent},
+    seq,
+};
+use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
+
+/// A request or response of a transaction: where it stood, when it came by, what its head declared.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<Id> {
+    /// Its values in the current batch.
+    pub id: Id,
+    /// Sequence number of the head's first byte.
+    pub seq: u32,
+    /// Sequence number behind the head.
+    pub head_end: u32,
+    /// Acknowledgment number of the segment that began the head; `None` without the ACK flag.
+    pub ack: Option<u32>,
+    /// Time of the head's first byte.
+    pub ts_first: u64,
+    /// Time of the head's last byte.
+    pub ts_last: u64,
+    /// Body declared by the head.
+    pub extent: Extent,
+    /// Sequence number behind the body, once known.
+    pub end_seq: Option<u32>,
+    /// Time of the message's last byte, where it was seen.
+    pub ts_end: Option<u64>,
+    /// Body bytes on the wire, framing included, once known.
+    pub body_bytes: Option<i64>,
+}
+
+impl<Id> Side<Id> {
+    /// A message whose head stood at `span` and declared `extent`.
+    pub fn new(id: Id, span: &HeadSpan, extent: Extent) -> Self {
+        let has_ack = span.tcp_flags & tcp_flag::ACK != 0;
+        let has_no_body = extent == Extent::None;
+        Side {
+            id,
+            seq: span.seq,
+            head_end: span.end_seq,
+            ack: has_ack.then_some(span.ack),
+            ts_first: span.ts_first,
+            ts_last: span.ts_last,
+            extent,
+            end_seq: has_no_body.then_some(span.end_seq),
+            ts_end: has_no_body.then_some(span.ts_last),
+            body_bytes: has_no_body.then_some(0),
+        }
+    }
+
+    /// Notes that the message ends at `end` of its direction.
+    pub fn end_at(&mut self, end: u32, way: &Direction) {
+        self.end_seq = Some(end);
+        self.body_bytes = Some(i64::from(end.wrapping_sub(self.head_end)));
+        self.ts_end = if end == self.head_end { Some(self.ts_last) } else { way.ts_of(end) };
+    }
+}
+
+/// What pairing and framing need to remember of a request beside its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestTraits {
+    /// `Expect: 100-continue`.
+    pub expects_continue: bool,
+    /// HEAD: its response has no body.
+    pub is_head: bool,
+    /// CONNECT: a 2xx ends HTTP.
+    pub is_connect: bool,
+    /// An Upgrade was asked for.
+    pub asks_upgrade: bool,
+}
+
+/// One transaction, either side of which may be absent.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    /// Count on this connection, from 0.
+    pub index: i32,
+    /// The request.
+    pub request: Option<Side<RequestId>>,
+    /// What the request asked for.
+    pub traits: RequestTraits,
+    /// The final response.
+    pub response: Option<Side<ResponseId>>,
+    /// How the sides came together.
+    pub pair_state: PairState,
+    /// Flags of pairing.
+    pub flags: Flags,
+    info_status: [i32; INFO_STATUS_COUNT_MAX],
+    info_count: u8,
+    response_expected: Option<u32>,
+    is_anchored: bool,
+    is_abandoned: bool,
+}
+
+impl Transaction {
+    fn new(index: i32) -> Self {
+        Transaction {
+            index,
+            request: None,
+            traits: RequestTraits::default(),
+            response: None,
+            pair_state: PairState::RequestOnly,
+            flags: Flags::NONE,
+            info_status: [0; INFO_STATUS_COUNT_MAX],
+            info_count: 0,
+            response_expected: None,
+            is_anchored: false,
+            is_abandoned: false,
+        }
+    }
+
+    /// Status codes of the interim responses, in order.
+    pub fn info_status(&self) -> &[i32] {
+        &self.info_status[..usize::from(self.info_count)]
+    }
+
+    /// Time of the last thing known of it.
+    pub fn ts_last(&self) -> u64 {
+        let request = self.request.map_or(0, |side| side.ts_end.unwrap_or(side.ts_last));
+        self.response.map_or(request, |side| request.max(side.ts_end.unwrap_or(side.ts_last)))
+    }
+
+    /// Whether it waits for a response that may still come.
+    pub fn is_unanswered(&self) -> bool {
+        self.response.is_none() && self.request.is_some() && !self.is_abandoned
+    }
+
+    /// Whether everything that can be known of it is known.
+    fn is_settled(&self) -> bool {
+        match (&self.request, &self.response) {
+            (_, Some(response)) => response.end_seq.is_some(),
+            (Some(_), None) => self.is_abandoned,
+            (None, None) => true,
+        }
+    }
+
+    fn add_info(&mut self, status: i32, end_seq: u32) {
+        if status == 100 && self.info_status().contains(&100) {
+            self.flags.insert(Flags::MULTIPLE_100);
+        }
+        if usize::from(self.info_count) < INFO_STATUS_COUNT_MAX {
+            self.info_status[usize::from(self.info_count)] = status;
+            self.info_count += 1;
+        }
+        self.response_expected = Some(end_seq);
+    }
+}
+
+/// Which transaction a response belongs to, and how sure that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Position in the queue.
+    pub position: usize,
+    /// The state a final response gives the row.
+    pub state: PairState,
+}
+
+/// The open transactions of one connection, oldest first.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    open: VecDeque<Transaction>,
+    next_index: i32,
+    is_pipelined: bool,
+}
+
+impl Transactions {
+    /// Open transactions.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Every open transaction, oldest first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Transaction> {
+        self.open.iter_mut()
+    }
+
+    /// The transaction at `position`.
+    pub fn get(&self, position: usize) -> &Transaction {
+        &self.open[position]
+    }
+
+    /// Opens a transaction with its request; `is_continuous` where no byte is missing before it in its direction.
+    ///
+    /// Returns the oldest transaction where the limit leaves no room for it.
+    pub fn open_request(
+        &mut self,
+        request: Side<RequestId>,
+        traits: RequestTraits,
+        is_continuous: bool,
+    ) -> Option<Transaction> {
+        let displaced = self.make_room();
+        let mut transaction = self.next_transaction();
+        let before = self.open.iter().rev().find(|open| open.is_unanswered());
+        self.is_pipelined |= before.is_some();
+        transaction.response_expected = match before {
+            None => request.ack,
+            Some(before) if is_continuous => expected_behind(before, request.ack),
+            Some(_) => None,
+        };
+        let before_is_anchored = self.open.back().is_none_or(|open| open.is_anchored);
+        transaction.is_anchored = is_continuous && (!self.is_pipelined || before_is_anchored);
+        transaction.request = Some(request);
+        transaction.traits = traits;
+        let at = self.open.partition_point(|open| {
+            open.request.is_none_or(|side| !seq::after(side.seq, request.seq))
+        });
+        self.open.insert(at, transaction);
+        displaced
+    }
+
+    /// Finds the request a response at `resp_seq` with `ack` belongs to; `None` where it must stand alone.
+    pub fn find(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
+        let covered = |open: &Transaction| {
+            open.is_unanswered()
+                && open.request.is_some_and(|request| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end)))
+        };
+        let proved = |open: &Transaction| covered(open) && open.response_expected == Some(resp_seq);
+        if let Some(position) = self.open.iter().position(proved) {
+            let verified = self.open[position].is_anchored;
+            let state = if verified { PairState::AckVerified } else { PairState::Positional };
+            return Some(Match { position, state });
+        }
+        let possible = |open: &Transaction| {
+            covered(open)
+                && open.request.is_some_and(|request| request.ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack)))
+        };
+        let position = self.open.iter().position(possible)?;
+        let rivals = self.open.iter().filter(|open| possible(open)).count();
+        let state = if rivals == 1 { PairState::Positional } else { PairState::Ambiguous };
+        Some(Match { position, state })
+    }
+
+    /// Folds an interim response (1xx) into the transaction it belongs to.
+    pub fn add_info(&mut self, position: usize, status: i32, end_seq: u32) {
+        self.open[position].add_info(status, end_seq);
+    }
+
+    /// Gives a transaction its final response.
+    ///
+    /// Older requests lose hope where the pair is proved: servers answer in order (RFC 9112 section 9.3.2).
+    pub fn answer(&mut self, found: Match, response: Side<ResponseId>, flags: Flags) {
+        if found.state == PairState::AckVerified {
+            for open in self.open.iter_mut().take(found.position) {
+                open.is_abandoned |= open.response.is_none();
+            }
+        }
+        let next_expected = response.extent.end_seq(response.head_end);
+        let transaction = &mut self.open[found.position];
+        transaction.response = Some(response);
+        transaction.pair_state = found.state;
+        transaction.flags.insert(flags);
+        if let Some(next) = self.open.get_mut(found.position + 1)
+            && next.is_unanswered()
+            && next.response_expected.is_none()
+        {
+            next.response_expected = next_expected;
+        }
+    }
+
+    /// Opens a transaction that has a response only.
+    ///
+    /// Returns the oldest transaction where the limit leaves no room for it.
+    pub fn open_response(&mut self, response: Side<ResponseId>, flags: Flags) -> Option<Transaction> {
+        let displaced = self.make_room();
+        let mut transaction = self.next_transaction();
+        transaction.response = Some(response);
+        transaction.pair_state = PairState::ResponseOnly;
+        transaction.flags = flags;
+        self.open.push_back(transaction);
+        displaced
+    }
+
+    /// Whether a request waits for its response.
+    pub fn has_unanswered(&self) -> bool {
+        self.open.iter().any(Transaction::is_unanswered)
+    }
+
+    /// Takes out the oldest transaction of which nothing more is to come.
+    pub fn take_settled(&mut self) -> Option<Transaction> {
+        let position = self.open.iter().position(Transaction::is_settled)?;
+        self.open.remove(position)
+    }
+
+    /// Takes out the oldest transaction, settled or not.
+    pub fn take_oldest(&mut self) -> Option<Transaction> {
+        self.open.pop_front()
+    }
+
+    /// Takes out the oldest transaction that `is_over` says is waited for no longer.
+    pub fn take_if(&mut self, is_over: impl Fn(&Transaction) -> bool) -> Option<Transaction> {
+        let position = self.open.iter().position(is_over)?;
+        self.open.remove(position)
+    }
+
+    fn make_room(&mut self) -> Option<Transaction> {
+        if self.open.len() < TRANSACTION_COUNT_PER_FLOW_MAX {
+            return None;
+        }
+        let mut displaced = self.open.pop_front();
+        if let Some(transaction) = &mut displaced {
+            transaction.flags.insert(Flags::PAIRING_OVERFLOW);
+        }
+        displaced
+    }
+
+    fn next_transaction(&mut self) -> Transaction {
+        let transaction = Transaction::new(self.next_index);
+        self.next_index = self.next_index.saturating_add(1);
+        transaction
+    }
+}
+
+/// Where the response to a request behind the unanswered `before` should begin, if the client's ACK tells.
+///
+/// The client had received more of the server's stream than when it sent `before`: the answer to `before` passed
+/// unseen. An interim response could have passed as well, so a request that expects one proves nothing.
+fn expected_behind(before: &Transaction, ack: Option<u32>) -> Option<u32> {
+    let (expected, ack) = (before.response_expected?, ack?);
+    (seq::after(ack, expected) && !before.traits.expects_continue).then_some(ack)
+}

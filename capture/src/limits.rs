@@ -1,0 +1,48 @@
+//! Every limit of the collector: its name, its reason, what must hold between limits.
+//!
+//! The sum of what they allow is printed at start; nothing in the flow grows beyond it, whatever comes in.
+
+/// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
+pub const HEAD_RECENT_COUNT_MAX: usize = 4;
+
+/// Heads in progress in one direction: one is usual, more only behind a gap that is still open.
+pub const PARTIAL_COUNT_PER_DIRECTION_MAX: usize = 4;
+
+/// Segments kept that came before the one their head begins in.
+pub const PIECE_EARLY_COUNT_MAX: usize = 4;
+
+/// Pieces a head in progress may be in at once.
+pub const FILLED_RANGE_COUNT_MAX: usize = 64;
+
+/// Heads in progress in one collector; the oldest is given up beyond.
+pub const PARTIAL_COUNT_MAX: usize = 4096;
+
+/// Transactions of one connection waiting for their response or its end; the oldest leaves beyond.
+pub const TRANSACTION_COUNT_PER_FLOW_MAX: usize = 64;
+
+/// Connections one collector remembers; the one silent for longest leaves beyond.
+pub const FLOW_COUNT_MAX: usize = 1 << 17;
+
+/// Handshakes one collector remembers until their connection speaks HTTP; a newer one takes an older one's place.
+pub const HANDSHAKE_COUNT_MAX: usize = 1 << 14;
+
+/// Interim responses (1xx) noted per transaction.
+pub const INFO_STATUS_COUNT_MAX: usize = 8;
+
+/// Nanoseconds of record time a head in progress is waited for.
+pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
+
+/// Nanoseconds of record time an answered transaction waits for the end of its response's body to be told.
+pub const ANSWERED_AGE_NS_MAX: u64 = 2_000_000_000;
+
+/// Nanoseconds of record time a request waits for its response.
+pub const UNANSWERED_AGE_NS_MAX: u64 = 120_000_000_000;
+
+/// Nanoseconds of record time a silent connection is remembered.
+pub const FLOW_AGE_NS_MAX: u64 = 900_000_000_000;
+
+const _: () = assert!(HEAD_RECENT_COUNT_MAX.is_power_of_two());
+const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
+const _: () = assert!(ANSWERED_AGE_NS_MAX < UNANSWERED_AGE_NS_MAX);
+const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
+const _: () = assert!(PARTIAL_AGE_NS_MAX < FLOW_AGE_NS_MAX);
