@@ -2,5 +2,7 @@
 //!
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
+pub mod balance;
 pub mod flow;
+pub mod ledger;
 pub mod limits;

@@ -30,6 +30,8 @@ pub struct HeadSpan {
     pub ts_last: u64,
     /// The empty line was found.
     pub complete: bool,
+    /// No byte is missing between the head and what came before it in its direction.
+    pub is_continuous: bool,
     /// What happened to the segments on their way.
     pub flags: Flags,
 }
@@ -87,15 +89,17 @@ impl Assembler {
     }
 
     /// Takes a record that begins a head at a `Place::Free`.
-    pub fn begin(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize) -> Fed {
+    ///
+    /// `is_continuous` where no byte is missing before it in its direction.
+    pub fn begin(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize, is_continuous: bool) -> Fed {
         if self.is_recent(record.seq) {
             return Fed::Duplicate;
         }
         if ends_here(record) {
             self.remember(record.seq, record.seq.wrapping_add(u32::from(record.copied)));
-            return Fed::InPlace(span_in_place(record));
+            return Fed::InPlace(span_in_place(record, is_continuous));
         }
-        self.start_partial(record, bytes, head_bytes_max)
+        self.start_partial(record, bytes, Partial::new(record, head_bytes_max, is_continuous))
     }
 
     /// Takes a record that carries on a head.
@@ -120,9 +124,9 @@ impl Assembler {
         self.partials.first().map(Partial::ts_last)
     }
 
-    /// Start of the oldest head in progress.
-    pub fn oldest_start(&self) -> Option<u32> {
-        self.partials.first().map(Partial::start)
+    /// Sequence number behind the last byte known of the oldest head in progress.
+    pub fn oldest_end(&self) -> Option<u32> {
+        self.partials.first().map(Partial::known_end)
     }
 
     /// Gives up waiting for the rest of the oldest head in progress: hands on what there is of it, flagged.
@@ -169,9 +173,9 @@ impl Assembler {
         self.partials.iter().rposition(|partial| partial.reaches(record.seq, record.copied))
     }
 
-    fn start_partial(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize) -> Fed {
+    fn start_partial(&mut self, record: &Record, bytes: &[u8], partial: Partial) -> Fed {
         let at = self.partials.partition_point(|partial| seq::after(record.seq, partial.start()));
-        self.partials.insert(at, Partial::new(record, head_bytes_max));
+        self.partials.insert(at, partial);
         let mut fed = self.fill(at, record, bytes);
         if !self.early.is_empty() && matches!(fed, Fed::Pending) {
             fed = self.merge_early(record.seq);
@@ -223,7 +227,7 @@ fn ends_here(record: &Record) -> bool {
     record.flags & (record_flag::HEAD_END | record_flag::HEAD_LIMIT | record_flag::SNAPPED) != 0
 }
 
-fn span_in_place(record: &Record) -> HeadSpan {
+fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
     let complete = record.flags & record_flag::HEAD_END != 0;
     HeadSpan {
         seq: record.seq,
@@ -234,6 +238,7 @@ fn span_in_place(record: &Record) -> HeadSpan {
         ts_first: record.ts_ns,
         ts_last: record.ts_ns,
         complete,
+        is_continuous,
         flags: if complete { Flags::NONE } else { Flags::HEAD_TRUNCATED },
     }
 }

@@ -41,7 +41,7 @@ pub struct Partial {
 
 impl Partial {
     /// An empty head beginning where the record does; the record's bytes are still to be filled in.
-    pub fn new(record: &Record, bytes_max: usize) -> Self {
+    pub fn new(record: &Record, bytes_max: usize, is_continuous: bool) -> Self {
         let span = HeadSpan {
             seq: record.seq,
             end_seq: record.seq,
@@ -51,6 +51,7 @@ impl Partial {
             ts_first: record.ts_ns,
             ts_last: record.ts_ns,
             complete: false,
+            is_continuous,
             flags: Flags::NONE,
         };
         Partial {
@@ -67,6 +68,12 @@ impl Partial {
     /// Sequence number of the first byte.
     pub fn start(&self) -> u32 {
         self.span.seq
+    }
+
+    /// Sequence number behind the last byte that has come, gaps or not.
+    pub fn known_end(&self) -> u32 {
+        let to = self.filled.last().map_or(0, |range| range.to);
+        self.span.seq.wrapping_add(to as u32)
     }
 
     /// Time of the last record that belonged here.
@@ -120,10 +127,9 @@ impl Partial {
     /// knowledge whether it is secret.
     pub fn give_up(mut self) -> (HeadSpan, Vec<u8>) {
         let prefix = self.prefix();
-        let known_end = self.filled.last().map_or(0, |range| range.to);
         self.span.complete = false;
-        self.span.end_seq = self.span.seq.wrapping_add(known_end as u32);
-        if known_end == prefix {
+        self.span.end_seq = self.known_end();
+        if self.filled.len() < 2 {
             self.span.flags.insert(Flags::HEAD_TRUNCATED);
             self.bytes.truncate(prefix);
             return (self.span, self.bytes);
@@ -250,7 +256,7 @@ mod tests {
 
     fn split(head: &[u8], cuts: &[usize], order: &[usize]) -> (HeadSpan, Vec<u8>) {
         let first = record(u32::MAX - 3, cuts.first().copied().unwrap_or(head.len()));
-        let mut partial = Partial::new(&first, 1 << 16);
+        let mut partial = Partial::new(&first, 1 << 16, true);
         let edges: Vec<usize> =
             std::iter::once(0).chain(cuts.iter().copied()).chain(std::iter::once(head.len())).collect();
         let mut fill = Fill::Open;
@@ -287,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_first_copy_wins_and_a_conflict_is_told() {
-        let mut partial = Partial::new(&record(100, 10), 1 << 16);
+        let mut partial = Partial::new(&record(100, 10), 1 << 16, true);
         partial.fill(&record(100, 10), b"GET / HTTP");
         partial.fill(&record(105, 8), b"XHTTP/1.");
         assert_eq!(partial.fill(&record(113, 5), b"1\n\n__"), Fill::Done);
@@ -299,7 +305,7 @@ mod tests {
 
     #[test]
     fn behind_a_gap_only_whole_lines_are_kept() {
-        let mut partial = Partial::new(&record(0, 20), 1 << 16);
+        let mut partial = Partial::new(&record(0, 20), 1 << 16, true);
         partial.fill(&record(0, 27), b"GET / HTTP/1.1\r\nA: 1\r\nCook");
         partial.fill(&record(40, 21), b"secret\r\nB: 2\r\nC: 3\r\n\r\n");
         let (span, bytes) = partial.give_up();
@@ -309,7 +315,7 @@ mod tests {
 
     #[test]
     fn pieces_beyond_the_limit_are_forgotten() {
-        let mut partial = Partial::new(&record(0, 1), 1 << 16);
+        let mut partial = Partial::new(&record(0, 1), 1 << 16, true);
         partial.fill(&record(0, 1), b"G");
         for piece in 0..2 * FILLED_RANGE_COUNT_MAX {
             partial.fill(&record(10 + 2 * piece as u32, 1), b"x");
