@@ -32,17 +32,26 @@ pub const INFO_STATUS_COUNT_MAX: usize = 8;
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 
-/// Nanoseconds of record time an answered transaction waits for the end of its response's body to be told.
-pub const ANSWERED_AGE_NS_MAX: u64 = 2_000_000_000;
+/// Nanoseconds of record time behind what looks like the last chunk until it is taken for it: more would have followed.
+pub const CHUNK_END_AGE_NS_MAX: u64 = 500_000_000;
+
+/// Nanoseconds of silence on its connection an answered transaction waits for the end of its response's body.
+pub const ANSWERED_SILENCE_NS_MAX: u64 = 30_000_000_000;
+
+/// Nanoseconds of record time an answered transaction waits for the end of its response's body, however busy.
+pub const ANSWERED_AGE_NS_MAX: u64 = 900_000_000_000;
 
 /// Nanoseconds of record time a request waits for its response.
 pub const UNANSWERED_AGE_NS_MAX: u64 = 120_000_000_000;
 
 /// Nanoseconds of record time a silent connection is remembered.
-pub const FLOW_AGE_NS_MAX: u64 = 900_000_000_000;
+pub const FLOW_AGE_NS_MAX: u64 = 1_800_000_000_000;
+
+/// Nanoseconds of record time a closed connection is remembered, to know late and doubled segments for what they are.
+pub const FLOW_CLOSED_AGE_NS_MAX: u64 = 5_000_000_000;
 
 const _: () = assert!(HEAD_RECENT_COUNT_MAX.is_power_of_two());
 const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
-const _: () = assert!(ANSWERED_AGE_NS_MAX < UNANSWERED_AGE_NS_MAX);
+const _: () = assert!(ANSWERED_SILENCE_NS_MAX < ANSWERED_AGE_NS_MAX && ANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(PARTIAL_AGE_NS_MAX < FLOW_AGE_NS_MAX);

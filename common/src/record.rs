@@ -52,6 +52,37 @@ pub enum TunnelType {
     Ipip = 7,
 }
 
+impl TunnelType {
+    /// The type a ring byte names; `None` for a byte no kernel half of this version writes.
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::None),
+            1 => Some(Self::Vxlan),
+            2 => Some(Self::Geneve),
+            3 => Some(Self::Gre),
+            4 => Some(Self::Erspan1),
+            5 => Some(Self::Erspan2),
+            6 => Some(Self::Erspan3),
+            7 => Some(Self::Ipip),
+            _ => None,
+        }
+    }
+
+    /// The name in column `tunnel_type`; `None` for a frame that was not encapsulated.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Vxlan => Some("vxlan"),
+            Self::Geneve => Some("geneve"),
+            Self::Gre => Some("gre"),
+            Self::Erspan1 => Some("erspan1"),
+            Self::Erspan2 => Some("erspan2"),
+            Self::Erspan3 => Some("erspan3"),
+            Self::Ipip => Some("ipip"),
+        }
+    }
+}
+
 /// TCP flag bits of `Record::tcp_flags` (RFC 9293 section 3.1).
 pub mod tcp_flag {
     /// No more data from sender.

@@ -3,7 +3,7 @@
 //! Invariant: the end of a body is taken from what TCP says (the next head, a FIN, the peer's ACK, or the declared
 //! length once the stream has passed it), never guessed; where nothing says, it stays unknown.
 
-use common::record::{Record, tcp_flag};
+use common::record::{Record, record_flag, tcp_flag};
 use storage::batch::ConnectionId;
 
 use super::{
@@ -40,8 +40,8 @@ pub struct Connection {
     pub http_end: Option<HttpEnd>,
     /// What was seen of the handshake.
     pub handshake: Option<Handshake>,
-    /// Its values in the current batch.
-    pub id: Option<ConnectionId>,
+    /// Its values in the batch of that number.
+    pub id: Option<(u32, ConnectionId)>,
     /// The record that first named it: provenance of its rows.
     pub first: Record,
     /// Time of the last record, nanoseconds.
@@ -82,12 +82,31 @@ impl Connection {
         !self.transactions.is_empty() || self.directions.iter().any(|way| way.assembler.partial_count() > 0)
     }
 
+    /// Whether a SYN of an end begins another connection between the same ends.
+    pub fn is_new_connection(&self, side: usize, isn: u32) -> bool {
+        let known = self.handshake.and_then(|handshake| handshake.isn(side));
+        match known {
+            Some(known) => known != isn,
+            // Without the first SYN only data at hand tells: a repeated SYN lies right before it.
+            None => !self.directions[side].is_near(isn),
+        }
+    }
+
+    /// Whether a head comes too far behind the end of this connection to belong to it.
+    pub fn is_closed_before(&self, record: &Record) -> bool {
+        let (_, side) = FlowKey::of(record);
+        self.is_closed && !self.directions[side].is_near(record.seq)
+    }
+
     /// Notes where a record's segment ends, and whether it ends the direction or the connection.
     pub fn note_segment(&mut self, side: usize, record: &Record) {
         self.ts_last = self.ts_last.max(record.ts_ns);
         let end = record.segment_seq.wrapping_add(record.segment_len);
         if record.segment_len > 0 {
             self.directions[side].observe(end, record.ts_ns);
+        }
+        if record.flags & record_flag::CHUNK_END != 0 {
+            self.directions[side].observe_chunk_end(end);
         }
         if record.tcp_flags & tcp_flag::FIN != 0 {
             self.directions[side].finish(end);
@@ -110,6 +129,27 @@ impl Connection {
             }
             if let Some(response) = &mut transaction.response {
                 settle(response, down);
+            }
+        }
+    }
+
+    /// Ends chunked bodies of one direction whose last chunk came by at or before `ts_max`, with nothing behind it.
+    pub fn settle_chunked(&mut self, side: usize, ts_max: u64) {
+        let Some((end, ts)) = self.directions[side].chunk_end() else { return };
+        let Some(client) = self.client else { return };
+        if ts > ts_max {
+            return;
+        }
+        let way = &self.directions[side];
+        for transaction in self.transactions.iter_mut() {
+            if side == client {
+                if let Some(request) = transaction.request.as_mut().filter(|side| side.extent == Extent::Delimited) {
+                    close(request, way, end, false);
+                }
+            } else if let Some(response) =
+                transaction.response.as_mut().filter(|side| side.extent == Extent::Delimited)
+            {
+                close(response, way, end, false);
             }
         }
     }

@@ -31,6 +31,9 @@ impl Extent {
     }
 }
 
+/// Half a megabyte: what a usual window lets be in flight, far less than what two initial sequence numbers differ by.
+const NEAR_BYTES: u32 = 1 << 19;
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub struct Direction {
@@ -40,6 +43,7 @@ pub struct Direction {
     body: Option<(u32, Extent)>,
     next_head: Option<u32>,
     fin_seq: Option<u32>,
+    chunk_end: Option<u32>,
 }
 
 impl Direction {
@@ -54,6 +58,16 @@ impl Direction {
             Some((known, _)) if !seq::after(end, known) => {}
             Some(_) | None => self.data_end = Some((end, ts)),
         }
+    }
+
+    /// Notes that the data up to `end` closed with what ends a chunked body.
+    pub fn observe_chunk_end(&mut self, end: u32) {
+        self.chunk_end = Some(end);
+    }
+
+    /// Where a chunked body ended, provided nothing came behind, and when: the same bytes may also stand inside a body.
+    pub fn chunk_end(&self) -> Option<(u32, u64)> {
+        self.data_end.filter(|(end, _)| self.chunk_end == Some(*end))
     }
 
     /// Notes the FIN's place: the sequence number behind the last data byte.
@@ -106,6 +120,11 @@ impl Direction {
             Extent::UntilClose => seq::after(at, head_end),
             Extent::None | Extent::Delimited => false,
         }
+    }
+
+    /// Whether `at` lies within a window of the data seen, so that it can be of the same connection.
+    pub fn is_near(&self, at: u32) -> bool {
+        self.data_end.is_some_and(|(end, _)| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
     }
 
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.

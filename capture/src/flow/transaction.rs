@@ -338,3 +338,6 @@ fn expected_behind(before: &Transaction, ack: Option<u32>) -> Option<u32> {
     let (expected, ack) = (before.response_expected?, ack?);
     (seq::after(ack, expected) && !before.traits.expects_continue).then_some(ack)
 }
+
+#[cfg(test)]
+mod tests;

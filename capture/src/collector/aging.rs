@@ -1,0 +1,91 @@
+//! What time alone brings to an end: heads and transactions nobody finishes, connections nobody uses.
+//!
+//! Driven by the records' own time, so that a replay ends them where the live capture did.
+
+use super::Collector;
+use crate::{
+    flow::{table::FlowIndex, transaction::Transaction},
+    ledger::Counter,
+    limits::{
+        ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX, FLOW_CLOSED_AGE_NS_MAX,
+        PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX, UNANSWERED_AGE_NS_MAX,
+    },
+};
+
+/// Nanoseconds of record time between two looks at what has grown old.
+const TICK_NS: u64 = 250_000_000;
+
+impl Collector {
+    /// Ends what has waited too long at `now_ns` of record time, and seals a batch whose flush interval is over.
+    pub fn tick(&mut self, now_ns: u64) {
+        self.tick_next_ns = now_ns.saturating_add(TICK_NS);
+        for nth in (0..self.table.busy_count()).rev() {
+            self.age(self.table.busy(nth), now_ns);
+        }
+        self.limit_partials();
+        while let Some(oldest) = self.table.oldest() {
+            let age_max = if self.table.get(oldest).is_closed { FLOW_CLOSED_AGE_NS_MAX } else { FLOW_AGE_NS_MAX };
+            if now_ns.saturating_sub(self.table.get(oldest).ts_last) < age_max {
+                break;
+            }
+            self.stages.tally.count(Counter::ConnectionsAged);
+            self.end_connection(oldest);
+        }
+        self.flush(now_ns);
+    }
+
+    fn age(&mut self, at: FlowIndex, now_ns: u64) {
+        let (connection, stages) = (self.table.get(at), &mut self.stages);
+        for side in 0..2 {
+            while connection.directions[side]
+                .assembler
+                .oldest_ts()
+                .is_some_and(|ts| now_ns.saturating_sub(ts) >= PARTIAL_AGE_NS_MAX)
+            {
+                stages.finish_oldest_partial(connection, side);
+            }
+        }
+        for side in 0..2 {
+            connection.settle_chunked(side, now_ns.saturating_sub(CHUNK_END_AGE_NS_MAX));
+        }
+        stages.emit_settled(connection);
+        let idle_ns = now_ns.saturating_sub(connection.ts_last);
+        let is_over = |transaction: &Transaction| {
+            let age_ns = now_ns.saturating_sub(transaction.ts_last());
+            if transaction.is_unanswered() {
+                age_ns >= UNANSWERED_AGE_NS_MAX
+            } else {
+                // A body still flowing is worth waiting for, but not for ever: a stream of events never ends.
+                age_ns.min(idle_ns) >= ANSWERED_SILENCE_NS_MAX || age_ns >= ANSWERED_AGE_NS_MAX
+            }
+        };
+        while let Some(transaction) = connection.transactions.take_if(is_over) {
+            stages.emit(connection, &transaction);
+        }
+        let is_busy = connection.is_busy();
+        self.table.set_busy(at, is_busy);
+    }
+
+    /// Gives up the heads in progress of the connections longest without news where there are too many.
+    fn limit_partials(&mut self) {
+        let count = |collector: &mut Collector, nth: usize| {
+            let at = collector.table.busy(nth);
+            let ways = &collector.table.get(at).directions;
+            ways.iter().map(|way| way.assembler.partial_count()).sum::<usize>()
+        };
+        let mut partials: usize = (0..self.table.busy_count()).map(|nth| count(self, nth)).sum();
+        let mut nth = 0;
+        while partials > PARTIAL_COUNT_MAX && nth < self.table.busy_count() {
+            let held = count(self, nth);
+            if held > 0 {
+                let at = self.table.busy(nth);
+                let connection = self.table.get(at);
+                for side in 0..2 {
+                    self.stages.finish_partials(connection, side);
+                }
+                partials -= held;
+            }
+            nth += 1;
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The collector of one core: records in, rows out, as function calls on borrowed bytes.
+//!
+//! record → connection → reassemble → parse → redact → pair → append. It allocates only for heads that span segments
+//! and at batch boundaries; it never blocks: a full queue to the encoder sheds a batch and counts its rows.
+//! Invariant: every record and head that comes in is counted out under one name of `ledger::Counter`.
+
+mod aging;
+mod heads;
+mod rows;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use common::record::{Record, RecordKind, tcp_flag};
+use crossbeam_channel::Sender;
+use storage::{batch::Batch, values::TimeSource};
+
+use crate::{
+    encoder::Work,
+    flow::{
+        assembler::{Fed, Place},
+        connection::Connection,
+        handshake::Handshakes,
+        table::{FlowIndex, FlowKey, FlowTable},
+    },
+    http::Parser,
+    ledger::{CollectorLedger, Counter, Tally},
+    limits::FLOW_COUNT_MAX,
+    redact::Redactor,
+    source::RecordSink,
+};
+
+/// What a collector is told once.
+#[derive(Clone, Debug)]
+pub struct CollectorSettings {
+    /// `--head-limit`, bytes.
+    pub head_bytes_max: usize,
+    /// Clock of the records.
+    pub ts_source: TimeSource,
+    /// Rows wait in an unsealed batch at the most this long; `None` seals only what is full.
+    pub flush_interval_ns: Option<u64>,
+}
+
+/// One collector.
+pub struct Collector {
+    table: FlowTable,
+    handshakes: Handshakes,
+    stages: Stages,
+    head_bytes_max: usize,
+    tick_next_ns: u64,
+}
+
+/// The stages behind reassembly, and what they write into; apart from the connections, so that both can be borrowed.
+struct Stages {
+    parser: Parser,
+    redactor: Redactor,
+    batch: Batch,
+    /// Counts the batches: ids of an older one are void.
+    epoch: u32,
+    tally: Tally,
+    published: Arc<CollectorLedger>,
+    outlet: Sender<Work>,
+    ts_source: TimeSource,
+    clock_offset_ns: i64,
+    interfaces: Vec<(u32, String)>,
+    flush_interval_ns: Option<u64>,
+    flush_next_ns: u64,
+}
+
+impl Collector {
+    /// A collector that hands its batches to `outlet` and publishes its counts to `published`.
+    pub fn new(
+        settings: &CollectorSettings,
+        redactor: Redactor,
+        outlet: Sender<Work>,
+        published: Arc<CollectorLedger>,
+    ) -> Self {
+        Collector {
+            table: FlowTable::new(FLOW_COUNT_MAX),
+            handshakes: Handshakes::default(),
+            head_bytes_max: settings.head_bytes_max,
+            tick_next_ns: 0,
+            stages: Stages {
+                parser: Parser::default(),
+                redactor,
+                batch: Batch::new(),
+                epoch: 0,
+                tally: Tally::default(),
+                published,
+                outlet,
+                ts_source: settings.ts_source,
+                clock_offset_ns: 0,
+                interfaces: Vec::new(),
+                flush_interval_ns: settings.flush_interval_ns,
+                flush_next_ns: 0,
+            },
+        }
+    }
+
+    /// Names the interfaces records come from, by index (live) or by number in the file (pcap).
+    pub fn set_interfaces(&mut self, interfaces: Vec<(u32, String)>) {
+        self.stages.interfaces = interfaces;
+    }
+
+    /// Sets what is added to a record's time to get Unix time.
+    pub fn set_clock_offset(&mut self, offset_ns: i64) {
+        self.stages.clock_offset_ns = offset_ns;
+    }
+
+    /// Makes the counts visible to others; called at burst boundaries.
+    pub fn publish(&mut self) {
+        self.stages.published.publish(self.stages.tally.values());
+    }
+
+    fn mark(&mut self, record: &Record) {
+        self.stages.tally.count(Counter::RecordsMark);
+        let (key, side) = FlowKey::of(record);
+        if record.tcp_flags & tcp_flag::SYN != 0 {
+            self.handshakes.note(key, side, record);
+        }
+        let Some(at) = self.table.find(&key) else { return };
+        if record.tcp_flags & tcp_flag::SYN != 0 {
+            if self.table.get(at).is_new_connection(side, record.seq) {
+                self.end_connection(at);
+            }
+            return;
+        }
+        let connection = self.table.get(at);
+        connection.note_segment(side, record);
+        connection.settle_bodies();
+        self.stages.emit_settled(connection);
+        if record.tcp_flags & (tcp_flag::FIN | tcp_flag::RST) != 0 {
+            self.stages.finish_partials(connection, side);
+        }
+        self.update(at);
+    }
+
+    fn head(&mut self, record: &Record, bytes: &[u8]) {
+        self.stages.tally.count(Counter::Heads);
+        let at = self.connection_for(record);
+        let (connection, stages) = (self.table.get(at), &mut self.stages);
+        let (_, side) = FlowKey::of(record);
+        if connection.http_end.is_some() {
+            stages.tally.count(Counter::AfterEnd);
+            connection.ts_last = connection.ts_last.max(record.ts_ns);
+            return;
+        }
+        let way = &mut connection.directions[side];
+        let is_continuous = way.continues_at(record.seq);
+        let is_in_body = way.is_in_body(record.seq);
+        connection.note_segment(side, record);
+        let way = &mut connection.directions[side];
+        if is_in_body {
+            stages.tally.count(Counter::InMessage);
+        } else {
+            let fed = match way.assembler.place_of(record.seq) {
+                Place::Free => way.assembler.begin(record, bytes, self.head_bytes_max, is_continuous),
+                Place::Begun => {
+                    stages.tally.count(Counter::Duplicate);
+                    way.assembler.carry_on(record, bytes, self.head_bytes_max)
+                }
+                Place::Inside => {
+                    stages.tally.count(Counter::InMessage);
+                    way.assembler.carry_on(record, bytes, self.head_bytes_max)
+                }
+            };
+            stages.fed_by_head(connection, side, (record, bytes), fed);
+        }
+        connection.settle_bodies();
+        stages.emit_settled(connection);
+        self.update(at);
+    }
+
+    fn continuation(&mut self, record: &Record, bytes: &[u8]) {
+        let (key, side) = FlowKey::of(record);
+        let at = match self.table.find(&key) {
+            Some(at) => at,
+            None => {
+                self.stages.tally.count(Counter::RecordsOrphan);
+                return;
+            }
+        };
+        let (connection, stages) = (self.table.get(at), &mut self.stages);
+        connection.note_segment(side, record);
+        if connection.http_end.is_some() {
+            stages.tally.count(Counter::RecordsOrphan);
+            return;
+        }
+        match connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max) {
+            Fed::Pending => {}
+            Fed::InPlace(_) => unreachable!("a continuation never stands for a head of its own"),
+            Fed::Assembled(span, bytes) => stages.message(connection, side, &span, &bytes),
+            Fed::Duplicate => stages.tally.count(Counter::RecordsDuplicate),
+            Fed::Orphan => stages.tally.count(Counter::RecordsOrphan),
+        }
+        connection.settle_bodies();
+        stages.emit_settled(connection);
+        self.update(at);
+    }
+
+    /// Finds the connection of a head, or begins it.
+    fn connection_for(&mut self, record: &Record) -> FlowIndex {
+        let (key, _) = FlowKey::of(record);
+        if let Some(at) = self.table.find(&key) {
+            if !self.table.get(at).is_closed_before(record) {
+                return at;
+            }
+            self.end_connection(at);
+        }
+        if self.table.is_full()
+            && let Some(oldest) = self.table.oldest()
+        {
+            self.stages.tally.count(Counter::ConnectionsEvicted);
+            self.end_connection(oldest);
+        }
+        self.stages.tally.count(Counter::Connections);
+        let mut connection = Connection::new(record);
+        if let Some(handshake) = self.handshakes.take(&key) {
+            connection.begin_with(handshake);
+        }
+        self.table.insert(connection)
+    }
+
+    /// Writes out all that is left of a connection and forgets it.
+    fn end_connection(&mut self, at: FlowIndex) {
+        let mut connection = self.table.remove(at);
+        for side in 0..2 {
+            self.stages.finish_partials(&mut connection, side);
+            connection.settle_chunked(side, u64::MAX);
+        }
+        self.stages.emit_all(&mut connection);
+    }
+
+    /// Keeps the table's view of a connection true after it was worked on.
+    fn update(&mut self, at: FlowIndex) {
+        let connection = self.table.get(at);
+        if connection.is_closed {
+            for side in 0..2 {
+                connection.settle_chunked(side, u64::MAX);
+            }
+            self.stages.emit_all(connection);
+            self.table.make_oldest(at);
+        }
+        let is_busy = self.table.get(at).is_busy();
+        self.table.set_busy(at, is_busy);
+    }
+}
+
+impl RecordSink for Collector {
+    fn record(&mut self, record: &Record, bytes: &[u8]) {
+        debug_assert!(bytes.len() == usize::from(record.copied));
+        self.stages.tally.count(Counter::Records);
+        if record.ts_ns >= self.tick_next_ns {
+            self.tick(record.ts_ns);
+        }
+        match RecordKind::from_byte(record.kind) {
+            Some(RecordKind::Head) => self.head(record, bytes),
+            Some(RecordKind::Continuation) => self.continuation(record, bytes),
+            Some(RecordKind::Mark) => self.mark(record),
+            None => self.stages.tally.count(Counter::RecordsInvalid),
+        }
+        if self.stages.batch.is_full() {
+            self.seal();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! From a finished transaction to a row: times, sizes and evidence, in the units of the schema.
+
+use std::net::IpAddr;
+
+use common::record::{Record, TunnelType};
+use storage::{
+    batch::ConnectionId,
+    values::{ConnectionValues, PairState, RowValues, TimeSource, Tunnel},
+};
+
+use super::Stages;
+use crate::{
+    community_id,
+    flow::{connection::Connection, transaction::Transaction},
+    ledger::Counter,
+};
+
+impl Stages {
+    /// Appends a row for every transaction of which nothing more is to come.
+    pub(super) fn emit_settled(&mut self, connection: &mut Connection) {
+        while let Some(transaction) = connection.transactions.take_settled() {
+            self.emit(connection, &transaction);
+        }
+    }
+
+    /// Appends a row for every transaction, as far as it is known.
+    pub(super) fn emit_all(&mut self, connection: &mut Connection) {
+        while let Some(transaction) = connection.transactions.take_oldest() {
+            self.emit(connection, &transaction);
+        }
+    }
+
+    /// Appends the row of one transaction.
+    pub(super) fn emit(&mut self, connection: &mut Connection, transaction: &Transaction) {
+        let id = self.connection_id(connection);
+        let values = self.row_values(transaction);
+        let request = transaction.request.map(|side| side.id);
+        let response = transaction.response.map(|side| side.id);
+        self.batch.row(id, request, response, &values);
+        self.tally.count(Counter::Rows);
+        self.tally.count(match transaction.pair_state {
+            PairState::AckVerified => Counter::RowsAckVerified,
+            PairState::Positional => Counter::RowsPositional,
+            PairState::RequestOnly => Counter::RowsRequestOnly,
+            PairState::ResponseOnly => Counter::RowsResponseOnly,
+            PairState::Ambiguous => Counter::RowsAmbiguous,
+        });
+    }
+
+    fn row_values(&self, transaction: &Transaction) -> RowValues {
+        let (request, response) = (transaction.request.as_ref(), transaction.response.as_ref());
+        let ts_first = request.map(|side| side.ts_first).or(response.map(|side| side.ts_first)).unwrap_or(0);
+        let request_end = request.and_then(|side| side.ts_end);
+        let response_start = response.map(|side| side.ts_first);
+        let seq = |value: u32| Some(i64::from(value));
+        RowValues {
+            ts_ns: i64::try_from(ts_first).unwrap_or(i64::MAX).saturating_add(self.clock_offset_ns),
+            ts_source: self.ts_source,
+            transaction_index: transaction.index,
+            pair_state: transaction.pair_state,
+            req_seq: request.and_then(|side| seq(side.seq)),
+            req_end_seq: request.and_then(|side| seq(side.end_seq.unwrap_or(side.head_end))),
+            resp_seq: response.and_then(|side| seq(side.seq)),
+            resp_ack: response.and_then(|side| side.ack).and_then(seq),
+            req_body_bytes: request.and_then(|side| side.body_bytes),
+            resp_body_bytes: response.and_then(|side| side.body_bytes),
+            ttfb_us: micros(request_end, response_start),
+            req_duration_us: micros(request.map(|side| side.ts_first), request_end),
+            resp_head_duration_us: micros(response_start, response.map(|side| side.ts_last)),
+            total_us: micros(
+                request.map(|side| side.ts_first),
+                request.and(response.and_then(|side| side.ts_end)),
+            ),
+            flags: transaction.flags,
+        }
+    }
+
+    /// The connection's id in the current batch; its values are appended where it has none there yet.
+    fn connection_id(&mut self, connection: &mut Connection) -> ConnectionId {
+        if let Some((epoch, id)) = connection.id
+            && epoch == self.epoch
+        {
+            return id;
+        }
+        let (low, high) = (end_of(connection.key.low, connection), end_of(connection.key.high, connection));
+        let (client, server) = if connection.client == Some(1) { (high, low) } else { (low, high) };
+        let first = &connection.first;
+        let interface = self.interfaces.iter().find(|(index, _)| *index == first.ifindex);
+        let mut text = community_id::Buffer::default();
+        let rtt_ns = connection.handshake.and_then(|handshake| handshake.rtt_ns());
+        let id = self.batch.connection(&ConnectionValues {
+            iface: interface.map_or("", |(_, name)| name.as_str()),
+            queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(first.queue)),
+            sample_weight: i32::try_from(first.sample_weight).unwrap_or(i32::MAX),
+            flow_id: first.flow_hash.cast_signed(),
+            community_id: community_id::community_id(client, server, &mut text),
+            client,
+            server,
+            vlan_ids: &first.vlan_ids[..usize::from(first.vlan_count).min(first.vlan_ids.len())],
+            tunnel: tunnel_of(first),
+            syn_seen: connection.handshake.is_some(),
+            tcp_rtt_us: rtt_ns.and_then(|ns| i64::try_from(ns / 1_000).ok()),
+        });
+        connection.id = Some((self.epoch, id));
+        id
+    }
+}
+
+/// Microseconds between two times; `None` where one is unknown or they contradict each other.
+fn micros(from: Option<u64>, to: Option<u64>) -> Option<i64> {
+    i64::try_from(to?.checked_sub(from?)? / 1_000).ok()
+}
+
+fn end_of((ip, port): ([u8; 16], u16), connection: &Connection) -> (IpAddr, u16) {
+    (address(ip, connection.key.ip_version), port)
+}
+
+fn address(bytes: [u8; 16], version: u8) -> IpAddr {
+    if version == 4 {
+        let [a, b, c, d, ..] = bytes;
+        IpAddr::from([a, b, c, d])
+    } else {
+        IpAddr::from(bytes)
+    }
+}
+
+fn tunnel_of(record: &Record) -> Option<Tunnel> {
+    let kind = TunnelType::from_byte(record.tunnel_type)?.name()?;
+    Some(Tunnel {
+        kind,
+        id: Some(i64::from(record.tunnel_id)),
+        outer_src: address(record.outer_src_ip, record.outer_ip_version),
+        outer_dst: address(record.outer_dst_ip, record.outer_ip_version),
+    })
+}

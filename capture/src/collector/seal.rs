@@ -1,0 +1,75 @@
+//! Seals a batch and hands it on; what is still open moves into the next one.
+
+use crossbeam_channel::TrySendError;
+use storage::batch::Batch;
+
+use super::Collector;
+use crate::{encoder::Work, ledger::Counter};
+
+impl Collector {
+    /// Ends every open transaction, hands on the last batch, and publishes the last counts.
+    pub fn finish(mut self) {
+        while let Some(oldest) = self.table.oldest() {
+            self.end_connection(oldest);
+        }
+        if self.stages.batch.rows() > 0 {
+            self.seal_into_blocking();
+        }
+        self.publish();
+    }
+
+    /// Seals the batch where the flush interval is over; the interval begins with the batch's first row.
+    pub(super) fn flush(&mut self, now_ns: u64) {
+        let Some(interval) = self.stages.flush_interval_ns else { return };
+        if self.stages.flush_next_ns == 0 {
+            self.stages.flush_next_ns = now_ns.saturating_add(interval);
+        }
+        if now_ns >= self.stages.flush_next_ns {
+            self.stages.flush_next_ns = now_ns.saturating_add(interval);
+            if self.stages.batch.rows() > 0 {
+                self.seal();
+            }
+        }
+    }
+
+    /// Seals the batch; where the queue is full its rows are shed, counted, and the collector goes on.
+    pub(super) fn seal(&mut self) {
+        let sealed = self.swap_batch();
+        let rows = sealed.rows() as u64;
+        match self.stages.outlet.try_send(Work::Rows(Box::new(sealed))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.stages.tally.add(Counter::Shed, rows);
+            }
+        }
+        self.publish();
+    }
+
+    /// The same at the end of the input, where waiting for the encoder costs nobody a frame.
+    fn seal_into_blocking(&mut self) {
+        let sealed = self.swap_batch();
+        let rows = sealed.rows() as u64;
+        if self.stages.outlet.send(Work::Rows(Box::new(sealed))).is_err() {
+            self.stages.tally.add(Counter::Shed, rows);
+        }
+    }
+
+    /// Puts a new batch in place and carries the sides of open transactions over.
+    fn swap_batch(&mut self) -> Batch {
+        let mut next = Batch::new();
+        let old = &self.stages.batch;
+        for nth in 0..self.table.busy_count() {
+            let at = self.table.busy(nth);
+            for transaction in self.table.get(at).transactions.iter_mut() {
+                if let Some(request) = &mut transaction.request {
+                    request.id = old.carry_request(request.id, &mut next);
+                }
+                if let Some(response) = &mut transaction.response {
+                    response.id = old.carry_response(response.id, &mut next);
+                }
+            }
+        }
+        self.stages.epoch = self.stages.epoch.wrapping_add(1);
+        std::mem::replace(&mut self.stages.batch, next)
+    }
+}

@@ -1,0 +1,166 @@
+//! Pairing against hand-made connections: what is proved, what is only likely, what must stay alone.
+
+use super::*;
+
+const MSS: u32 = 100;
+
+/// A request of `MSS` bytes at `seq`, sent when the client had read the server's stream up to `ack`.
+fn request(seq: u32, ack: u32) -> Side<RequestId> {
+    side(RequestId(0), seq, ack)
+}
+
+fn response(seq: u32, ack: u32, extent: Extent) -> Side<ResponseId> {
+    Side { extent, end_seq: None, body_bytes: None, ts_end: None, ..side(ResponseId(0), seq, ack) }
+}
+
+fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
+    Side {
+        id,
+        seq,
+        head_end: seq.wrapping_add(MSS),
+        ack: Some(ack),
+        ts_first: 0,
+        ts_last: 0,
+        extent: Extent::None,
+        end_seq: Some(seq.wrapping_add(MSS)),
+        ts_end: Some(0),
+        body_bytes: Some(0),
+    }
+}
+
+fn open(transactions: &mut Transactions, seq: u32, ack: u32, is_continuous: bool) {
+    assert!(transactions.open_request(request(seq, ack), RequestTraits::default(), is_continuous).is_none());
+}
+
+fn reply(transactions: &mut Transactions, seq: u32, ack: u32) -> Option<Match> {
+    let found = transactions.find(seq, Some(ack));
+    if let Some(found) = found {
+        transactions.answer(found, response(seq, ack, Extent::Length(50)), Flags::NONE);
+    }
+    found
+}
+
+#[test]
+fn lockstep_is_proved() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    assert_eq!(reply(&mut transactions, 500, 1_100), Some(Match { position: 0, state: PairState::AckVerified }));
+    open(&mut transactions, 1_100, 650, true);
+    assert_eq!(reply(&mut transactions, 650, 1_200), Some(Match { position: 1, state: PairState::AckVerified }));
+}
+
+#[test]
+fn the_first_pair_seen_mid_stream_is_likely_and_the_next_is_proved() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, false);
+    assert_eq!(reply(&mut transactions, 500, 1_100).map(|found| found.state), Some(PairState::Positional));
+    open(&mut transactions, 1_100, 650, true);
+    assert_eq!(reply(&mut transactions, 650, 1_200).map(|found| found.state), Some(PairState::AckVerified));
+}
+
+#[test]
+fn pipelined_responses_are_proved_in_a_chain() {
+    let mut transactions = Transactions::default();
+    for seq in [1_000, 1_100, 1_200] {
+        open(&mut transactions, seq, 500, true);
+    }
+    for (position, seq) in [500, 650, 800].into_iter().enumerate() {
+        let found = reply(&mut transactions, seq, 1_300);
+        assert_eq!(found, Some(Match { position, state: PairState::AckVerified }));
+    }
+}
+
+#[test]
+fn a_lost_pipelined_response_leaves_the_next_in_doubt() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    open(&mut transactions, 1_100, 500, true);
+    let found = reply(&mut transactions, 650, 1_200);
+    assert_eq!(found.map(|found| found.state), Some(PairState::Ambiguous));
+}
+
+#[test]
+fn a_lost_pipelined_request_proves_nothing() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    open(&mut transactions, 1_200, 500, false);
+    assert_eq!(reply(&mut transactions, 500, 1_300).map(|found| found.state), Some(PairState::AckVerified));
+    // Begins where the answer to the unseen request at 1100 would begin.
+    let found = reply(&mut transactions, 650, 1_300);
+    assert_ne!(found.map(|found| found.state), Some(PairState::AckVerified));
+}
+
+#[test]
+fn after_a_lost_response_the_next_pair_is_right_at_once() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    // The client had read 150 bytes nobody here saw when it sent this.
+    open(&mut transactions, 1_100, 650, true);
+    let found = reply(&mut transactions, 650, 1_200);
+    assert_eq!(found, Some(Match { position: 1, state: PairState::AckVerified }));
+    let abandoned = transactions.take_settled().expect("the first request lost hope");
+    assert_eq!((abandoned.index, abandoned.pair_state), (0, PairState::RequestOnly));
+}
+
+#[test]
+fn an_interim_response_the_mirror_lost_makes_no_false_proof() {
+    let mut transactions = Transactions::default();
+    let traits = RequestTraits { expects_continue: true, ..RequestTraits::default() };
+    transactions.open_request(request(1_000, 500), traits, true);
+    // The client acknowledges the unseen 100 (Continue); the next response is still to the first request.
+    open(&mut transactions, 1_100, 525, true);
+    let found = reply(&mut transactions, 525, 1_200);
+    assert_eq!(found.map(|found| found.state), Some(PairState::Ambiguous));
+}
+
+#[test]
+fn interim_responses_fold_and_keep_the_chain() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    for (status, seq) in [(100, 500), (103, 525), (100, 550)] {
+        let found = transactions.find(seq, Some(1_100)).expect("waits");
+        assert_eq!(found.state, PairState::AckVerified);
+        transactions.add_info(found.position, status, seq + 25);
+    }
+    assert_eq!(reply(&mut transactions, 575, 1_100).map(|found| found.state), Some(PairState::AckVerified));
+    assert_eq!(transactions.get(0).info_status(), [100, 103, 100]);
+    assert!(transactions.get(0).flags.contains(Flags::MULTIPLE_100));
+}
+
+#[test]
+fn a_response_the_server_sent_before_it_had_the_request_stands_alone() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    assert_eq!(transactions.find(500, Some(1_000)), None);
+    assert_eq!(transactions.find(500, None), None);
+    assert!(transactions.has_unanswered());
+}
+
+#[test]
+fn a_response_older_than_the_request_is_not_its_answer() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    assert_eq!(transactions.find(400, Some(1_100)), None);
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, u32::MAX - 200, u32::MAX - 5, true);
+    let found = reply(&mut transactions, u32::MAX - 5, u32::MAX - 100);
+    assert_eq!(found.map(|found| found.state), Some(PairState::AckVerified));
+}
+
+#[test]
+fn beyond_the_limit_the_oldest_leaves_flagged() {
+    let mut transactions = Transactions::default();
+    for nth in 0..TRANSACTION_COUNT_PER_FLOW_MAX as u32 {
+        open(&mut transactions, 1_000 + nth * MSS, 500, true);
+    }
+    let displaced = transactions
+        .open_request(request(1_000_000, 500), RequestTraits::default(), false)
+        .expect("the limit is reached");
+    assert_eq!(displaced.index, 0);
+    assert!(displaced.flags.contains(Flags::PAIRING_OVERFLOW));
+    assert_eq!(transactions.len(), TRANSACTION_COUNT_PER_FLOW_MAX);
+}
