@@ -1,3 +1,5 @@
 //! hdrcap in user space.
 
+pub mod community_id;
+pub mod settings;
 pub mod source;
