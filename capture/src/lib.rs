@@ -3,6 +3,9 @@
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
 pub mod balance;
+pub mod community_id;
 pub mod flow;
 pub mod ledger;
 pub mod limits;
+pub mod settings;
+pub mod source;

@@ -1,0 +1,196 @@
+//! What was typed: the command line as clap reads it, and the help that teaches it.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    ActionChoice, LogFormat, Net, PortSet, SteerChoice, XdpModeChoice,
+    values::{parse_bytes, parse_duration, parse_share},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  hdrcap --iface eth1 --out /data                       capture from a mirror port until Ctrl-C
+  hdrcap --iface eth1 --out /data --port 80,8080-8090   only these TCP ports
+  hdrcap --iface eth1 --out /data --sample 1/10         one connection in ten, whole
+  hdrcap --pcap monday.pcap.gz tuesday.pcapng --out d   read capture files, no root needed
+  tcpdump -i any -U -w - | hdrcap --pcap - --out d      read a pipe
+  duckdb -c \"SELECT host, count(*) FROM '/data/http/**/*.parquet' GROUP BY host\"";
+
+/// Captures the heads of plaintext HTTP/1.1 messages into Parquet files.
+///
+/// Give it a mirror port (--iface) or capture files (--pcap) and a folder (--out). It prints a balance when it ends:
+/// every frame, head and row it saw, and where each one went.
+#[derive(Debug, Parser)]
+#[command(name = "hdrcap", bin_name = "hdrcap", version, after_help = EXAMPLES, max_term_width = 110)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) capture: CaptureArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the files of a dataset valid that a crash left unfinished
+    ///
+    /// Every start does the same for its own dataset; this is for one that nobody writes to any more.
+    Recover {
+        /// Folder that was given as --out
+        dir: PathBuf,
+    },
+    /// Check what this machine needs for capturing, and say what to do
+    Doctor {
+        /// Interfaces to check besides
+        #[arg(long = "iface", value_name = "IF", value_delimiter = ',')]
+        ifaces: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CaptureArgs {
+    /// Interface to capture from; repeat it or separate by commas for several
+    #[arg(long = "iface", short = 'i', value_name = "IF", value_delimiter = ',', help_heading = "Source")]
+    pub(super) ifaces: Vec<String>,
+
+    /// Capture files to read in this order (pcap, pcapng, gzip of either); - reads standard input
+    #[arg(long, short = 'r', value_name = "FILE", num_args = 1.., help_heading = "Source")]
+    pub(super) pcap: Vec<PathBuf>,
+
+    /// Folder of the dataset; it is made where it is missing
+    #[arg(long, short = 'o', value_name = "DIR", help_heading = "Storage")]
+    pub(super) out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+    #[command(flatten)]
+    pub(super) live: LiveArgs,
+    #[command(flatten)]
+    pub(super) storage: StorageArgs,
+    #[command(flatten)]
+    pub(super) redact: RedactArgs,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Filter")]
+pub(super) struct FilterArgs {
+    /// Keep only these TCP ports of either side, such as 80,8080-8090 [default: all]
+    #[arg(long = "port", short = 'p', value_name = "PORTS")]
+    pub(super) ports: Vec<PortSet>,
+
+    /// Keep only packets from or to this network, such as 10.0.0.0/8; repeat it for more [default: all]
+    #[arg(long = "net", value_name = "CIDR", value_delimiter = ',')]
+    pub(super) nets: Vec<Net>,
+
+    /// Keep one connection in N, whole, and write N into each row as sample_weight [default: 1/1]
+    #[arg(long, value_name = "1/N", value_parser = parse_share)]
+    pub(super) sample: Option<u32>,
+
+    /// Copy at most this much of one head; longer ones are kept, cut, and flagged [default: 16k]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(super) head_limit: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Live capture")]
+pub(super) struct LiveArgs {
+    /// What becomes of a frame after it was looked at [default: auto]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(super) action: Option<ActionChoice>,
+
+    /// Where the XDP program is attached [default: auto]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(super) xdp_mode: Option<XdpModeChoice>,
+
+    /// Do not ask the interface for frames that are not addressed to it
+    #[arg(long)]
+    pub(super) no_promisc: bool,
+
+    /// Which ring the records of a connection go to [default: auto]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(super) steer: Option<SteerChoice>,
+
+    /// Size of each ring, a power of two [default: 16MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(super) ring_bytes: Option<u64>,
+
+    /// Stop after this time, such as 10s [default: at Ctrl-C or SIGTERM]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Number of collectors [default: one per ring, for --pcap one]
+    #[arg(long, value_name = "N")]
+    pub(super) collectors: Option<u16>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Storage")]
+pub(super) struct StorageArgs {
+    /// A row is safe on disk after this time at the latest [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) flush_interval: Option<Duration>,
+
+    /// Publish a file at this size [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(super) file_bytes: Option<u64>,
+
+    /// Publish a file at this age [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) file_age: Option<Duration>,
+
+    /// Compression level, 1 (fast) to 22 (small)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub(super) zstd_level: i32,
+
+    /// Name of this capturing host in rows and file names [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) sensor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Secrets")]
+pub(super) struct RedactArgs {
+    /// What becomes of credentials, cookies and the like
+    #[arg(long, value_enum, value_name = "MODE", default_value = "default")]
+    pub(super) redact: RedactChoice,
+
+    /// File of the key that tokens are made with; made, readable for its owner alone, where it is missing
+    ///
+    /// Equal secrets become equal tokens as long as the key stays the same. It is kept apart from the dataset, which
+    /// gets copied around: in $STATE_DIRECTORY under systemd, in /var/lib/hdrcap for root, else in
+    /// $XDG_DATA_HOME/hdrcap or ~/.local/share/hdrcap.
+    #[arg(long, value_name = "PATH")]
+    pub(super) key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum RedactChoice {
+    /// Replace each by a keyed token: still joinable, never readable
+    Default,
+    /// Store them as they are
+    Off,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Report")]
+pub(super) struct ReportArgs {
+    /// Print the balance as JSON on standard output
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Show no progress, and log warnings and errors only
+    #[arg(long, short = 'q')]
+    pub(super) quiet: bool,
+
+    /// Time between two rows of the capture_stats table [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) stats_interval: Option<Duration>,
+
+    /// Form of log lines
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
+    pub(super) log_format: LogFormat,
+}

@@ -1,0 +1,202 @@
+//! The command line in two steps: what was typed (`args`), and what it means (`Settings`).
+//!
+//! Stands before the flow. Invariant: nothing downstream sees a flag, a default, or a value that was not checked;
+//! meaning depends on the words typed and on `Environment` alone.
+
+mod args;
+mod environment;
+mod ports;
+mod resolve;
+mod values;
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::Parser as _;
+
+pub use environment::Environment;
+pub use ports::{PortRange, PortSet};
+pub use values::Net;
+
+/// What the process was started for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Capture heads, from interfaces or from files.
+    Capture(Box<Settings>),
+    /// Make the files valid that a crash left behind in this dataset.
+    Recover(PathBuf),
+    /// Check what this machine, and these interfaces, need for capturing.
+    Doctor(Vec<String>),
+}
+
+/// Everything a capture needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where frames come from.
+    pub source: Source,
+    /// Which frames are wanted.
+    pub filter: FilterSettings,
+    /// Bytes of one head that are copied at the most.
+    pub head_bytes_max: u32,
+    /// How many collectors work.
+    pub collectors: Collectors,
+    /// Where and how rows are written.
+    pub storage: StorageSettings,
+    /// What becomes of secrets.
+    pub redact: RedactSettings,
+    /// What is told, and how.
+    pub report: ReportSettings,
+    /// Name of this capturing host in every row and file name.
+    pub sensor: String,
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From network interfaces.
+    Live(LiveSettings),
+    /// From capture files in this order; `-` is standard input.
+    Pcap(Vec<PathBuf>),
+}
+
+/// How to capture from interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSettings {
+    /// Interface names, each once.
+    pub ifaces: Vec<String>,
+    /// What becomes of a frame after it was looked at.
+    pub action: ActionChoice,
+    /// Where the program is attached.
+    pub xdp_mode: XdpModeChoice,
+    /// Whether interfaces take frames that are not addressed to them.
+    pub promiscuous: bool,
+    /// Which ring a connection's records go to.
+    pub steer: SteerChoice,
+    /// Bytes of each ring: a power of two.
+    pub ring_bytes: u32,
+    /// When to stop by itself.
+    pub stop: StopChoice,
+}
+
+/// When a live capture stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopChoice {
+    /// When told by a signal.
+    Signal,
+    /// After this time, or when told by a signal.
+    After(Duration),
+}
+
+/// What becomes of a frame on the card (`--action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ActionChoice {
+    /// Drop where the interface has no address and no route (a mirror port), else pass
+    Auto,
+    /// Hand every frame on to the kernel
+    Pass,
+    /// Let every frame end here; cuts off a machine that is reached through the interface
+    Drop,
+}
+
+/// Where the program is attached (`--xdp-mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum XdpModeChoice {
+    /// In the driver, or, where it cannot, behind it; the log says which
+    Auto,
+    /// In the driver, or not at all
+    Native,
+    /// Behind the driver: slower, works on every interface
+    Generic,
+}
+
+/// Which ring the records of a connection go to (`--steer`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SteerChoice {
+    /// By CPU where the card spreads symmetrically or has one queue, else by hash
+    Auto,
+    /// To the ring of the CPU that got the frame
+    Cpu,
+    /// To the ring that a hash of both addresses and ports names
+    Hash,
+}
+
+/// How many collectors work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collectors {
+    /// One per ring.
+    Auto,
+    /// This many.
+    Exactly(u16),
+}
+
+/// Which frames are wanted. Empty lists want all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterSettings {
+    /// TCP ports, either side.
+    pub ports: PortSet,
+    /// Networks, either side.
+    pub nets: Vec<Net>,
+    /// N of `--sample 1/N`: one connection in so many; 1 keeps all.
+    pub sample_weight: u32,
+}
+
+/// Where and how rows are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// Folder of the dataset.
+    pub folder: PathBuf,
+    /// A row is durable after this time at the latest.
+    pub flush_interval: Duration,
+    /// A file is published at this size.
+    pub file_bytes_max: u64,
+    /// A file is published at this age.
+    pub file_age_max: Duration,
+    /// Compression level, 1 to 22.
+    pub zstd_level: i32,
+}
+
+/// What becomes of secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedactSettings {
+    /// They become tokens, keyed by the key in this file; it is made where it is missing.
+    Tokens {
+        /// Where the key is.
+        key_file: PathBuf,
+    },
+    /// They are stored as they are.
+    Off,
+}
+
+/// What is told, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// The balance is printed as JSON.
+    pub json: bool,
+    /// Neither progress nor log lines below warnings.
+    pub quiet: bool,
+    /// Time between two rows of `capture_stats` and two log lines of counters.
+    pub stats_interval: Duration,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+}
+
+/// Form of log lines (`--log-format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line, for log collectors
+    Json,
+}
+
+/// Understands a command line, the program's name first.
+///
+/// The error prints itself (`clap::Error::exit`), also where it is the answer to `--help` or `--version`.
+pub fn parse(
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    environment: &Environment,
+) -> Result<Job, clap::Error> {
+    resolve::resolve(args::Args::try_parse_from(words)?, environment)
+}
+
+#[cfg(test)]
+mod tests;

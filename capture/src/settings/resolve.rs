@@ -1,0 +1,262 @@
+//! From what was typed to what it means: defaults, limits, and what does not go together.
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{CommandFactory as _, error::ErrorKind};
+use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_COUNT_MAX};
+
+use super::{
+    ActionChoice, Collectors, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactSettings,
+    ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, XdpModeChoice,
+    args::{
+        Args, CaptureArgs, Command, FilterArgs, LiveArgs, RedactArgs, RedactChoice, ReportArgs, StorageArgs,
+    },
+};
+
+/// Largest N of `--sample 1/N`: rarer connections would tell nothing.
+pub(super) const SAMPLE_WEIGHT_MAX: u32 = 1_000_000;
+
+/// Below this, `--head-limit` cuts ordinary heads.
+const HEAD_BYTES_MIN: u64 = 1024;
+
+/// A ring holds a burst of a few milliseconds at least, and locks no more memory than a machine has to spare.
+const RING_BYTES_MIN: u64 = 64 * 1024;
+const RING_BYTES_MAX: u64 = 1 << 30;
+const RING_BYTES_DEFAULT: u64 = 16 << 20;
+
+const COLLECTOR_COUNT_MAX: u16 = 1024;
+
+/// Smaller files are mostly footer.
+const FILE_BYTES_MIN: u64 = 1 << 20;
+const FILE_BYTES_MAX: u64 = 1 << 40;
+const FILE_BYTES_DEFAULT: u64 = 256 << 20;
+const FILE_AGE_DEFAULT: Duration = Duration::from_secs(300);
+const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
+const STATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// `--sensor` is part of every file name.
+const SENSOR_BYTES_MAX: usize = 64;
+
+const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two());
+const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT as u64);
+
+type Result<T> = std::result::Result<T, clap::Error>;
+
+pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
+    match args.command {
+        Some(Command::Recover { dir }) => Ok(Job::Recover(dir)),
+        Some(Command::Doctor { ifaces }) => Ok(Job::Doctor(checked_ifaces(ifaces)?)),
+        None => Ok(Job::Capture(Box::new(resolve_capture(args.capture, environment)?))),
+    }
+}
+
+fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Settings> {
+    let head_limit = args.filter.head_limit.unwrap_or(u64::from(HEAD_BYTES_DEFAULT));
+    within("--head-limit", head_limit, HEAD_BYTES_MIN, u64::from(HEAD_BYTES_MAX))?;
+    let sensor = resolve_sensor(args.storage.sensor.as_deref(), environment)?;
+    let collectors = match args.live.collectors {
+        None => Collectors::Auto,
+        Some(count) => {
+            within("--collectors", u64::from(count), 1, u64::from(COLLECTOR_COUNT_MAX))?;
+            Collectors::Exactly(count)
+        }
+    };
+    let source = resolve_source(args.ifaces, args.pcap, args.live)?;
+    let Some(out) = args.out else {
+        return Err(refuse(ErrorKind::MissingRequiredArgument, "no folder to write to: give --out DIR"));
+    };
+    Ok(Settings {
+        source,
+        filter: resolve_filter(args.filter)?,
+        head_bytes_max: head_limit as u32,
+        collectors,
+        storage: resolve_storage(out, &args.storage)?,
+        redact: resolve_redact(args.redact, environment)?,
+        report: resolve_report(&args.report),
+        sensor,
+    })
+}
+
+fn resolve_source(ifaces: Vec<String>, pcap: Vec<PathBuf>, live: LiveArgs) -> Result<Source> {
+    match (ifaces.is_empty(), pcap.is_empty()) {
+        (true, true) => {
+            let why =
+                "nothing to capture from: give --iface IF for an interface or --pcap FILE for capture files";
+            Err(refuse(ErrorKind::MissingRequiredArgument, why))
+        }
+        (false, false) => {
+            let why = "--iface and --pcap do not go together: start one process for each";
+            Err(refuse(ErrorKind::ArgumentConflict, why))
+        }
+        (false, true) => resolve_live(ifaces, live).map(Source::Live),
+        (true, false) => {
+            refuse_live_options(&live)?;
+            if pcap.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+                return Err(refuse(
+                    ErrorKind::ValueValidation,
+                    "--pcap - can be read once only: give - once",
+                ));
+            }
+            Ok(Source::Pcap(pcap))
+        }
+    }
+}
+
+fn resolve_live(ifaces: Vec<String>, args: LiveArgs) -> Result<LiveSettings> {
+    let ring_bytes = args.ring_bytes.unwrap_or(RING_BYTES_DEFAULT);
+    within("--ring-bytes", ring_bytes, RING_BYTES_MIN, RING_BYTES_MAX)?;
+    if !ring_bytes.is_power_of_two() {
+        let next = ring_bytes.next_power_of_two();
+        let why = format!("--ring-bytes {ring_bytes} is not a power of two: take {} or {next}", next / 2);
+        return Err(refuse(ErrorKind::ValueValidation, why));
+    }
+    Ok(LiveSettings {
+        ifaces: checked_ifaces(ifaces)?,
+        action: args.action.unwrap_or(ActionChoice::Auto),
+        xdp_mode: args.xdp_mode.unwrap_or(XdpModeChoice::Auto),
+        promiscuous: !args.no_promisc,
+        steer: args.steer.unwrap_or(SteerChoice::Auto),
+        ring_bytes: ring_bytes as u32,
+        stop: args.duration.map_or(StopChoice::Signal, StopChoice::After),
+    })
+}
+
+/// Refuses options that would be without effect on files.
+fn refuse_live_options(live: &LiveArgs) -> Result<()> {
+    let given = [
+        ("--action", live.action.is_some()),
+        ("--xdp-mode", live.xdp_mode.is_some()),
+        ("--no-promisc", live.no_promisc),
+        ("--steer", live.steer.is_some()),
+        ("--ring-bytes", live.ring_bytes.is_some()),
+        ("--duration", live.duration.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((option, _)) => {
+            let why = format!("{option} is for --iface only: leave it out with --pcap");
+            Err(refuse(ErrorKind::ArgumentConflict, why))
+        }
+        None => Ok(()),
+    }
+}
+
+fn checked_ifaces(ifaces: Vec<String>) -> Result<Vec<String>> {
+    if ifaces.len() > IFACE_COUNT_MAX {
+        let why = format!("{} interfaces, of which one process takes {IFACE_COUNT_MAX}", ifaces.len());
+        return Err(refuse(ErrorKind::TooManyValues, why));
+    }
+    for (at, iface) in ifaces.iter().enumerate() {
+        // What the kernel accepts as a name (dev_valid_name in net/core/dev.c).
+        let odd = |byte: u8| byte == b'/' || byte == b':' || byte.is_ascii_whitespace();
+        if iface.is_empty()
+            || iface.len() > 15
+            || matches!(iface.as_str(), "." | "..")
+            || iface.bytes().any(odd)
+        {
+            let why = format!("--iface '{iface}' cannot be the name of an interface: see ip -brief link");
+            return Err(refuse(ErrorKind::ValueValidation, why));
+        }
+        if ifaces[..at].contains(iface) {
+            return Err(refuse(ErrorKind::ValueValidation, format!("--iface {iface} is given twice")));
+        }
+    }
+    Ok(ifaces)
+}
+
+fn resolve_filter(args: FilterArgs) -> Result<FilterSettings> {
+    if args.nets.len() > NET_COUNT_MAX {
+        let why =
+            format!("{} networks, of which the filter holds {NET_COUNT_MAX}: join some", args.nets.len());
+        return Err(refuse(ErrorKind::TooManyValues, why));
+    }
+    let ports = PortSet::union(args.ports);
+    Ok(FilterSettings { ports, nets: args.nets, sample_weight: args.sample.unwrap_or(1) })
+}
+
+fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSettings> {
+    let file_bytes_max = args.file_bytes.unwrap_or(FILE_BYTES_DEFAULT);
+    within("--file-bytes", file_bytes_max, FILE_BYTES_MIN, FILE_BYTES_MAX)?;
+    let flush_interval = args.flush_interval.unwrap_or(FLUSH_INTERVAL_DEFAULT);
+    let file_age_max = args.file_age.unwrap_or(FILE_AGE_DEFAULT.max(flush_interval));
+    if file_age_max < flush_interval {
+        let why = "--file-age is shorter than --flush-interval: a file would end before its first flush";
+        return Err(refuse(ErrorKind::ValueValidation, why));
+    }
+    Ok(StorageSettings { folder, flush_interval, file_bytes_max, file_age_max, zstd_level: args.zstd_level })
+}
+
+fn resolve_redact(args: RedactArgs, environment: &Environment) -> Result<RedactSettings> {
+    match (args.redact, args.key_file) {
+        (RedactChoice::Off, None) => Ok(RedactSettings::Off),
+        (RedactChoice::Off, Some(_)) => {
+            let why = "--key-file is without effect where --redact is off: leave one of them out";
+            Err(refuse(ErrorKind::ArgumentConflict, why))
+        }
+        (RedactChoice::Default, Some(key_file)) => Ok(RedactSettings::Tokens { key_file }),
+        (RedactChoice::Default, None) => match state_folder(environment) {
+            Some(folder) => Ok(RedactSettings::Tokens { key_file: folder.join("redaction.key") }),
+            None => {
+                let why = "no place for the key of redaction, as HOME is not set: give --key-file PATH";
+                Err(refuse(ErrorKind::MissingRequiredArgument, why))
+            }
+        },
+    }
+}
+
+/// Where an installation keeps what must not travel with its data.
+fn state_folder(environment: &Environment) -> Option<PathBuf> {
+    if let Some(folder) = &environment.state_directory {
+        return Some(folder.clone());
+    }
+    if environment.is_root {
+        return Some(PathBuf::from("/var/lib/hdrcap"));
+    }
+    let data_home = environment.data_home.clone();
+    let data_home = data_home.or_else(|| environment.home.as_ref().map(|home| home.join(".local/share")));
+    data_home.map(|folder| folder.join("hdrcap"))
+}
+
+fn resolve_report(args: &ReportArgs) -> ReportSettings {
+    ReportSettings {
+        json: args.json,
+        quiet: args.quiet,
+        stats_interval: args.stats_interval.unwrap_or(STATS_INTERVAL_DEFAULT),
+        log_format: args.log_format,
+    }
+}
+
+fn resolve_sensor(typed: Option<&str>, environment: &Environment) -> Result<String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if let Some(name) = typed {
+        let starts_well = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if name.len() > SENSOR_BYTES_MAX || !starts_well || !name.bytes().all(fits) {
+            let why = format!(
+                "--sensor '{name}' cannot be part of a file name: take at most {SENSOR_BYTES_MAX} letters, digits, \
+                 dots, dashes or underscores, a letter or digit first"
+            );
+            return Err(refuse(ErrorKind::ValueValidation, why));
+        }
+        return Ok(name.to_owned());
+    }
+    let name = environment.host_name.as_deref().unwrap_or_default();
+    let name: String =
+        name.chars().filter(|c| u8::try_from(*c).is_ok_and(fits)).take(SENSOR_BYTES_MAX).collect();
+    let name = name.trim_start_matches(['.', '_', '-']);
+    Ok(if name.is_empty() { "hdrcap".to_owned() } else { name.to_owned() })
+}
+
+fn within(option: &str, value: u64, min: u64, max: u64) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let why = format!("{option} {value} is out of range: take {min} to {max}");
+    Err(refuse(ErrorKind::ValueValidation, why))
+}
+
+fn refuse(kind: ErrorKind, why: impl Display) -> clap::Error {
+    Args::command().error(kind, why)
+}
