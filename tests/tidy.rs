@@ -71,7 +71,7 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.name.starts_with("tests/") || self.name.ends_with("/tests.rs") || self.name.contains("/tests/")
+        self.name.starts_with("tests/") || self.name.contains("/tests") || self.name.ends_with("/testing.rs")
     }
 }
 

@@ -187,10 +187,14 @@ impl Balance {
     }
 }
 
-fn assert_laws(part: &Value) {
-    assert_verdict_law(part);
-    let rows_ended = count(part, "rows_written") + count(part, "shed") + count(part, "disk_full");
-    assert_eq!(count(part, "rows"), rows_ended, "rows vanished:\n{part:#}");
+fn assert_laws(all: &Value) {
+    assert_verdict_law(all);
+    let sum = |names: &[&str]| names.iter().map(|name| count(all, name)).sum::<u64>();
+    let heads_ended =
+        ["messages", "malformed", "duplicate", "in_message", "after_end", "evicted", "ring_full"];
+    assert_eq!(count(all, "heads"), sum(&heads_ended), "heads vanished:\n{all:#}");
+    let rows_ended = ["rows_written", "shed", "disk_full", "disk_error"];
+    assert_eq!(count(all, "rows"), sum(&rows_ended), "rows vanished:\n{all:#}");
 }
 
 fn assert_verdict_law(part: &Value) {
