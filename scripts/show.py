@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Shows what a capture holds: `show.py OUT` prints a few queries over OUT/http and their answers."""
+
+import sys
+from pathlib import Path
+
+import duckdb
+
+TABLE = "read_parquet('{out}/http/**/*.parquet', hive_partitioning = true)"
+
+QUERIES = {
+    "Top paths, with latency in microseconds": """
+        SELECT method, path_template, count(*) AS transactions,
+               quantile_cont(ttfb_us, 0.5)::BIGINT AS p50, quantile_cont(ttfb_us, 0.9)::BIGINT AS p90,
+               quantile_cont(ttfb_us, 0.99)::BIGINT AS p99
+        FROM http GROUP BY ALL ORDER BY transactions DESC, method LIMIT 10""",
+    "Outcomes": """
+        SELECT status, reason, count(*) AS transactions, sum(resp_body_bytes)::BIGINT AS body_bytes
+        FROM http GROUP BY ALL ORDER BY transactions DESC""",
+    "How sure the pairs are": """
+        SELECT pair_state, count(*) AS transactions, count(DISTINCT flow_id) AS connections
+        FROM http GROUP BY ALL ORDER BY transactions DESC""",
+}
+
+ONE = "SELECT * FROM http ORDER BY x_request_id = 'quickstart' DESC NULLS LAST, ts LIMIT 1"
+
+
+
+def main():
+    out = Path(sys.argv[1])
+    files = sorted(out.glob("http/**/*.parquet"))
+    if not files:
+        sys.exit(f"show.py: no Parquet file under {out}/http: nothing was captured")
+    db = duckdb.connect()
+    db.execute(f"CREATE VIEW http AS FROM {TABLE.format(out=out)}")
+    total = sum(file.stat().st_size for file in files)
+    rows = db.execute("SELECT count(*) FROM http").fetchone()[0]
+    print(f"{rows} transactions in {len(files)} file(s), {total} bytes: {total / max(rows, 1):.0f} bytes each\n")
+    for title, query in QUERIES.items():
+        print(title)
+        db.sql(query).show(max_width=120)
+    print("One whole transaction (columns that are null are left out)")
+    transaction(db)
+
+
+def transaction(db):
+    """Prints one row, a column a line."""
+    columns = [column[0] for column in db.execute(f"DESCRIBE ({ONE})").fetchall()]
+    cast = ", ".join(f'"{column}"::VARCHAR AS "{column}"' for column in columns)
+    row = db.execute(f"SELECT {cast} FROM ({ONE})").fetchone()
+    for column, value in zip(columns, row):
+        if value is not None:
+            print(f"    {column:26} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+//! hdrcap as a user runs it: the binary, what it prints, how it ends.
+//!
+//! The binary is the one `HDRCAP_BIN` names, else the newer one of the two in the build folder. Never built from here:
+//! a test must not change what it tests.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    lab::{Host, Lab, MIRROR_PORT},
+    output, tree, wait,
+    web::signal,
+};
+
+/// The binary under test.
+///
+/// # Panics
+/// Where there is none, saying how to build it.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("HDRCAP_BIN") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "HDRCAP_BIN names {}, which is no file", path.display());
+        return path;
+    }
+    let built = ["debug", "release"].map(|profile| tree::target().join(profile).join("hdrcap"));
+    let newest =
+        built.into_iter().filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path))).max();
+    newest.expect("no hdrcap binary: run `cargo build -p capture`, or name one in HDRCAP_BIN").1
+}
+
+/// A capture under way on the lab's mirror port.
+pub struct Capture {
+    child: Child,
+    printed: TempDir,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit status of the process.
+    pub status: ExitStatus,
+    /// What it printed on standard output.
+    pub stdout: String,
+    /// What it printed on standard error.
+    pub stderr: String,
+}
+
+/// The exit balance as `--json` prints it.
+#[derive(Debug)]
+pub struct Balance(pub Value);
+
+impl Capture {
+    /// Starts hdrcap on the mirror port, writing below `out`, and returns when its XDP program is attached.
+    ///
+    /// # Panics
+    /// Where it ends before that.
+    #[must_use]
+    pub fn start(lab: &Lab, out: &Path, options: &[&str]) -> Self {
+        let printed = tempfile::tempdir().expect("the temporary folder is writable");
+        let child = lab
+            .on(Host::Sensor, binary())
+            .args(["--iface", MIRROR_PORT, "--json", "--out"])
+            .arg(out)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(File::create(printed.path().join("stdout")).expect("the folder was just made"))
+            .stderr(File::create(printed.path().join("stderr")).expect("the folder was just made"))
+            .spawn()
+            .expect("ip runs");
+        let mut capture = Self { child, printed };
+        wait::until("hdrcap attaches its XDP program", || {
+            let ended = capture.child.try_wait().expect("the child is ours");
+            assert!(ended.is_none(), "hdrcap ended with {ended:?}:\n{}", capture.read("stderr"));
+            lab.has_xdp().then_some(())
+        });
+        capture
+    }
+
+    /// Sends a signal by name and waits for the end.
+    ///
+    /// # Panics
+    /// Where the process cannot be signalled.
+    #[must_use]
+    pub fn stop(mut self, signal_name: &str) -> Ended {
+        signal(&self.child, signal_name);
+        self.ended()
+    }
+
+    /// Waits for an end that was asked for at the start (`--duration`).
+    #[must_use]
+    pub fn finish(mut self) -> Ended {
+        self.ended()
+    }
+
+    /// Process id of the daemon.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn ended(&mut self) -> Ended {
+        let status = wait::until("hdrcap ends", || self.child.try_wait().expect("the child is ours"));
+        Ended { status, stdout: self.read("stdout"), stderr: self.read("stderr") }
+    }
+
+    fn read(&self, stream: &str) -> String {
+        fs::read_to_string(self.printed.path().join(stream)).expect("what hdrcap prints is UTF-8")
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(&self.child, "KILL");
+            self.child.wait().expect("the child is ours");
+        }
+    }
+}
+
+/// Reads capture files into `out`, with `options` behind the files.
+#[must_use]
+pub fn replay(files: &[&Path], out: &Path, options: &[&str]) -> Ended {
+    let mut arguments: Vec<OsString> = vec!["--json".into(), "--pcap".into()];
+    arguments.extend(files.iter().map(OsString::from));
+    arguments.extend(["--out".into(), out.into()]);
+    arguments.extend(options.iter().map(OsString::from));
+    run_to_end(Command::new(binary()).args(arguments))
+}
+
+/// Runs any command line of hdrcap to its end.
+#[must_use]
+pub fn run_to_end(command: &mut Command) -> Ended {
+    let output = output(command.stdin(Stdio::null()));
+    Ended {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).expect("what hdrcap prints is UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("what hdrcap prints is UTF-8"),
+    }
+}
+
+impl Ended {
+    /// The balance of a run that must have succeeded.
+    ///
+    /// # Panics
+    /// Where the run failed, or printed something else than one balance.
+    #[must_use]
+    pub fn balance(&self) -> Balance {
+        assert!(self.status.success(), "hdrcap ended with {}:\n{}", self.status, self.stderr);
+        let balance = serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
+            panic!("standard output is not one JSON object ({error}):\n{}", self.stdout)
+        });
+        Balance(balance)
+    }
+}
+
+impl Balance {
+    /// A counter of the whole run.
+    ///
+    /// # Panics
+    /// Where the balance does not have it.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        count(&self.0, name)
+    }
+
+    /// Checks the laws of conservation with the printed numbers, not with what the program thinks of them.
+    ///
+    /// # Panics
+    /// Where one is broken.
+    pub fn assert_closed(&self) {
+        assert_eq!(self.0["closed"], Value::Bool(true), "the balance is not closed:\n{:#}", self.0);
+        assert_laws(&self.0);
+        let interfaces = self.0["interfaces"].as_object().expect("a balance has its interfaces");
+        for part in interfaces.values() {
+            assert_verdict_law(part);
+        }
+        let frames: u64 = interfaces.values().map(|part| count(part, "frames")).sum();
+        assert_eq!(frames, self.count("frames"), "the interfaces do not add up:\n{:#}", self.0);
+    }
+}
+
+fn assert_laws(all: &Value) {
+    assert_verdict_law(all);
+    let sum = |names: &[&str]| names.iter().map(|name| count(all, name)).sum::<u64>();
+    let heads_ended =
+        ["messages", "malformed", "duplicate", "in_message", "after_end", "evicted", "ring_full"];
+    assert_eq!(count(all, "heads"), sum(&heads_ended), "heads vanished:\n{all:#}");
+    let rows_ended = ["rows_written", "shed", "disk_full", "disk_error"];
+    assert_eq!(count(all, "rows"), sum(&rows_ended), "rows vanished:\n{all:#}");
+}
+
+fn assert_verdict_law(part: &Value) {
+    let counters = part.as_object().expect("a balance is an object");
+    let verdicts = counters.iter().filter(|(name, _)| name.starts_with("verdict_"));
+    let sum: u64 = verdicts.map(|(_, value)| value.as_u64().expect("a verdict is a count")).sum();
+    assert_eq!(count(part, "frames"), sum, "frames vanished:\n{part:#}");
+}
+
+fn count(part: &Value, name: &str) -> u64 {
+    part[name].as_u64().unwrap_or_else(|| panic!("the balance has no count '{name}':\n{part:#}"))
+}

@@ -1,0 +1,93 @@
+//! The engines that analysts use, reading what hdrcap wrote: DuckDB and PySpark, each in a Python of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::{run, tree};
+
+/// A folder that hdrcap wrote, as DuckDB sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Dataset<'a>(pub &'a Path);
+
+impl Dataset<'_> {
+    /// Answers a query in which `http` stands for the table, one JSON object per row.
+    ///
+    /// # Panics
+    /// Where DuckDB refuses the query or a file.
+    #[must_use]
+    pub fn query(self, sql: &str) -> Vec<Value> {
+        duckdb(&sql_with_tables(sql, &[("http", self.0)]))
+    }
+
+    /// Answers a query of one value.
+    ///
+    /// # Panics
+    /// Where the answer has more or fewer than one row or column, or is no number.
+    #[must_use]
+    pub fn number(self, sql: &str) -> u64 {
+        let rows = self.query(sql);
+        let [Value::Object(row)] = rows.as_slice() else { panic!("not one row: {rows:?}") };
+        assert_eq!(row.len(), 1, "not one column: {row:?}");
+        row.values().next().and_then(Value::as_u64).unwrap_or_else(|| panic!("no number: {row:?}"))
+    }
+}
+
+/// Rows of `left` that `right` lacks or has fewer of, in the columns that `columns` selects; at most ten.
+#[must_use]
+pub fn rows_missing(left: Dataset<'_>, right: Dataset<'_>, columns: &str) -> Vec<Value> {
+    let sql = format!("SELECT {columns} FROM lhs EXCEPT ALL SELECT {columns} FROM rhs LIMIT 10");
+    duckdb(&sql_with_tables(&sql, &[("lhs", left.0), ("rhs", right.0)]))
+}
+
+/// Answers a query in DuckDB, one JSON object per row.
+///
+/// # Panics
+/// Where DuckDB refuses it.
+#[must_use]
+pub fn duckdb(sql: &str) -> Vec<Value> {
+    answers(Command::new(python()).arg(tree::root().join("tests/harness/duckdb_query.py")).arg(sql))
+}
+
+/// Answers a query of PySpark in which `http` stands for the table of `folder`, one JSON object per row.
+///
+/// # Panics
+/// Where Spark refuses the query or a file.
+#[must_use]
+pub fn spark(folder: &Path, sql: &str) -> Vec<Value> {
+    let script = tree::root().join("tests/harness/spark_query.py");
+    answers(Command::new(python()).arg(script).arg(folder.join("http")).arg(sql))
+}
+
+fn answers(command: &mut Command) -> Vec<Value> {
+    let output = run(command);
+    let text = String::from_utf8(output.stdout).expect("the answer is UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("the answer is JSON lines")).collect()
+}
+
+fn sql_with_tables(sql: &str, tables: &[(&str, &Path)]) -> String {
+    let tables: Vec<String> = tables
+        .iter()
+        .map(|(name, folder)| {
+            format!(
+                "{name} AS (FROM read_parquet('{}/http/**/*.parquet', hive_partitioning = false))",
+                folder.display()
+            )
+        })
+        .collect();
+    format!("WITH {} {sql}", tables.join(", "))
+}
+
+fn python() -> PathBuf {
+    let named = std::env::var_os("HDRCAP_PYTHON").map(PathBuf::from);
+    let python = named.unwrap_or_else(|| tree::target().join("venv/bin/python"));
+    assert!(
+        python.is_file(),
+        "no Python with DuckDB and PySpark at {}: run scripts/setup test",
+        python.display()
+    );
+    python
+}

@@ -1,0 +1,8 @@
+//! The integration tests, one module per area; `scripts/test` runs them all.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
+
+mod corpus;
+mod errors;
+mod live;
+mod replay;
+mod tidy;
