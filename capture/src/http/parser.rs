@@ -18,16 +18,10 @@ use super::{
 #[error("the start line is neither a request line nor a status line")]
 pub struct Malformed;
 
-/// Parses heads one after the other.
-#[derive(Debug)]
+/// Parses heads one after the other; the default one has no room for lines yet and makes it as they come.
+#[derive(Debug, Default)]
 pub struct Parser {
     lines: Vec<Line>,
-}
-
-impl Default for Parser {
-    fn default() -> Self {
-        Parser::new()
-    }
 }
 
 /// The start line of a head and where it lies.
