@@ -12,12 +12,13 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use storage::{
     batch::Batch,
-    dataset::{LossReason, Written, Writer},
-    stats::StatsRow,
+    dataset::{LossReason, Writer, Written},
+    schema::StatsRow,
 };
-use tracing::{error, info};
+use tracing::error;
 
 use crate::{
+    control::stats::Sample,
     ledger::{EncoderCounter, EncoderLedger},
     limits::QUEUE_WORK_COUNT_MAX,
 };
@@ -27,7 +28,7 @@ pub enum Work {
     /// A sealed batch of transactions.
     Rows(Box<Batch>),
     /// Rows of the `capture_stats` table.
-    Stats(Vec<StatsRow>),
+    Stats(Vec<Sample>),
 }
 
 /// Between two looks at whether a file has reached its age.
@@ -43,74 +44,76 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Starts the thread that writes to `writer`.
-    pub fn start(writer: Writer) -> std::io::Result<Encoder> {
+    /// Starts the thread that writes to `writer`; `sensor` names this host in `capture_stats`.
+    pub fn start(writer: Writer, sensor: &str) -> std::io::Result<Encoder> {
         let (queue, work) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
         let ledger = Arc::new(EncoderLedger::default());
-        let counts = Arc::clone(&ledger);
-        let thread = std::thread::Builder::new()
-            .name("hdrcap-encode".into())
-            .spawn(move || Encoding { writer, counts }.run(&work))?;
+        let encoding = Encoding { writer, sensor: sensor.to_owned(), counts: Arc::clone(&ledger) };
+        let thread =
+            std::thread::Builder::new().name("hdrcap-encode".into()).spawn(move || encoding.run(&work))?;
         Ok(Encoder { queue, ledger, thread })
     }
 
-    /// Waits until everything in the queue is written; the last sender must be gone.
+    /// Waits until everything in the queue is written; no other sender may be left.
     ///
     /// The rows of `last` are made from the final counts and written behind all others; then every file is published.
-    pub fn finish(self, last: impl FnOnce(&EncoderLedger) -> Vec<StatsRow>) -> Arc<EncoderLedger> {
+    pub fn finish(self, last: impl FnOnce() -> Vec<Sample>) {
         drop(self.queue);
-        let writer = self.thread.join().expect("the encoder does not panic");
-        let mut encoding = Encoding { writer, counts: Arc::clone(&self.ledger) };
-        let rows = last(&self.ledger);
-        encoding.write_stats(&rows);
-        match encoding.writer.close(now_ns()) {
-            Ok(written) => count_files(&self.ledger, &written),
-            Err(error) => error!("the last files could not be published: {error}"),
-        }
-        self.ledger
+        let mut encoding = self.thread.join().expect("the encoder does not panic");
+        encoding.write_stats(&last());
+        let written = encoding.writer.close();
+        count(&encoding.counts, &written);
     }
 }
 
 struct Encoding {
     writer: Writer,
+    sensor: String,
     counts: Arc<EncoderLedger>,
 }
 
 impl Encoding {
-    fn run(mut self, work: &Receiver<Work>) -> Writer {
+    fn run(mut self, work: &Receiver<Work>) -> Encoding {
         loop {
             match work.recv_timeout(TICK) {
                 Ok(Work::Rows(batch)) => self.write_rows(&batch),
                 Ok(Work::Stats(rows)) => self.write_stats(&rows),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.writer,
+                Err(RecvTimeoutError::Disconnected) => return self,
             }
-            match self.writer.tick(now_ns()) {
-                Ok(written) => count_files(&self.counts, &written),
-                Err(error) => error!("a file could not be published: {error}"),
-            }
+            let written = self.writer.tick(now_ns());
+            count(&self.counts, &written);
         }
     }
 
     fn write_rows(&mut self, batch: &Batch) {
         self.add(EncoderCounter::Batches, 1);
-        let written = self.writer.write(batch, now_ns());
+        let written = match self.writer.write(batch, now_ns()) {
+            Ok(written) => written,
+            Err(error) => {
+                let reason = match error.reason {
+                    LossReason::DiskFull => EncoderCounter::DiskFull,
+                    LossReason::Io => EncoderCounter::DiskError,
+                };
+                self.add(reason, error.rows_lost);
+                error!("{error}");
+                error.written
+            }
+        };
         self.add(EncoderCounter::RowsWritten, written.rows);
-        count_files(&self.counts, &written);
-        if let Some(loss) = written.loss {
-            let reason = match loss.reason {
-                LossReason::DiskFull => EncoderCounter::DiskFull,
-                LossReason::Io => EncoderCounter::DiskError,
-            };
-            self.add(reason, loss.rows);
-            error!(rows = loss.rows, "rows lost: {}", loss.error);
-        }
+        count(&self.counts, &written);
     }
 
-    fn write_stats(&mut self, rows: &[StatsRow]) {
-        if let Err(error) = self.writer.write_stats(rows, now_ns()) {
-            error!("capture_stats could not be written: {error}");
+    fn write_stats(&mut self, samples: &[Sample]) {
+        let rows: Vec<StatsRow<'_>> = samples.iter().map(|sample| sample.as_row(&self.sensor)).collect();
+        if rows.is_empty() {
+            return;
         }
+        let written = self.writer.write_stats(&rows, now_ns()).unwrap_or_else(|error| {
+            error!("capture_stats: {error}");
+            error.written
+        });
+        count(&self.counts, &written);
     }
 
     fn add(&self, counter: EncoderCounter, count: u64) {
@@ -118,12 +121,9 @@ impl Encoding {
     }
 }
 
-fn count_files(counts: &EncoderLedger, written: &Written) {
-    for file in &written.files_published {
-        info!(file = %file.path.display(), rows = file.rows, bytes = file.bytes, "published");
-        counts.add(EncoderCounter::FilesPublished as usize, 1);
-        counts.add(EncoderCounter::BytesPublished as usize, file.bytes);
-    }
+fn count(counts: &EncoderLedger, written: &Written) {
+    counts.add(EncoderCounter::FilesPublished as usize, written.files_published);
+    counts.add(EncoderCounter::BytesWritten as usize, written.bytes);
 }
 
 /// Unix time in nanoseconds, for the age of files; rows carry the frames' time.

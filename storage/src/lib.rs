@@ -3,7 +3,6 @@
 //! The last stage of the flow: a collector appends values to a `Batch`; an encoder writes batches as row groups
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
-pub mod batch;
 pub mod field;
 pub mod flags;
 pub mod values;

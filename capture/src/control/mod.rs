@@ -11,8 +11,10 @@ pub mod stats;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     net::IpAddr,
+    path::Path,
     process::ExitCode,
 };
 
@@ -21,7 +23,10 @@ use common::{
     config::{Config, Net},
     limits::NET_COUNT_MAX,
 };
-use storage::dataset::{Writer, WriterSettings};
+use storage::{
+    dataset::{Writer, WriterSettings},
+    schema::StatsSchema,
+};
 use tracing::{info, warn};
 
 use self::{progress::Progress, stats::GAUGES, watch::Watch};
@@ -81,13 +86,46 @@ fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
 }
 
 /// Opens the dataset and starts the thread that writes to it.
-fn start_encoder(settings: &Settings) -> anyhow::Result<Encoder> {
+fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<Encoder> {
     let storage = &settings.storage;
-    let (writer, recovered) = Writer::open(WriterSettings {
-        dir: storage.folder.clone(),
-        sensor: settings.sensor.clone(),
+    let writer = Writer::open(WriterSettings {
+        zstd_level: storage.zstd_level,
+        file_bytes_max: storage.file_bytes_max,
+        file_age_max: storage.file_age_max,
+        flush_interval: storage.flush_interval,
+        redaction_policy: redaction_policy.to_owned(),
+        stats: Some(StatsSchema::new(&stats::counter_names(), &GAUGES)),
+        metadata: BTreeMap::from([("hdrcap_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        ..WriterSettings::new(&storage.folder, &settings.sensor)
     })?;
-    Ok(Encoder::start(writer)?)
+    if !writer.uses_ring() {
+        info!("io_uring is not available here: files are written by plain writes");
+    }
+    Encoder::start(writer, &settings.sensor).context("the encoder could not be started")
+}
+
+/// Makes the files of a dataset valid that a crash left unfinished, and says what became of each.
+pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
+    if !dir.is_dir() {
+        bail!("{} is not a folder: give the one that was --out", dir.display());
+    }
+    let report = storage::dataset::recover(dir)
+        .with_context(|| format!("the files left in {} could not be read", dir.display()))?;
+    let mut lines = Vec::new();
+    for file in &report.published {
+        let (path, cut) = (file.path.display(), file.bytes_cut);
+        lines.push(format!("recovered {path}: {} rows, {cut} bytes behind them cut off", file.rows));
+    }
+    for path in &report.quarantined {
+        lines.push(format!("quarantined {}: it holds no whole row group", path.display()));
+    }
+    for sensor in &report.live_sensors {
+        lines.push(format!("left alone: sensor {sensor} is being written by a running process"));
+    }
+    let (recovered, quarantined) = (report.published.len(), report.quarantined.len());
+    lines.push(format!("{recovered} files recovered, {quarantined} quarantined, {} empty ones removed", report.empty));
+    writeln!(io::stdout(), "{}", lines.join("\n")).context("the report could not be printed")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Puts filters, sampling and limits into the configuration of the frame path.

@@ -4,6 +4,7 @@
 //! (rows written and lost). Invariant: a counter has a value in the rows of one kind of source and zero in all others.
 
 use common::verdict::Verdict;
+use storage::schema::StatsRow;
 
 use crate::{
     balance::{Balance, InterfaceCounts},
@@ -37,6 +38,20 @@ pub struct Sample {
     pub counters: Vec<i64>,
     /// Value of each gauge, in the order of `GAUGES`.
     pub gauges: Vec<Option<f64>>,
+}
+
+impl Sample {
+    /// The row as storage takes it.
+    pub fn as_row<'a>(&'a self, sensor: &'a str) -> StatsRow<'a> {
+        StatsRow {
+            ts_ns: self.ts_ns,
+            sensor,
+            iface: &self.iface,
+            core: self.core,
+            counters: &self.counters,
+            gauges: &self.gauges,
+        }
+    }
 }
 
 /// Names of the counter columns, in order: those of the balance.

@@ -10,9 +10,11 @@ use std::{
     },
 };
 
+use common::{counters::Counters, decide::dissect::Link};
+
 use super::{
     decider::{Decider, FrameRef},
-    pcap::{Interface, PcapError, PcapSource},
+    pcap::{self, Frame, Interface, PcapError, PcapSource},
 };
 use crate::{balance::InterfaceCounts, collector::Collector};
 
@@ -112,14 +114,7 @@ impl Replay {
                 Ok(None) => return None,
                 Err(error) => return Some(error),
             };
-            let frame = FrameRef {
-                ts_ns: frame.ts_ns,
-                link: frame.link,
-                bytes: frame.bytes,
-                original_len: frame.original_len,
-                ifindex: first.saturating_add(frame.interface),
-            };
-            self.decider.decide(frame, &mut self.collector);
+            self.decider.decide(frame_ref(&frame, first), &mut self.collector);
             burst += 1;
             if burst == FRAMES_PER_BURST {
                 burst = 0;
@@ -156,6 +151,26 @@ impl Replay {
     }
 
     fn counts_of(&self, name: String) -> InterfaceCounts {
-        InterfaceCounts::of(name, self.decider.counters())
+        let none = Counters::default();
+        InterfaceCounts::of(name, self.decider.counters().first().unwrap_or(&none))
+    }
+}
+
+/// The frame as `decide` takes it; a loopback header is four bytes in front of a packet that says itself what it is.
+fn frame_ref<'a>(frame: &Frame<'a>, first_interface: u32) -> FrameRef<'a> {
+    const LOOPBACK_BYTES: usize = 4;
+    let (link, skipped) = match frame.link {
+        pcap::Link::Ethernet => (Link::Ethernet, 0),
+        pcap::Link::RawIp => (Link::RawIp, 0),
+        pcap::Link::LinuxCooked1 => (Link::Cooked1, 0),
+        pcap::Link::LinuxCooked2 => (Link::Cooked2, 0),
+        pcap::Link::Loopback => (Link::RawIp, LOOPBACK_BYTES.min(frame.bytes.len())),
+    };
+    FrameRef {
+        ts_ns: frame.ts_ns,
+        link,
+        bytes: &frame.bytes[skipped..],
+        original_len: frame.original_len.saturating_sub(skipped as u32),
+        ifindex: first_interface.saturating_add(frame.interface),
     }
 }
