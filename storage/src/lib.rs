@@ -3,6 +3,11 @@
 //! The last stage of the flow: a collector appends values to a `Batch`; an encoder writes batches as row groups
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
+pub mod batch;
+mod escape;
 pub mod field;
 pub mod flags;
 pub mod values;
+
+pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
+pub use escape::unescape;
