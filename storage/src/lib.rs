@@ -4,9 +4,11 @@
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
 pub mod batch;
+mod encode;
 mod escape;
 pub mod field;
 pub mod flags;
+pub mod schema;
 pub mod values;
 
 pub use batch::{Batch, ConnectionId, RequestId, ResponseId};

@@ -21,6 +21,13 @@ pub(crate) enum Coding {
     Unique,
 }
 
+impl Coding {
+    /// True where equal values share a code.
+    pub(crate) const fn is_coded(self) -> bool {
+        matches!(self, Coding::Repeating)
+    }
+}
+
 /// What appending needs beside the column: room to escape in, and what the values of one head added up to.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
@@ -138,11 +145,6 @@ impl Strings {
     /// Number of values held.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
-    }
-
-    /// True where equal values share a code.
-    pub(crate) fn is_coded(&self) -> bool {
-        self.coding == Coding::Repeating
     }
 
     /// All values end to end, and where each ends.
