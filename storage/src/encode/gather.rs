@@ -17,10 +17,11 @@ use crate::{
     batch::{
         Batch,
         columns::{ConnectionText, RequestText, ResponseText},
+        side::LineList,
         strings::{ABSENT, Strings},
     },
     flags::Flags,
-    schema::{COLUMNS, Column, List, Source, Word, element, line_fields},
+    schema::{COLUMNS, Column, List, Source, Word, line_fields},
     values::{PairState, TimeSource},
 };
 
@@ -176,16 +177,15 @@ fn entry_array(
             let names: Vec<&str> = Flags::ALL.iter().map(|(_, name)| *name).collect();
             words(&entries, &names)
         }
-        List::RequestOthers | List::ResponseOthers => {
-            let lines = match list {
-                List::RequestOthers => &batch.request_others,
-                _ => &batch.response_others,
-            };
-            let names = text(&lines.names)?;
-            let values = dictionary(&values, Arc::new(text_array(&lines.values)?))?;
-            Ok(Arc::new(StructArray::try_new(line_fields(), vec![names, values], None)?))
-        }
+        List::RequestOthers => pairs(&entries, &values, &batch.request_others),
+        List::ResponseOthers => pairs(&entries, &values, &batch.response_others),
     }
+}
+
+fn pairs(names: &[u32], values: &[u32], lines: &LineList) -> Result<ArrayRef, ArrowError> {
+    let names = dictionary(names, Arc::new(text_array(&lines.names)?))?;
+    let values = dictionary(values, Arc::new(text_array(&lines.values)?))?;
+    Ok(Arc::new(StructArray::try_new(line_fields(), vec![names, values], None)?))
 }
 
 /// Code of a time source among `TIME_SOURCES`.
@@ -208,7 +208,6 @@ pub(crate) fn pair_state_code(state: PairState) -> u32 {
     }
 }
 
-/// The entry type of a list column; what the schema gives the column and what is gathered agree through it.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +223,5 @@ mod tests {
     fn words_match_their_codes() {
         assert_eq!(PAIR_STATES[pair_state_code(PairState::Ambiguous) as usize], "ambiguous");
         assert_eq!(TIME_SOURCES[time_source_code(TimeSource::Pcap) as usize], "pcap");
-        assert_eq!(element(DataType::Int32).name(), "element");
     }
 }

@@ -10,4 +10,4 @@ pub(crate) mod gather;
 mod properties;
 pub(crate) mod row_groups;
 
-pub(crate) use self::{footer::Footer, properties::Layout, row_groups::RowGroups};
+pub(crate) use self::{properties::Layout, row_groups::RowGroups};

@@ -17,7 +17,10 @@ use parquet::{
     schema::types::{ColumnPath, SchemaDescPtr},
 };
 
-use crate::{batch::BATCH_ROWS_MAX, schema::BLOOM_COLUMNS};
+use crate::{
+    batch::BATCH_ROWS_MAX,
+    schema::{BLOOM_COLUMNS, UNIQUE_COLUMNS},
+};
 
 /// Dictionary bytes of one column chunk before it falls back to plain values; bounded by the batch anyway.
 const DICTIONARY_BYTES_MAX: usize = 64 << 20;
@@ -74,13 +77,14 @@ fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterProperties> {
 /// unique values fill a dictionary for nothing.
 fn encoding(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
     let path = ColumnPath::from(field.name().as_str());
-    match field.data_type() {
-        DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => builder
+    let data_type = field.data_type();
+    if matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
+        builder
             .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
-        DataType::Utf8 if BLOOM_COLUMNS.contains(&field.name().as_str()) || field.name() == "traceparent" => {
-            builder.set_column_dictionary_enabled(path, false)
-        }
-        _ => builder,
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+    } else if UNIQUE_COLUMNS.contains(&field.name().as_str()) {
+        builder.set_column_dictionary_enabled(path, false)
+    } else {
+        builder
     }
 }

@@ -258,6 +258,9 @@ pub(crate) const COLUMNS: &[Column] = &[
 /// Columns with a bloom filter: looked up by a single value that is not the sort order's.
 pub(crate) const BLOOM_COLUMNS: [&str; 4] = ["flow_id", "client_ip", "x_request_id", "trace_id"];
 
+/// Strings that are nearly all different.
+pub(crate) const UNIQUE_COLUMNS: [&str; 3] = ["x_request_id", "traceparent", "trace_id"];
+
 /// The Arrow schema of `http`: a repeating string is dictionary-coded in memory, which no file shows.
 pub fn http_schema() -> SchemaRef {
     let fields: Vec<Field> =
