@@ -3,6 +3,16 @@
 //! The last stage of the flow: a collector appends values to a `Batch`; an encoder writes batches as row groups
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
+pub mod batch;
+pub mod dataset;
+mod encode;
+mod escape;
 pub mod field;
+pub mod file;
 pub mod flags;
+pub mod schema;
 pub mod values;
+pub mod views;
+
+pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
+pub use escape::unescape;
