@@ -1,1 +1,3 @@
 //! hdrcap in user space.
+
+pub mod source;

@@ -1,0 +1,14 @@
+//! Where records come from: rings filled by the kernel half, or frames of a file that take the same decision here.
+//!
+//! First stage of the flow. Invariant: a sink sees validated records only, each with exactly its bytes.
+
+pub mod decider;
+pub mod live;
+
+use common::record::Record;
+
+/// Takes records, in the order they were made.
+pub trait RecordSink {
+    /// Takes one record and the `record.copied` bytes that came with it.
+    fn record(&mut self, record: &Record, bytes: &[u8]);
+}
