@@ -1,3 +1,4 @@
 //! hdrcap in user space.
 
 pub mod http;
+pub mod redact;

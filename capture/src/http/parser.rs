@@ -108,6 +108,7 @@ impl Parser {
             fields,
             content_length,
             complete: complete && section.ended,
+            start_line_complete: opening.complete,
             flags,
         };
         head.flags.insert(head.framing(None).flags);
