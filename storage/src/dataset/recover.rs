@@ -17,7 +17,7 @@ use parquet::file::{
 };
 
 use super::{
-    snapshot::Snapshot,
+    snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
         allow_missing, create_folder, sync_folder, with_suffix,
@@ -126,7 +126,8 @@ pub(crate) fn recover_sensor(dir: &Path, folder: &Path, report: &mut RecoverRepo
 fn remove_leftovers(files: &[PathBuf]) -> io::Result<()> {
     for path in files {
         let name = path.to_string_lossy();
-        let Some(data) = name.strip_suffix(".new").unwrap_or(&name).strip_suffix(SNAPSHOT_SUFFIX) else {
+        let Some(data) = name.strip_suffix(UNFINISHED_SUFFIX).unwrap_or(&name).strip_suffix(SNAPSHOT_SUFFIX)
+        else {
             continue;
         };
         if data.ends_with(STAGED_SUFFIX) && !Path::new(data).exists() {
@@ -169,8 +170,11 @@ pub(crate) fn restore(staged: &Staged, rest: Rest, report: &mut RecoverReport) -
         report.quarantined.extend(keep_rest(staged, &file, &snapshot)?);
     }
     file.set_len(snapshot.data_len)?;
-    file.write_all_at(&snapshot.tail, snapshot.data_len)?;
-    file.sync_all()?;
+    if let Err(error) = file.write_all_at(&snapshot.tail, snapshot.data_len).and_then(|()| file.sync_all()) {
+        // The disk is full: others may have the space until the next attempt.
+        file.set_len(snapshot.data_len)?;
+        return Err(error);
+    }
     let whole_len = snapshot.data_len + snapshot.tail.len() as u64;
     if read_metadata(&file, whole_len).is_none() {
         return quarantine(staged, report);
