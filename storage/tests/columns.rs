@@ -10,7 +10,7 @@ use arrow_array::{
     types::{Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use storage::{
-    Batch,
+    Batch, ConnectionId, RequestId, ResponseId,
     dataset::Writer,
     flags::Flags,
     values::{
@@ -91,69 +91,66 @@ const RESPONSE_LINES: &[(&str, &str, &str)] = &[
     ("Access-Control-Allow-Origin", "*", "access_control_allow_origin"),
 ];
 
+const TEXTS: &[(&str, &str)] = &[
+    ("ts_source", "hw"),
+    ("sensor", "sensor-a"),
+    ("iface", "eth1"),
+    ("community_id", "1:abc="),
+    ("client_ip", "2001:db8::1"),
+    ("server_ip", "2001:db8::2"),
+    ("tunnel_type", "vxlan"),
+    ("outer_src_ip", "10.0.0.1"),
+    ("outer_dst_ip", "10.0.0.2"),
+    ("pair_state", "ambiguous"),
+    ("method", "POST"),
+    ("method_raw", "POST"),
+    ("target_raw", "/a/7?q=1"),
+    ("path", "/a/7"),
+    ("query", "q=1"),
+    ("path_template", "/a/{n}"),
+    ("req_version", "1.1"),
+    ("resp_version", "1.0"),
+    ("reason", "Switching"),
+    ("upgrade_protocol", "websocket"),
+    ("authorization_scheme", "Bearer"),
+    ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
+];
+
+const NUMBERS: &[(&str, i64)] = &[
+    ("ts_ns", NOON_NS + 1_999),
+    ("queue", 5),
+    ("sample_weight", 16),
+    ("flow_id", -42),
+    ("client_port", 50_000),
+    ("server_port", 8080),
+    ("ip_version", 6),
+    ("tunnel_id", 77),
+    ("transaction_index", 4),
+    ("req_seq", 1),
+    ("req_end_seq", 2),
+    ("resp_seq", 3),
+    ("resp_ack", 4),
+    ("status", 101),
+    ("req_head_bytes", 700),
+    ("resp_head_bytes", 500),
+    ("req_header_count", 24),
+    ("resp_header_count", 23),
+    ("req_content_length", 11),
+    ("resp_content_length", 12),
+    ("req_body_bytes", 5),
+    ("resp_body_bytes", 6),
+    ("ttfb_us", 7),
+    ("req_duration_us", 8),
+    ("resp_head_duration_us", 9),
+    ("total_us", 10),
+    ("tcp_rtt_us", 321),
+    ("req_header_order_hash", -9),
+];
+
 fn full_batch() -> Batch {
     let mut batch = Batch::new();
-    let connection = batch.connection(&ConnectionValues {
-        iface: "eth1",
-        queue: Some(5),
-        sample_weight: 16,
-        flow_id: -42,
-        community_id: "1:abc=",
-        client: ("2001:db8::1".parse().expect("an address"), 50_000),
-        server: ("2001:db8::2".parse().expect("an address"), 8080),
-        vlan_ids: &[100, 200],
-        tunnel: Some(Tunnel {
-            kind: "vxlan",
-            id: Some(77),
-            outer_src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
-            outer_dst: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
-        }),
-        syn_seen: true,
-        tcp_rtt_us: Some(321),
-    });
-    let request_pairs: Vec<_> = REQUEST_LINES.iter().map(|(name, value, _)| (*name, *value)).collect();
-    let request = batch.request(&RequestValues {
-        method: "POST",
-        method_raw: b"POST",
-        target_raw: b"/a/7?q=1",
-        host: Some(b"shop.example"),
-        path: Some(b"/a/7"),
-        query: Some(b"q=1"),
-        path_template: Some(b"/a/{n}"),
-        version: Some(b"1.1"),
-        head_bytes: 700,
-        header_count: 24,
-        content_length: Some(11),
-        transfer_encoding: Some(b"chunked"),
-        authorization_scheme: Some(b"Bearer"),
-        trace_id: Some(b"0af7651916cd43dd8448eb211c80319c"),
-        cookie_names: &[b"a", b"b"],
-        is_connect: true,
-        header_order_hash: -9,
-        fields: &lines(&request_pairs),
-        flags: Flags::REDACTED,
-    });
-    let mut response_pairs: Vec<_> = RESPONSE_LINES.iter().map(|(name, value, _)| (*name, *value)).collect();
-    response_pairs.extend([
-        ("Set-Cookie", "a=tok:3; Path=/"),
-        ("X-Odd", "odd"),
-        ("set-cookie", "b=tok:4"),
-        ("Via", "1.1 q"),
-    ]);
-    let response = batch.response(&ResponseValues {
-        version: b"1.0",
-        status: Some(101),
-        reason: Some(b"Switching"),
-        info_status: &[100, 103],
-        head_bytes: 500,
-        header_count: 23,
-        content_length: Some(12),
-        transfer_encoding: Some(b"gzip, chunked"),
-        upgrade_protocol: Some(b"websocket"),
-        set_cookie_names: &[b"a", b"b"],
-        fields: &lines(&response_pairs),
-        flags: Flags::CL_AND_TE,
-    });
+    let connection = full_connection(&mut batch);
+    let (request, response) = (full_request(&mut batch), full_response(&mut batch));
     let values = RowValues {
         ts_ns: NOON_NS + 1_999,
         ts_source: TimeSource::Hardware,
@@ -173,6 +170,76 @@ fn full_batch() -> Batch {
     };
     batch.row(connection, Some(request), Some(response), &values);
     batch
+}
+
+fn full_connection(batch: &mut Batch) -> ConnectionId {
+    batch.connection(&ConnectionValues {
+        iface: "eth1",
+        queue: Some(5),
+        sample_weight: 16,
+        flow_id: -42,
+        community_id: "1:abc=",
+        client: ("2001:db8::1".parse().expect("an address"), 50_000),
+        server: ("2001:db8::2".parse().expect("an address"), 8080),
+        vlan_ids: &[100, 200],
+        tunnel: Some(Tunnel {
+            kind: "vxlan",
+            id: Some(77),
+            outer_src: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+            outer_dst: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)),
+        }),
+        syn_seen: true,
+        tcp_rtt_us: Some(321),
+    })
+}
+
+fn full_request(batch: &mut Batch) -> RequestId {
+    let request_pairs: Vec<_> = REQUEST_LINES.iter().map(|(name, value, _)| (*name, *value)).collect();
+    batch.request(&RequestValues {
+        method: "POST",
+        method_raw: b"POST",
+        target_raw: b"/a/7?q=1",
+        host: Some(b"shop.example"),
+        path: Some(b"/a/7"),
+        query: Some(b"q=1"),
+        path_template: Some(b"/a/{n}"),
+        version: Some(b"1.1"),
+        head_bytes: 700,
+        header_count: 24,
+        content_length: Some(11),
+        transfer_encoding: Some(b"chunked"),
+        authorization_scheme: Some(b"Bearer"),
+        trace_id: Some(b"0af7651916cd43dd8448eb211c80319c"),
+        cookie_names: &[b"a", b"b"],
+        is_connect: true,
+        header_order_hash: -9,
+        fields: &lines(&request_pairs),
+        flags: Flags::REDACTED,
+    })
+}
+
+fn full_response(batch: &mut Batch) -> ResponseId {
+    let mut response_pairs: Vec<_> = RESPONSE_LINES.iter().map(|(name, value, _)| (*name, *value)).collect();
+    response_pairs.extend([
+        ("Set-Cookie", "a=tok:3; Path=/"),
+        ("X-Odd", "odd"),
+        ("set-cookie", "b=tok:4"),
+        ("Via", "1.1 q"),
+    ]);
+    batch.response(&ResponseValues {
+        version: b"1.0",
+        status: Some(101),
+        reason: Some(b"Switching"),
+        info_status: &[100, 103],
+        head_bytes: 500,
+        header_count: 23,
+        content_length: Some(12),
+        transfer_encoding: Some(b"gzip, chunked"),
+        upgrade_protocol: Some(b"websocket"),
+        set_cookie_names: &[b"a", b"b"],
+        fields: &lines(&response_pairs),
+        flags: Flags::CL_AND_TE,
+    })
 }
 
 fn int(row: &RecordBatch, column: &str) -> i64 {
@@ -216,66 +283,14 @@ fn every_column_holds_its_value() {
     for column in row.columns() {
         assert_eq!(column.null_count(), 0, "the batch has a value for every column");
     }
-    for (column, expected) in [
-        ("ts_source", "hw"),
-        ("sensor", "sensor-a"),
-        ("iface", "eth1"),
-        ("community_id", "1:abc="),
-        ("client_ip", "2001:db8::1"),
-        ("server_ip", "2001:db8::2"),
-        ("tunnel_type", "vxlan"),
-        ("outer_src_ip", "10.0.0.1"),
-        ("outer_dst_ip", "10.0.0.2"),
-        ("pair_state", "ambiguous"),
-        ("method", "POST"),
-        ("method_raw", "POST"),
-        ("target_raw", "/a/7?q=1"),
-        ("path", "/a/7"),
-        ("query", "q=1"),
-        ("path_template", "/a/{n}"),
-        ("req_version", "1.1"),
-        ("resp_version", "1.0"),
-        ("reason", "Switching"),
-        ("upgrade_protocol", "websocket"),
-        ("authorization_scheme", "Bearer"),
-        ("trace_id", "0af7651916cd43dd8448eb211c80319c"),
-    ] {
-        assert_eq!(text(&row, column, 0).as_deref(), Some(expected), "{column}");
+    for (column, expected) in TEXTS {
+        assert_eq!(text(&row, column, 0).as_deref(), Some(*expected), "{column}");
     }
     for (_, value, column) in REQUEST_LINES.iter().chain(RESPONSE_LINES) {
         assert_eq!(text(&row, column, 0).as_deref(), Some(*value), "{column}");
     }
-    for (column, expected) in [
-        ("ts_ns", NOON_NS + 1_999),
-        ("queue", 5),
-        ("sample_weight", 16),
-        ("flow_id", -42),
-        ("client_port", 50_000),
-        ("server_port", 8080),
-        ("ip_version", 6),
-        ("tunnel_id", 77),
-        ("transaction_index", 4),
-        ("req_seq", 1),
-        ("req_end_seq", 2),
-        ("resp_seq", 3),
-        ("resp_ack", 4),
-        ("status", 101),
-        ("req_head_bytes", 700),
-        ("resp_head_bytes", 500),
-        ("req_header_count", 24),
-        ("resp_header_count", 23),
-        ("req_content_length", 11),
-        ("resp_content_length", 12),
-        ("req_body_bytes", 5),
-        ("resp_body_bytes", 6),
-        ("ttfb_us", 7),
-        ("req_duration_us", 8),
-        ("resp_head_duration_us", 9),
-        ("total_us", 10),
-        ("tcp_rtt_us", 321),
-        ("req_header_order_hash", -9),
-    ] {
-        assert_eq!(int(&row, column), expected, "{column}");
+    for (column, expected) in NUMBERS {
+        assert_eq!(int(&row, column), *expected, "{column}");
     }
     let micros =
         row.column_by_name("ts").expect("a column").as_primitive::<TimestampMicrosecondType>().value(0);

@@ -286,3 +286,74 @@ fn quarantine_path(staged: &Staged, suffix: &str) -> io::Result<PathBuf> {
     let name = staged.data.file_name().expect("a staged file has a name");
     Ok(with_suffix(&folder.join(name), suffix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Batch,
+        dataset::{Writer, WriterSettings},
+        flags::Flags,
+        values::{ConnectionValues, PairState, RowValues, TimeSource},
+    };
+
+    /// A published file with one row.
+    fn published(dir: &Path) -> PathBuf {
+        let mut batch = Batch::new();
+        let local = "127.0.0.1".parse().expect("an address");
+        let connection = batch.connection(&ConnectionValues {
+            iface: "lo",
+            queue: None,
+            sample_weight: 1,
+            flow_id: 1,
+            community_id: "",
+            client: (local, 1),
+            server: (local, 2),
+            vlan_ids: &[],
+            tunnel: None,
+            syn_seen: false,
+            tcp_rtt_us: None,
+        });
+        let values = RowValues {
+            ts_ns: 0,
+            ts_source: TimeSource::Pcap,
+            transaction_index: 0,
+            pair_state: PairState::RequestOnly,
+            req_seq: None,
+            req_end_seq: None,
+            resp_seq: None,
+            resp_ack: None,
+            req_body_bytes: None,
+            resp_body_bytes: None,
+            ttfb_us: None,
+            req_duration_us: None,
+            resp_head_duration_us: None,
+            total_us: None,
+            flags: Flags::NONE,
+        };
+        batch.row(connection, None, None, &values);
+        let mut writer = Writer::open(WriterSettings::new(dir, "s")).expect("a writable folder");
+        writer.write(&batch, 0).expect("written");
+        writer.close();
+        let mut files = Vec::new();
+        list_files(&dir.join("http"), &mut files).expect("a readable folder");
+        files.remove(0)
+    }
+
+    #[test]
+    fn a_file_is_whole_at_its_full_length_and_at_no_other() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = published(dir.path());
+        let file = File::options().read(true).write(true).open(&path).expect("readable");
+        let len = file.metadata().expect("a file").len();
+        assert!(len > 10_000, "the tail is most of a file with one row");
+        for padding in [0, 1, 4096] {
+            file.set_len(len + padding).expect("writable");
+            assert_eq!(whole_length(&file, len + padding).expect("readable"), Some(len));
+        }
+        for cut in (0..len).rev() {
+            file.set_len(cut).expect("writable");
+            assert_eq!(whole_length(&file, cut).expect("readable"), None, "cut at {cut}");
+        }
+    }
+}
