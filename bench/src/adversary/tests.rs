@@ -5,11 +5,17 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::*;
 use crate::wire::{Side, flag};
 
+/// Sequence number, payload and flags of a captured segment.
+type Captured = (u32, Vec<u8>, u8);
+
+/// A knob's name, what to count, and the knobs that bring it about.
+type Case<'a> = (&'a str, &'a dyn Fn(&Capture) -> usize, Knobs);
+
 /// What the frames of one direction say: first byte captured at each sequence number, and each segment.
 #[derive(Default)]
 struct Direction {
     bytes: BTreeMap<u32, u8>,
-    segments: Vec<(u32, Vec<u8>, u8)>,
+    segments: Vec<Captured>,
 }
 
 type Tuple = ((IpAddr, u16), (IpAddr, u16));
@@ -129,7 +135,7 @@ fn count(knobs: &Knobs, what: impl Fn(&Capture) -> usize) -> usize {
 
 #[test]
 fn knobs_of_segments_do_what_they_say() {
-    let segments = |test: fn(&[(u32, Vec<u8>, u8)]) -> usize| {
+    let segments = |test: fn(&[Captured]) -> usize| {
         move |capture: &Capture| {
             read_naively(&capture.frames).values().map(|d| test(&d.segments)).sum::<usize>()
         }
@@ -142,7 +148,7 @@ fn knobs_of_segments_do_what_they_say() {
     let wrapped =
         segments(|all| usize::from(all.iter().any(|s| s.0.checked_add(s.1.len() as u32).is_none())));
     let resets = segments(|all| all.iter().filter(|(_, _, flags)| flags & flag::RST != 0).count());
-    let cases: [(&str, &dyn Fn(&Capture) -> usize, Knobs); 9] = [
+    let cases: [Case<'_>; 9] = [
         ("tiny", &tiny, Knobs { tiny_segments: 1.0, ..quiet.clone() }),
         ("huge", &huge, Knobs { huge_segments: 1.0, body_bytes_max: 90_000, ..quiet.clone() }),
         ("reorder", &backward, Knobs { reorder: 0.5, ..quiet.clone() }),
@@ -195,7 +201,7 @@ fn knobs_of_conversations_do_what_they_say() {
     let reused =
         |capture: &Capture| capture.truth.connections.windows(2).filter(|w| w[0].path == w[1].path).count();
     let quiet = Knobs::default();
-    let cases: [(&str, &dyn Fn(&Capture) -> usize, Knobs); 10] = [
+    let cases: [Case<'_>; 10] = [
         ("interim", &interim, Knobs { interim: 1.0, ..quiet.clone() }),
         ("lying_body", &lying, Knobs { lying_body: 1.0, ..quiet.clone() }),
         ("lose", &lost, Knobs { lose: 0.2, ..quiet.clone() }),
