@@ -80,7 +80,7 @@ fn assert_refused(ended: &Ended, parts: &[&str]) {
     }
 }
 
-fn as_nobody(program: &Path) -> Command {
+fn as_nobody(program: &Path, folder: &Path) -> Command {
     require_root("running as another user");
     let mut command = Command::new("setpriv");
     command.args([
@@ -113,19 +113,21 @@ fn an_unknown_interface_names_the_known_ones() {
 
 #[test]
 fn a_capture_without_privilege_names_the_capabilities() {
-    let out = folder();
-    let program = binary_for_all(out.path());
-    let ended = run_to_end(as_nobody(&program).args(["--iface", "lo", "--out"]).arg(out.path().join("data")));
+    let folder = folder();
+    let program = binary_for_all(folder.path());
+    let data = folder.path().join("data");
+    let ended = run_to_end(as_nobody(&program, folder.path()).args(["--iface", "lo", "--out"]).arg(data));
     assert_refused(&ended, &["CAP_BPF", "CAP_NET_ADMIN"]);
 }
 
 #[test]
 fn a_replay_needs_no_privilege() {
-    let out = folder();
-    let program = binary_for_all(out.path());
-    let pcap = small_pcap(out.path());
-    let data = out.path().join("data");
-    let ended = run_to_end(as_nobody(&program).arg("--json").arg("--pcap").arg(pcap).arg("--out").arg(&data));
+    let folder = folder();
+    let program = binary_for_all(folder.path());
+    let pcap = small_pcap(folder.path());
+    let data = folder.path().join("data");
+    let mut command = as_nobody(&program, folder.path());
+    let ended = run_to_end(command.arg("--json").arg("--pcap").arg(pcap).arg("--out").arg(&data));
     ended.balance().assert_closed();
     assert_eq!(Dataset(&data).number("SELECT count(*) FROM http WHERE pair_state = 'ack_verified'"), 1);
 }
@@ -146,7 +148,8 @@ fn an_output_of_another_user_is_refused() {
     let out = folder.path().join("locked");
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o555)).unwrap();
-    let ended = run_to_end(as_nobody(&program).arg("--pcap").arg(&pcap).arg("--out").arg(&out));
+    let ended =
+        run_to_end(as_nobody(&program, folder.path()).arg("--pcap").arg(&pcap).arg("--out").arg(&out));
     assert_refused(&ended, &[&out.display().to_string(), "permission"]);
 }
 
