@@ -92,7 +92,7 @@ fn as_nobody(program: &Path, folder: &Path) -> Command {
         "--inh-caps=-all",
         "--bounding-set=-all",
     ]);
-    command.arg(program);
+    command.arg(program).arg("--key-file").arg(folder.join("key"));
     command
 }
 
