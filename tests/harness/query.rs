@@ -52,14 +52,17 @@ pub fn duckdb(sql: &str) -> Vec<Value> {
     answers(Command::new(python()).arg(tree::root().join("tests/harness/duckdb_query.py")).arg(sql))
 }
 
-/// Answers a query of PySpark in which `http` stands for the table of `folder`, one JSON object per row.
+/// Answers queries of PySpark in which `http` stands for the table of `folder`: per query its rows as JSON objects.
 ///
 /// # Panics
-/// Where Spark refuses the query or a file.
+/// Where Spark refuses a query or a file.
 #[must_use]
-pub fn spark(folder: &Path, sql: &str) -> Vec<Value> {
+pub fn spark<const N: usize>(folder: &Path, sql: [&str; N]) -> [Vec<Value>; N] {
     let script = tree::root().join("tests/harness/spark_query.py");
-    answers(Command::new(python()).arg(script).arg(folder.join("http")).arg(sql))
+    let rows = answers(Command::new(python()).arg(script).arg(folder.join("http")).args(sql));
+    let rows =
+        rows.into_iter().map(|rows| serde_json::from_value(rows).expect("an answer is an array of rows"));
+    rows.collect::<Vec<_>>().try_into().expect("every query is answered")
 }
 
 fn answers(command: &mut Command) -> Vec<Value> {
