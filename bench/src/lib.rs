@@ -1,1 +1,9 @@
-//! Workload generator and benchmarks.
+//! Traffic with known truth, and benchmarks over it.
+//!
+//! `workload` makes realistic traffic for measuring, `adversary` makes traffic that tries to break reassembly and
+//! pairing. Invariant: a seed gives the same bytes on every machine, so that a record can be repeated by anyone.
+
+pub mod pcap;
+pub mod random;
+pub mod wire;
+pub mod workload;

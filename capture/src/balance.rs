@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use common::verdict::{VERDICT_COUNT, Verdict};
+use common::{
+    counters::Counters,
+    verdict::{VERDICT_COUNT, Verdict},
+};
 use serde::Serialize;
 
 use crate::ledger::{COUNTER_COUNT, Counter, ENCODER_COUNTER_COUNT, EncoderCounter};
@@ -27,6 +30,21 @@ pub struct InterfaceCounts {
     pub heads_displaced: u64,
     /// Frames by verdict, in the order of `Verdict::ALL`.
     pub verdicts: [u64; VERDICT_COUNT],
+}
+
+impl InterfaceCounts {
+    /// The counts of one interface, by name.
+    pub fn of(name: String, counters: &Counters) -> Self {
+        InterfaceCounts {
+            name,
+            frames: counters.frames_total(),
+            bytes: counters.bytes.iter().sum(),
+            heads: counters.heads,
+            heads_ring_full: counters.heads_ring_full,
+            heads_displaced: counters.heads_evicted,
+            verdicts: std::array::from_fn(|place| counters.frames_of(Verdict::ALL[place])),
+        }
+    }
 }
 
 /// Sums of all stages.
@@ -94,6 +112,15 @@ impl Balance {
     /// Heads that found no room in a ring.
     pub fn heads_ring_full(&self) -> u64 {
         self.interfaces.iter().map(|interface| interface.heads_ring_full).sum()
+    }
+
+    /// What was lost on the way: heads to full rings and tables, rows to a full queue or disk.
+    pub fn lost(&self) -> u64 {
+        let heads = self.heads_ring_full() + self.collector(Counter::Evicted);
+        let rows = self.collector(Counter::Shed)
+            + self.encoder(EncoderCounter::DiskFull)
+            + self.encoder(EncoderCounter::DiskError);
+        heads + rows
     }
 
     /// Every law that does not hold, in words; empty where the balance closes.

@@ -98,8 +98,8 @@ counters! {
         DiskError = "disk_error",
         /// Files published.
         FilesPublished = "files_published",
-        /// Bytes of published files.
-        BytesPublished = "bytes_published",
+        /// Bytes of row groups written.
+        BytesWritten = "bytes_written",
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod community_id;
 pub mod flow;
+pub mod http;
 pub mod ledger;
 pub mod limits;
 pub mod settings;

@@ -29,6 +29,9 @@ pub const HANDSHAKE_COUNT_MAX: usize = 1 << 14;
 /// Interim responses (1xx) noted per transaction.
 pub const INFO_STATUS_COUNT_MAX: usize = 8;
 
+/// Sealed batches waiting for the encoder; a collector sheds the next one. Each holds up to 64 MiB of rows.
+pub const QUEUE_WORK_COUNT_MAX: usize = 3;
+
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 
@@ -55,3 +58,15 @@ const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
 const _: () = assert!(ANSWERED_SILENCE_NS_MAX < ANSWERED_AGE_NS_MAX && ANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(PARTIAL_AGE_NS_MAX < FLOW_AGE_NS_MAX);
+
+/// Bytes all tables and buffers of one collector take at the most, with heads of up to `head_bytes_max`.
+///
+/// What a batch holds beyond its limit is one head at the most, and a connection's transactions are small beside it.
+pub fn collector_bytes_max(head_bytes_max: u32) -> u64 {
+    let connections = FLOW_COUNT_MAX * size_of::<Connection>();
+    let transactions = FLOW_COUNT_MAX * TRANSACTION_COUNT_TYPICAL * size_of::<Transaction>();
+    let partials = PARTIAL_COUNT_MAX * head_bytes_max as usize;
+    let handshakes = HANDSHAKE_COUNT_MAX * size_of::<(FlowKey, Handshake)>();
+    let batches = (QUEUE_WORK_COUNT_MAX + 2) * BATCH_BYTES_MAX;
+    (connections + transactions + partials + handshakes + batches) as u64
+}

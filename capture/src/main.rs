@@ -1,2 +1,28 @@
-//! Placeholder until the half stands.
-fn main() {}
+//! hdrcap: captures the heads of plaintext HTTP/1.1 messages into Parquet files.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use capture::{
+    control,
+    settings::{self, Environment, Job},
+};
+
+fn main() -> ExitCode {
+    let job = match settings::parse(std::env::args_os(), &Environment::of_process()) {
+        Ok(job) => job,
+        Err(error) => error.exit(),
+    };
+    let ended = match job {
+        Job::Capture(settings) => control::run(&settings),
+        Job::Recover(dir) => control::recover(&dir),
+        Job::Doctor(ifaces) => control::doctor(&ifaces),
+    };
+    ended.unwrap_or_else(|error| {
+        // The whole chain of causes on one line; there is nowhere else to tell where standard error is closed.
+        writeln!(io::stderr(), "hdrcap: {error:#}").unwrap_or_default();
+        ExitCode::FAILURE
+    })
+}

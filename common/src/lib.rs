@@ -4,6 +4,9 @@
 //! Invariant: everything here is a pure function of bytes, configuration and an explicit flow memory.
 #![cfg_attr(not(test), no_std)]
 
+pub mod config;
+pub mod counters;
+pub mod decide;
 pub mod limits;
 pub mod record;
 pub mod verdict;

@@ -4,6 +4,15 @@
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
 pub mod batch;
+pub mod dataset;
+mod encode;
+mod escape;
 pub mod field;
+pub mod file;
 pub mod flags;
+pub mod schema;
 pub mod values;
+pub mod views;
+
+pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
+pub use escape::unescape;

@@ -1,7 +1,7 @@
 //! From a head's bytes to its place in a transaction: parse, redact, append, pair.
 
 use common::record::Record;
-use storage::{batch::ResponseId, flags::Flags};
+use storage::{batch::ResponseId, field::Field, flags::Flags};
 
 use super::Stages;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         seq,
         transaction::{Match, RequestTraits, Side},
     },
-    http::{Body, Head, RequestHead, ResponseHead},
+    http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
 };
 
@@ -64,20 +64,24 @@ impl Stages {
     /// Parses a head and gives it its place on the connection.
     pub(super) fn message(&mut self, connection: &mut Connection, side: usize, span: &HeadSpan, bytes: &[u8]) {
         let mut parser = std::mem::take(&mut self.parser);
-        match parser.parse(bytes, span.complete) {
-            Ok(Head::Request(head)) if head.is_http2_preface() => {
-                self.tally.count(Counter::AfterEnd);
-                connection.http_end = Some(HttpEnd::Http2);
-            }
-            Ok(Head::Request(head)) => {
+        let placed = match start_line_kind(bytes) {
+            StartLine::Request => parser.request(bytes, span.complete).map(|head| {
                 self.count_message(span, Counter::Requests);
                 self.request(connection, side, span, &head);
-            }
-            Ok(Head::Response(head)) => {
+            }),
+            StartLine::Response => parser.response(bytes, span.complete).map(|head| {
                 self.finish_acknowledged(connection, 1 - side, span);
                 self.response(connection, side, span, &head);
+            }),
+            StartLine::Preface => {
+                self.tally.count(Counter::AfterEnd);
+                connection.http_end = Some(HttpEnd::Http2);
+                Ok(())
             }
-            Err(_) => self.tally.count(Counter::Malformed),
+            StartLine::None | StartLine::NeedMore => Err(Malformed),
+        };
+        if let Err(Malformed) = placed {
+            self.tally.count(Counter::Malformed);
         }
         self.parser = parser;
     }
@@ -92,16 +96,16 @@ impl Stages {
         let mut values = self.redactor.request(head);
         values.flags.insert(span.flags);
         let id = self.batch.request(&values);
-        let extent = extent_of(head.body());
+        let framing = head.framing();
+        let extent = extent_of(framing.body, true);
         let request = Side::new(id, span, extent);
         if let Some(ack) = request.ack {
             connection.close_acknowledged(ack);
         }
         let traits = RequestTraits {
-            expects_continue: head.expects_continue(),
-            is_head: head.is_head(),
-            is_connect: head.is_connect(),
-            asks_upgrade: head.asks_upgrade(),
+            expects_continue: framing.expect_continue,
+            asks_upgrade: framing.upgrade,
+            method: Some(head.method),
         };
         connection.directions[side].head_ended(span.end_seq, extent);
         if let Some(displaced) = connection.transactions.open_request(request, traits, span.is_continuous) {
@@ -114,23 +118,30 @@ impl Stages {
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
         let found = connection.transactions.find(span.seq, ack);
-        let is_interim = head.status().is_some_and(|status| (100..200).contains(&status) && status != 101);
-        if let (true, Some(found), Some(status)) = (is_interim, found, head.status()) {
+        let method = found.and_then(|found| connection.transactions.get(found.position).traits.method);
+        let framing = head.framing(method);
+        if let (true, Some(found), Some(status)) = (framing.is_interim, found, head.status) {
             self.count_message(span, Counter::Interim);
             connection.transactions.add_info(found.position, status, span.end_seq);
             connection.directions[side].head_ended(span.end_seq, Extent::None);
             return;
         }
         self.count_message(span, Counter::Responses);
-        let traits = found.map(|found| connection.transactions.get(found.position).traits);
         let info = found.map_or(&[][..], |found| connection.transactions.get(found.position).info_status());
         let mut values = self.redactor.response(head, info);
         values.flags.insert(span.flags);
         let id = self.batch.response(&values);
-        let extent = extent_of(head.body(traits.map(|traits| (traits.is_head, traits.is_connect))));
+        let is_delimited = head.fields.has(Field::ContentLength) || head.fields.has(Field::TransferEncoding);
+        let extent = extent_of(framing.body, is_delimited || found.is_none());
         connection.directions[side].head_ended(span.end_seq, extent);
-        self.note_http_end(connection, head, traits);
-        self.answer(connection, found, Side::new(id, span, extent), flags_of(head, traits));
+        if framing.body == Body::Tunnel {
+            let is_upgrade = head.status == Some(101);
+            connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
+        }
+        let asked = found.is_some_and(|found| connection.transactions.get(found.position).traits.asks_upgrade);
+        let failed = asked && head.status != Some(101);
+        let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
+        self.answer(connection, found, Side::new(id, span, extent), flags);
     }
 
     fn answer(
@@ -162,20 +173,6 @@ impl Stages {
         }
     }
 
-    fn note_http_end(
-        &mut self,
-        connection: &mut Connection,
-        head: &ResponseHead<'_>,
-        traits: Option<RequestTraits>,
-    ) {
-        let is_connect = traits.is_some_and(|traits| traits.is_connect);
-        connection.http_end = match head.status() {
-            Some(101) => Some(HttpEnd::Upgrade),
-            Some(200..=299) if is_connect => Some(HttpEnd::Connect),
-            Some(_) | None => connection.http_end,
-        };
-    }
-
     /// Learns which end sends requests; where an end changes its part, what was open before is written as it is.
     fn set_client(&mut self, connection: &mut Connection, client: usize) {
         if connection.client.is_some_and(|known| known != client) {
@@ -186,25 +183,18 @@ impl Stages {
     }
 }
 
-fn extent_of(body: Body) -> Extent {
+/// The extent of a body; one whose framing cannot be trusted, or depends on a request nobody saw, ends where TCP says.
+fn extent_of(body: Body, is_doubtful: bool) -> Extent {
     match body {
         Body::None | Body::Tunnel => Extent::None,
         Body::Length(bytes) => Extent::Length(bytes),
         Body::Chunked => Extent::Delimited,
-        Body::UntilClose => Extent::UntilClose,
+        Body::UntilClose => {
+            if is_doubtful {
+                Extent::Delimited
+            } else {
+                Extent::UntilClose
+            }
+        }
     }
-}
-
-/// Flags that only both heads together show.
-fn flags_of(head: &ResponseHead<'_>, traits: Option<RequestTraits>) -> Flags {
-    let mut flags = Flags::NONE;
-    let Some(traits) = traits else { return flags };
-    let switched = head.status() == Some(101);
-    if traits.asks_upgrade && !switched {
-        flags.insert(Flags::SWITCH_FAILED);
-    }
-    if (switched || traits.is_connect && matches!(head.status(), Some(200..=299))) && head.declares_body() {
-        flags.insert(Flags::SWITCH_WITH_BODY);
-    }
-    flags
 }

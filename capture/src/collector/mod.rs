@@ -41,6 +41,17 @@ pub struct CollectorSettings {
     pub ts_source: TimeSource,
     /// Rows wait in an unsealed batch at the most this long; `None` seals only what is full.
     pub flush_interval_ns: Option<u64>,
+    /// What a full queue to the encoder means.
+    pub full_queue: FullQueue,
+}
+
+/// What a collector does where the queue to the encoder is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullQueue {
+    /// Lets the batch go and counts its rows: frames do not wait.
+    Shed,
+    /// Waits: files do.
+    Wait,
 }
 
 /// One collector.
@@ -65,6 +76,7 @@ struct Stages {
     ts_source: TimeSource,
     clock_offset_ns: i64,
     interfaces: Vec<(u32, String)>,
+    full_queue: FullQueue,
     flush_interval_ns: Option<u64>,
     flush_next_ns: u64,
 }
@@ -83,7 +95,7 @@ impl Collector {
             head_bytes_max: settings.head_bytes_max,
             tick_next_ns: 0,
             stages: Stages {
-                parser: Parser::default(),
+                parser: Parser::new(),
                 redactor,
                 batch: Batch::new(),
                 epoch: 0,
@@ -93,6 +105,7 @@ impl Collector {
                 ts_source: settings.ts_source,
                 clock_offset_ns: 0,
                 interfaces: Vec::new(),
+                full_queue: settings.full_queue,
                 flush_interval_ns: settings.flush_interval_ns,
                 flush_next_ns: 0,
             },
@@ -149,7 +162,8 @@ impl Collector {
         }
         let way = &mut connection.directions[side];
         let is_continuous = way.continues_at(record.seq);
-        let is_in_body = way.is_in_body(record.seq);
+        // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
+        let is_in_body = way.is_in_body(record.seq) && !connection.transactions.expects_response_at(record.seq);
         connection.note_segment(side, record);
         let way = &mut connection.directions[side];
         if is_in_body {

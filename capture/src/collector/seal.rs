@@ -1,9 +1,8 @@
 //! Seals a batch and hands it on; what is still open moves into the next one.
 
-use crossbeam_channel::TrySendError;
 use storage::batch::Batch;
 
-use super::Collector;
+use super::{Collector, FullQueue};
 use crate::{encoder::Work, ledger::Counter};
 
 impl Collector {
@@ -12,8 +11,10 @@ impl Collector {
         while let Some(oldest) = self.table.oldest() {
             self.end_connection(oldest);
         }
+        // No frame waits any more, so the last batch may wait for the encoder.
+        self.stages.full_queue = FullQueue::Wait;
         if self.stages.batch.rows() > 0 {
-            self.seal_into_blocking();
+            self.seal();
         }
         self.publish();
     }
@@ -32,26 +33,19 @@ impl Collector {
         }
     }
 
-    /// Seals the batch; where the queue is full its rows are shed, counted, and the collector goes on.
+    /// Seals the batch and hands it on; where it is shed its rows are counted, and the collector goes on.
     pub(super) fn seal(&mut self) {
         let sealed = self.swap_batch();
         let rows = sealed.rows() as u64;
-        match self.stages.outlet.try_send(Work::Rows(Box::new(sealed))) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.stages.tally.add(Counter::Shed, rows);
-            }
-        }
-        self.publish();
-    }
-
-    /// The same at the end of the input, where waiting for the encoder costs nobody a frame.
-    fn seal_into_blocking(&mut self) {
-        let sealed = self.swap_batch();
-        let rows = sealed.rows() as u64;
-        if self.stages.outlet.send(Work::Rows(Box::new(sealed))).is_err() {
+        let work = Work::Rows(Box::new(sealed));
+        let is_sent = match self.stages.full_queue {
+            FullQueue::Shed => self.stages.outlet.try_send(work).is_ok(),
+            FullQueue::Wait => self.stages.outlet.send(work).is_ok(),
+        };
+        if !is_sent {
             self.stages.tally.add(Counter::Shed, rows);
         }
+        self.publish();
     }
 
     /// Puts a new batch in place and carries the sides of open transactions over.

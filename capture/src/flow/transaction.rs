@@ -18,6 +18,7 @@ use super::{
     direction::{Direction, Extent},
     seq,
 };
+use crate::http::Method;
 use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
 
 /// A request or response of a transaction: where it stood, when it came by, what its head declared.
@@ -77,10 +78,8 @@ impl<Id> Side<Id> {
 pub struct RequestTraits {
     /// `Expect: 100-continue`.
     pub expects_continue: bool,
-    /// HEAD: its response has no body.
-    pub is_head: bool,
-    /// CONNECT: a 2xx ends HTTP.
-    pub is_connect: bool,
+    /// The method: the response's framing depends on it.
+    pub method: Option<Method>,
     /// An Upgrade was asked for.
     pub asks_upgrade: bool,
 }
@@ -226,6 +225,11 @@ impl Transactions {
         });
         self.open.insert(at, transaction);
         displaced
+    }
+
+    /// Whether a client's ACK says that the answer to its request begins at `resp_seq`.
+    pub fn expects_response_at(&self, resp_seq: u32) -> bool {
+        self.open.iter().any(|open| open.is_unanswered() && open.response_expected == Some(resp_seq))
     }
 
     /// Finds the request a response at `resp_seq` with `ack` belongs to; `None` where it must stand alone.

@@ -1,6 +1,8 @@
 //! Where frames and records come from: the first stage of the flow, and the only one that reads the stop flag.
 
+pub mod decider;
 pub mod pcap;
+pub mod replay;
 
 use common::record::Record;
 

@@ -1,0 +1,152 @@
+//! The control plane: builds the pipeline from the sink back to the source, watches it, stops it in order.
+//!
+//! One thread (tokio) that never touches a record. It owns the clock of ticks and intervals, the signals, the progress
+//! line, and the balance at every exit.
+
+pub mod logging;
+mod live;
+pub mod progress;
+mod replay;
+pub mod stats;
+mod watch;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    net::IpAddr,
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use common::{
+    config::{Config, Net},
+    limits::NET_COUNT_MAX,
+};
+use storage::{
+    dataset::{Writer, WriterSettings},
+    schema::StatsSchema,
+};
+use tracing::{info, warn};
+
+use self::{progress::Progress, stats::GAUGES, watch::Watch};
+use crate::{
+    encoder::Encoder,
+    limits,
+    redact::{Key, Policy, Redactor},
+    settings::{RedactSettings, Settings, Source},
+};
+
+/// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
+pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let mut progress = Progress::new(&settings.report);
+    logging::start(&settings.report, progress.bar());
+    let redactor = redactor(&settings.redact)?;
+    info!(bytes = limits::collector_bytes_max(settings.head_bytes_max), "memory a collector may take at the most");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
+    let ended = match &settings.source {
+        Source::Pcap(files) => replay::run(settings, files, redactor, &runtime, &mut progress),
+        Source::Live(live) => live::run(settings, live, redactor, &runtime, &mut progress),
+    };
+    progress.finish();
+    report(settings, &ended?)
+}
+
+/// What a capture came to.
+struct Ended {
+    watch: Watch,
+    /// Something of the input could not be read; told already.
+    is_input_damaged: bool,
+}
+
+fn report(settings: &Settings, ended: &Ended) -> anyhow::Result<ExitCode> {
+    let balance = ended.watch.balance();
+    if settings.report.json {
+        writeln!(io::stdout(), "{}", balance.to_json()).context("the balance could not be printed")?;
+    }
+    if !settings.report.quiet {
+        // A closed standard error must not turn a capture that went well into one that failed.
+        write!(io::stderr(), "{}", balance.to_text()).unwrap_or_default();
+    }
+    let is_closed = balance.discrepancies().is_empty();
+    Ok(if is_closed && !ended.is_input_damaged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
+    match redact {
+        RedactSettings::Tokens { key_file } => {
+            let key = Key::load_or_create(key_file)?;
+            Ok(Redactor::new(Policy::default(), key))
+        }
+        RedactSettings::Off => {
+            warn!("redaction is off: credentials and cookies are stored as they are");
+            Ok(Redactor::off())
+        }
+    }
+}
+
+/// Opens the dataset and starts the thread that writes to it.
+fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<Encoder> {
+    let storage = &settings.storage;
+    let writer = Writer::open(WriterSettings {
+        zstd_level: storage.zstd_level,
+        file_bytes_max: storage.file_bytes_max,
+        file_age_max: storage.file_age_max,
+        flush_interval: storage.flush_interval,
+        redaction_policy: redaction_policy.to_owned(),
+        stats: Some(StatsSchema::new(&stats::counter_names(), &GAUGES)),
+        metadata: BTreeMap::from([("hdrcap_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        ..WriterSettings::new(&storage.folder, &settings.sensor)
+    })?;
+    if !writer.uses_ring() {
+        info!("io_uring is not available here: files are written by plain writes");
+    }
+    Encoder::start(writer, &settings.sensor).context("the encoder could not be started")
+}
+
+/// Makes the files of a dataset valid that a crash left unfinished, and says what became of each.
+pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
+    if !dir.is_dir() {
+        bail!("{} is not a folder: give the one that was --out", dir.display());
+    }
+    let report = storage::dataset::recover(dir)
+        .with_context(|| format!("the files left in {} could not be read", dir.display()))?;
+    let mut lines = Vec::new();
+    for file in &report.published {
+        let (path, cut) = (file.path.display(), file.bytes_cut);
+        lines.push(format!("recovered {path}: {} rows, {cut} bytes behind them cut off", file.rows));
+    }
+    for path in &report.quarantined {
+        lines.push(format!("quarantined {}: it holds no whole row group", path.display()));
+    }
+    for sensor in &report.live_sensors {
+        lines.push(format!("left alone: sensor {sensor} is being written by a running process"));
+    }
+    let (recovered, quarantined) = (report.published.len(), report.quarantined.len());
+    lines.push(format!("{recovered} files recovered, {quarantined} quarantined, {} empty ones removed", report.empty));
+    writeln!(io::stdout(), "{}", lines.join("\n")).context("the report could not be printed")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts filters, sampling and limits into the configuration of the frame path.
+fn configure(config: &mut Config, settings: &Settings) -> anyhow::Result<()> {
+    let filter = &settings.filter;
+    config.head_limit = settings.head_bytes_max;
+    config.set_sampling(filter.sample_weight);
+    if !filter.ports.is_all() {
+        for range in filter.ports.ranges() {
+            (range.first..=range.last).for_each(|port| config.add_port(port));
+        }
+    }
+    for net in &filter.nets {
+        let prefix = match net.address() {
+            IpAddr::V4(address) => Net::v4(address.octets(), net.prefix_len()),
+            IpAddr::V6(address) => Net::v6(address.octets(), net.prefix_len()),
+        };
+        let prefix = prefix.expect("settings hold valid prefixes");
+        if !config.add_net(prefix) {
+            bail!("more than {NET_COUNT_MAX} networks: give fewer, wider ones to --net");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Runs the pipeline over capture files.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context as _;
+use common::config::Config;
+use storage::values::TimeSource;
+use tokio::{runtime::Runtime, sync::oneshot};
+use tracing::{error, warn};
+
+use super::{
+    Ended, configure,
+    progress::Progress,
+    start_encoder,
+    watch::{Stop, Watch},
+};
+use crate::{
+    collector::{Collector, CollectorSettings, FullQueue},
+    ledger::CollectorLedger,
+    redact::Redactor,
+    settings::{Settings, StopChoice},
+    source::{
+        decider::Decider,
+        replay::{Replay, ReplayEnd, ReplayProgress},
+    },
+};
+
+/// Reads the files in order and returns what came of it.
+pub(super) fn run(
+    settings: &Settings,
+    files: &[PathBuf],
+    redactor: Redactor,
+    runtime: &Runtime,
+    progress: &mut Progress,
+) -> anyhow::Result<Ended> {
+    let mut config = Config::default();
+    configure(&mut config, settings)?;
+    let encoder = start_encoder(settings)?;
+    let ledger = Arc::new(CollectorLedger::default());
+    let collector_settings = CollectorSettings {
+        head_bytes_max: settings.head_bytes_max as usize,
+        ts_source: TimeSource::Pcap,
+        flush_interval_ns: None,
+        full_queue: FullQueue::Wait,
+    };
+    let collector = Collector::new(&collector_settings, redactor, encoder.queue.clone(), Arc::clone(&ledger));
+    let seen = Arc::new(ReplayProgress::default());
+    let stop = Arc::new(AtomicBool::new(false));
+    let replay = Replay::new(Decider::new(config), collector, Arc::clone(&seen), Arc::clone(&stop));
+    let (done, ended) = oneshot::channel();
+    let (thread_files, bytes_total) = (files.to_vec(), bytes_of(files));
+    let thread = std::thread::Builder::new().name("hdrcap-replay".into()).spawn(move || -> ReplayEnd {
+        let end = replay.run(&thread_files);
+        // The receiver is gone where a signal came first.
+        done.send(()).unwrap_or_default();
+        end
+    })?;
+    let counts = Arc::clone(&seen);
+    let mut watch = Watch::new(move || counts.read(), vec![ledger], Arc::clone(&encoder.ledger));
+    let refresh = |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
+    let until = watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder.queue, refresh);
+    let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
+    stop.store(true, Ordering::Relaxed);
+    if stopped != Stop::SourceEnded {
+        warn!("stopped before the end of the input");
+    }
+    let end = thread.join().map_err(|_| anyhow::anyhow!("the replay panicked"))?;
+    for damage in &end.errors {
+        error!("{damage}; what came before is kept");
+    }
+    encoder.finish(|_| watch.stats(0));
+    Ok(Ended { watch, is_input_damaged: !end.errors.is_empty() })
+}
+
+/// Bytes of all files together; `None` where one is a pipe.
+fn bytes_of(files: &[PathBuf]) -> Option<u64> {
+    files.iter().map(|file| file.metadata().ok().filter(|meta| meta.is_file()).map(|meta| meta.len())).sum()
+}

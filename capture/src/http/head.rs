@@ -1,0 +1,123 @@
+//! A parsed head: start line, field lines, and what they mean, borrowed from the bytes and from the parser.
+//!
+//! What redaction takes and what the flow asks for framing. Invariant: every range lies in `bytes`.
+
+use storage::{field::Field, flags::Flags};
+
+use super::{
+    line::{Line, Shape},
+    method::Method,
+};
+
+/// The field lines of one head.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) lines: &'a [Line],
+    pub(super) seen: u64,
+    pub(super) repeated: u64,
+    pub(super) count: u32,
+}
+
+impl<'a> Fields<'a> {
+    /// The lines stored, in wire order.
+    pub fn lines(&self) -> &'a [Line] {
+        self.lines
+    }
+
+    /// Field lines on the wire; may exceed the lines stored.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// True where the field came, on a whole line.
+    #[inline]
+    pub fn has(&self, field: Field) -> bool {
+        self.seen & 1 << field as u8 != 0
+    }
+
+    /// True where the field came on more than one line.
+    pub fn repeats(&self, field: Field) -> bool {
+        self.repeated & 1 << field as u8 != 0
+    }
+
+    /// The first line of the field.
+    pub fn first_line(&self, field: Field) -> Option<&'a Line> {
+        if !self.has(field) {
+            return None;
+        }
+        self.lines.iter().find(|line| is_whole(line, field))
+    }
+
+    /// The value of the field's first line, as on the wire.
+    pub fn first(&self, field: Field) -> Option<&'a [u8]> {
+        self.first_line(field).map(|line| line.value(self.bytes))
+    }
+
+    /// The values of all lines of the field, as on the wire.
+    pub fn all(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
+        let Fields { bytes, lines, .. } = *self;
+        let lines = if self.has(field) { lines } else { &[] };
+        lines.iter().filter(move |line| is_whole(line, field)).map(move |line| line.value(bytes))
+    }
+}
+
+/// A line cut short has no meaning: `12` may be the half of `1234`.
+fn is_whole(line: &Line, field: Field) -> bool {
+    line.field == Some(field) && !line.shape.has(Shape::CUT)
+}
+
+/// A request head (RFC 9112 sections 3 and 5).
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The bytes it was parsed from, up to the end of the head.
+    pub bytes: &'a [u8],
+    /// The method, if registered.
+    pub method: Method,
+    /// The method as on the wire.
+    pub method_raw: &'a [u8],
+    /// The request target as on the wire.
+    pub target: &'a [u8],
+    /// `1.1`, `1.0`, or what the wire says; `None` without a version (HTTP/0.9, or a start line cut short).
+    pub version: Option<&'a [u8]>,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// The declared Content-Length, where it is one number.
+    pub content_length: Option<i64>,
+    /// Hash of the lower-cased field names in order.
+    pub header_order_hash: i64,
+    /// The empty line came.
+    pub complete: bool,
+    /// The start line ended within the bytes.
+    pub start_line_complete: bool,
+    /// What is wrong with the head.
+    pub flags: Flags,
+}
+
+/// A response head (RFC 9112 sections 4 and 5).
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'a> {
+    /// The bytes it was parsed from, up to the end of the head.
+    pub bytes: &'a [u8],
+    /// `1.1`, `1.0`, or what the wire says.
+    pub version: &'a [u8],
+    /// The status code; `None` where it is no number.
+    pub status: Option<i32>,
+    /// The reason phrase; `None` where the line ends behind the status code.
+    pub reason: Option<&'a [u8]>,
+    /// The field lines.
+    pub fields: Fields<'a>,
+    /// The declared Content-Length, where it is one number.
+    pub content_length: Option<i64>,
+    /// The empty line came.
+    pub complete: bool,
+    /// What is wrong with the head.
+    pub flags: Flags,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// The protocol a 101 switches to (RFC 9110 section 15.2.2).
+    pub fn upgrade_protocol(&self) -> Option<&'a [u8]> {
+        self.fields.first(Field::Upgrade).filter(|_| self.status == Some(101))
+    }
+}

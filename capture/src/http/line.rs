@@ -1,0 +1,360 @@
+//! Field lines (RFC 9112 section 5): cuts the header section into lines and each line into name and value.
+//!
+//! Invariant: the lines lie end to end; name, raw form and line end of each line are the bytes of the wire, malformed or not.
+
+use memchr::{memchr, memchr_iter};
+use storage::{field::Field, flags::Flags};
+
+use super::{
+    FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
+    order::NameOrder,
+    syntax::{is_blank, is_leading, is_token_char},
+};
+
+/// What is particular about a line, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape(u8);
+
+impl Shape {
+    /// Not exactly `name: value CRLF`: the raw form is kept.
+    pub const RAW: Shape = Shape(1);
+    /// Ended by LF alone.
+    pub const BARE_LF: Shape = Shape(2);
+    /// Continued on further lines (obs-fold, RFC 9112 section 5.2).
+    pub const FOLDED: Shape = Shape(4);
+    /// Without a name: no colon, nothing before it, or white space at the start of the header section.
+    pub const NAMELESS: Shape = Shape(8);
+    /// The name is no token.
+    pub const NAME_BAD: Shape = Shape(16);
+    /// Holds a bare CR or a NUL, which some readers take for an end.
+    pub const CONTROL: Shape = Shape(32);
+    /// The bytes ended before the line did.
+    pub const CUT: Shape = Shape(64);
+
+    /// True where any bit of `other` is set.
+    pub const fn has(self, other: Shape) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Shape) -> Shape {
+        Shape(self.0 | other.0)
+    }
+
+    fn insert_if(&mut self, condition: bool, other: Shape) {
+        if condition {
+            self.0 |= other.0;
+        }
+    }
+}
+
+/// One field line as offsets into the head's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// First byte.
+    pub start: u32,
+    /// Behind the name; equal to `start` without one.
+    pub name_end: u32,
+    /// First byte of the value, white space left out.
+    pub value_start: u32,
+    /// Behind the value, white space left out.
+    pub value_end: u32,
+    /// Behind the content: where the line end begins.
+    pub end: u32,
+    /// The field, where the name is known by heart.
+    pub field: Option<Field>,
+    /// What is particular.
+    pub shape: Shape,
+}
+
+impl Line {
+    /// The name, in original case.
+    pub fn name<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.start as usize..self.name_end as usize]
+    }
+
+    /// The value as on the wire, folds included.
+    pub fn value<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.value_start as usize..self.value_end as usize]
+    }
+
+    /// Everything behind the name, with the LF where the line ended by LF alone; `None` for `name: value CRLF`.
+    pub fn raw<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        self.shape.has(Shape::RAW).then(|| &bytes[self.name_end as usize..self.raw_end()])
+    }
+
+    /// Behind the raw form.
+    pub fn raw_end(&self) -> usize {
+        self.end as usize + usize::from(self.shape.has(Shape::BARE_LF))
+    }
+}
+
+/// A line of bytes, whatever it says: where its content ends and where the next begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhysicalLine {
+    pub(super) content_end: usize,
+    pub(super) next: usize,
+    pub(super) ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Crlf,
+    Lf,
+    /// The bytes ended first; a last CR is taken for the begun CRLF.
+    Cut,
+}
+
+/// The physical line that begins at `start`.
+#[inline]
+pub(super) fn physical_line(bytes: &[u8], start: usize) -> PhysicalLine {
+    let rest = &bytes[start..];
+    let (len, next, lf) = match memchr(b'\n', rest) {
+        Some(lf) => (lf, start + lf + 1, true),
+        None => (rest.len(), bytes.len(), false),
+    };
+    let cr = len > 0 && rest[len - 1] == b'\r';
+    let ending = match (lf, cr) {
+        (true, true) => Ending::Crlf,
+        (true, false) => Ending::Lf,
+        (false, _) => Ending::Cut,
+    };
+    PhysicalLine { content_end: start + len - usize::from(cr), next, ending }
+}
+
+/// The header section of one head, as scanned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Section {
+    /// Behind the last byte of the head.
+    pub(super) end: usize,
+    /// The empty line was there.
+    pub(super) ended: bool,
+    /// Field lines on the wire.
+    pub(super) count: u32,
+    /// Known fields that came, as bits by `Field as u8`.
+    pub(super) seen: u64,
+    /// Known fields that came more than once.
+    pub(super) repeated: u64,
+    /// Lines ended by CRLF, or by a CR at the end of the bytes.
+    pub(super) crlf_count: usize,
+    pub(super) order: NameOrder,
+    pub(super) flags: Flags,
+}
+
+const _: () =
+    assert!(Field::ALL.len() <= u64::BITS as usize, "known fields are counted in the bits of a u64");
+
+/// Scans the header section that begins at `start` into `lines`.
+pub(super) fn scan_section(bytes: &[u8], start: usize, lines: &mut Vec<Line>) -> Section {
+    let mut section = Section { end: start, ..Section::default() };
+    lines.clear();
+    let mut at = start;
+    while at < bytes.len() {
+        let first = physical_line(bytes, at);
+        section.note_ending(bytes, first);
+        if first.content_end == at {
+            section.ended = first.ending != Ending::Cut;
+            if first.ending == Ending::Lf {
+                section.flags.insert(Flags::BARE_LF_END);
+            }
+            section.end = first.next;
+            return section;
+        }
+        let (last, folded) = section.unfold(bytes, first);
+        section.add_line(bytes, lines, Extent { start: at, name_limit: first.content_end, last, folded });
+        at = last.next;
+    }
+    section.end = at;
+    section
+}
+
+/// Where one field line lies, folds included.
+#[derive(Clone, Copy)]
+struct Extent {
+    start: usize,
+    /// End of its first physical line: the colon must be before it.
+    name_limit: usize,
+    last: PhysicalLine,
+    folded: bool,
+}
+
+impl Section {
+    fn note_ending(&mut self, bytes: &[u8], line: PhysicalLine) {
+        let cr = bytes.get(line.content_end) == Some(&b'\r');
+        self.crlf_count += usize::from(cr);
+    }
+
+    /// Follows the continuation lines of a line (RFC 9112 section 5.2).
+    #[inline]
+    fn unfold(&mut self, bytes: &[u8], first: PhysicalLine) -> (PhysicalLine, bool) {
+        let mut last = first;
+        let mut folded = false;
+        loop {
+            if last.ending == Ending::Lf {
+                self.flags.insert(Flags::BARE_LF);
+            }
+            if !bytes.get(last.next).copied().is_some_and(is_blank) {
+                return (last, folded);
+            }
+            folded = true;
+            last = physical_line(bytes, last.next);
+            self.note_ending(bytes, last);
+        }
+    }
+
+    #[inline]
+    fn add_line(&mut self, bytes: &[u8], lines: &mut Vec<Line>, extent: Extent) {
+        self.count += 1;
+        if extent.last.content_end - extent.start > FIELD_LINE_BYTES_MAX {
+            self.flags.insert(Flags::HEADER_TOO_LONG);
+        }
+        if lines.len() == FIELD_LINE_COUNT_MAX {
+            self.flags.insert(Flags::TOO_MANY_HEADERS);
+            return;
+        }
+        let (line, flags) = field_line(bytes, extent);
+        if !line.shape.has(Shape::CUT) {
+            self.flags.insert(flags);
+        }
+        self.order.add(line.name(bytes));
+        if let Some(field) = line.field.filter(|_| !line.shape.has(Shape::CUT)) {
+            let bit = 1 << field as u8;
+            self.repeated |= self.seen & bit;
+            self.seen |= bit;
+        }
+        lines.push(line);
+    }
+
+    /// Flags NUL and bare CR between `start` and the section's end, and marks the lines that hold one.
+    pub(super) fn note_controls(&mut self, bytes: &[u8], start: usize, lines: &mut [Line]) {
+        let head = &bytes[start..self.end];
+        let nul = memchr(0, head).is_some();
+        let bare_cr = memchr_iter(b'\r', head).count() > self.crlf_count;
+        if !nul && !bare_cr {
+            return;
+        }
+        self.flags.insert(if nul { Flags::NUL } else { Flags::NONE });
+        self.flags.insert(if bare_cr { Flags::BARE_CR } else { Flags::NONE });
+        for line in lines {
+            let content = &bytes[line.start as usize..line.end as usize];
+            let control = content.iter().any(|&byte| byte == 0 || byte == b'\r');
+            line.shape.insert_if(control, Shape::CONTROL);
+        }
+    }
+}
+
+#[inline]
+fn field_line(bytes: &[u8], extent: Extent) -> (Line, Flags) {
+    let Extent { start, name_limit, last, folded } = extent;
+    let end = last.content_end;
+    let (name, mut shape, mut flags) = name_of(&bytes[start..name_limit]);
+    shape.insert_if(last.ending == Ending::Lf, Shape::BARE_LF.with(Shape::RAW));
+    shape.insert_if(last.ending == Ending::Cut, Shape::CUT);
+    shape.insert_if(folded, Shape::FOLDED.with(Shape::RAW));
+    let led = is_blank(bytes[start]);
+    if folded || led {
+        flags.insert(Flags::OBS_FOLD);
+    }
+    let (name_len, after_colon) = match name {
+        Some(name) => (name.len, start + name.colon + 1),
+        None => (0, start),
+    };
+    let (value_start, value_end) = trimmed(bytes, after_colon, end);
+    let name_end = start + name_len;
+    let plain = name.is_some_and(|name| name.colon == name.len)
+        && value_start == name_end + 2
+        && bytes[name_end + 1] == b' '
+        && value_end == end;
+    shape.insert_if(!plain, Shape::RAW);
+    let known = !shape.has(Shape::NAMELESS.with(Shape::NAME_BAD));
+    let field = if known { Field::from_name(&bytes[start..name_end]) } else { None };
+    let offset = |at: usize| at as u32;
+    let line = Line {
+        start: offset(start),
+        name_end: offset(name_end),
+        value_start: offset(value_start),
+        value_end: offset(value_end),
+        end: offset(end),
+        field,
+        shape,
+    };
+    (line, flags)
+}
+
+/// A name's length and where its colon is, from the start of the line.
+#[derive(Clone, Copy)]
+struct Name {
+    len: usize,
+    colon: usize,
+}
+
+#[inline]
+fn name_of(line: &[u8]) -> (Option<Name>, Shape, Flags) {
+    let token_len = line.iter().position(|&byte| !is_token_char(byte)).unwrap_or(line.len());
+    if token_len > 0 && line.get(token_len) == Some(&b':') {
+        return (Some(Name { len: token_len, colon: token_len }), Shape::default(), Flags::NONE);
+    }
+    unusual_name(line, token_len)
+}
+
+fn unusual_name(line: &[u8], token_len: usize) -> (Option<Name>, Shape, Flags) {
+    if line.first().copied().is_some_and(is_blank) {
+        return (None, Shape::NAMELESS, Flags::NONE);
+    }
+    let Some(colon) = memchr(b':', line) else {
+        return (None, Shape::NAMELESS, Flags::MISSING_COLON);
+    };
+    if colon == 0 {
+        return (Some(Name { len: 0, colon }), Shape::NAMELESS, Flags::EMPTY_NAME);
+    }
+    let len = line[..colon].iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1);
+    let mut flags = if len < colon { Flags::SPACE_BEFORE_COLON } else { Flags::NONE };
+    let mut shape = Shape::default();
+    if token_len < len {
+        flags.insert(Flags::BAD_NAME_CHAR);
+        shape = Shape::NAME_BAD;
+    }
+    (Some(Name { len, colon }), shape, flags)
+}
+
+/// `start..end` without blanks around it; line ends within a folded value's margins count as blanks.
+#[inline]
+fn trimmed(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let content = &bytes[start..end];
+    let margin = |byte: u8, next: Option<&u8>| is_blank(byte) || is_fold_margin(byte, next);
+    let mut first = 0;
+    while first < content.len() && margin(content[first], content.get(first + 1)) {
+        first += 1;
+    }
+    let mut last = content.len();
+    while last > first && margin(content[last - 1], content.get(last)) {
+        last -= 1;
+    }
+    (start + first, start + last)
+}
+
+/// True for the CR or LF of a fold: followed by what a fold is made of.
+#[inline]
+fn is_fold_margin(byte: u8, next: Option<&u8>) -> bool {
+    match byte {
+        b'\n' => true,
+        b'\r' => next == Some(&b'\n'),
+        _ => false,
+    }
+}
+
+/// Copies a folded value with each fold and the blanks around it as one space (RFC 9112 section 5.2).
+pub(crate) fn unfold_value(value: &[u8], unfolded: &mut Vec<u8>) {
+    let mut rest = value;
+    while let Some(lf) = memchr(b'\n', rest) {
+        let before = rest[..lf].strip_suffix(b"\r").unwrap_or(&rest[..lf]);
+        let kept = before.iter().rposition(|&byte| !is_blank(byte)).map_or(0, |last| last + 1);
+        unfolded.extend_from_slice(&before[..kept]);
+        unfolded.push(b' ');
+        rest = &rest[lf + 1..];
+        let skipped = rest.iter().position(|&byte| !is_leading(byte)).unwrap_or(rest.len());
+        rest = &rest[skipped..];
+    }
+    unfolded.extend_from_slice(rest);
+}

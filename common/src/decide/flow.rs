@@ -1,0 +1,198 @@
+//! The flow memory: which connections speak HTTP, and where each direction's head in progress continues.
+//!
+//! A direct-mapped table: the flow hash picks the slot, its upper half is the tag, a newer connection takes the slot of
+//! an older one. Both halves use the same size, so both forget alike.
+
+use crate::limits::{FLOW_SLOT_COUNT, HEAD_BYTES_MAX};
+
+/// Bits of `Direction::state`.
+pub mod state {
+    /// At least one head was seen in this direction.
+    pub const HTTP: u32 = 1;
+    /// A head is in progress: `next_seq`, `head_bytes` and `line` say where.
+    pub const HEAD: u32 = 2;
+    /// Bytes behind a gap were seen: `ahead_from` to `ahead_to`.
+    pub const AHEAD: u32 = 4;
+    /// The head ends at `ahead_to`.
+    pub const AHEAD_ENDED: u32 = 8;
+}
+
+/// What is remembered about one direction of a connection. All zero: nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Direction {
+    /// Bits of `state`.
+    pub state: u32,
+    /// Sequence number at which the head in progress continues.
+    pub next_seq: u32,
+    /// Bytes of it so far.
+    pub head_bytes: u32,
+    /// What they ended with (`search::Line`).
+    pub line: u32,
+    /// First sequence number seen behind a gap.
+    pub ahead_from: u32,
+    /// Sequence number behind those bytes.
+    pub ahead_to: u32,
+    /// What they ended with.
+    pub ahead_line: u32,
+}
+
+/// How a segment lies to the head in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// No head is in progress, or the segment is not near it.
+    Apart,
+    /// It begins exactly where the head continues.
+    Next,
+    /// It begins so many bytes before that.
+    Before(u32),
+    /// It begins behind that, after a gap.
+    Behind,
+}
+
+impl Direction {
+    /// Places a segment that begins at `seq`; `reach` is the head limit.
+    #[inline(always)]
+    pub fn place(&self, seq: u32, reach: u32) -> Place {
+        if self.state & state::HEAD == 0 {
+            return Place::Apart;
+        }
+        let ahead = seq.wrapping_sub(self.next_seq);
+        let before = ahead.wrapping_neg();
+        if ahead == 0 {
+            Place::Next
+        } else if ahead <= reach {
+            let ended = self.state & state::AHEAD_ENDED != 0 && seq.wrapping_sub(self.ahead_to) <= HEAD_BYTES_MAX;
+            if ended { Place::Apart } else { Place::Behind }
+        } else if before <= reach {
+            Place::Before(before)
+        } else {
+            Place::Apart
+        }
+    }
+
+    /// Whether a head was seen in this direction.
+    #[inline(always)]
+    pub const fn is_http(&self) -> bool {
+        self.state & state::HTTP != 0
+    }
+
+    /// What the bytes in front of `seq` ended with, where they were seen behind a gap; else the state that assumes least.
+    #[inline(always)]
+    pub const fn line_ahead_of(&self, seq: u32) -> u32 {
+        if self.state & state::AHEAD != 0 && self.ahead_to == seq { self.ahead_line } else { 0 }
+    }
+
+    /// The head in progress is over.
+    #[inline(always)]
+    pub fn finish(&mut self) {
+        self.state = state::HTTP;
+    }
+
+    /// The head in progress goes on at `next_seq`, or, where that was seen already, behind it.
+    #[inline(always)]
+    pub fn advance(&mut self, next_seq: u32, head_bytes: u32, line: u32) {
+        let reached = self.state & state::AHEAD != 0 && next_seq.wrapping_sub(self.ahead_from) <= HEAD_BYTES_MAX;
+        if reached && self.state & state::AHEAD_ENDED != 0 {
+            return self.finish();
+        }
+        let jump = reached && self.ahead_to.wrapping_sub(next_seq) <= HEAD_BYTES_MAX;
+        self.next_seq = if jump { self.ahead_to } else { next_seq };
+        self.line = if jump { self.ahead_line } else { line };
+        self.head_bytes = head_bytes;
+        self.state = if reached { state::HTTP | state::HEAD } else { self.state | state::HTTP | state::HEAD };
+    }
+
+    /// A head begins in place of whatever was in progress, and goes on at `next_seq`.
+    #[inline(always)]
+    pub fn begin(&mut self, next_seq: u32, head_bytes: u32, line: u32) {
+        self.state = 0;
+        self.advance(next_seq, head_bytes, line);
+    }
+
+    /// Bytes behind a gap were seen, `line` at their end. Only one stretch is kept: the first, grown where it is
+    /// continued, ended by whatever ends the head first.
+    #[inline(always)]
+    pub fn note_ahead(&mut self, from: u32, to: u32, line: u32) {
+        if self.state & state::AHEAD == 0 {
+            self.ahead_from = from;
+        } else if from != self.ahead_to {
+            return;
+        }
+        self.state |= state::AHEAD;
+        self.ahead_to = to;
+        self.ahead_line = line;
+    }
+
+    /// The head in progress ends at `to`, seen behind a gap that begins before `from`.
+    #[inline(always)]
+    pub fn note_ahead_end(&mut self, from: u32, to: u32) {
+        if self.state & state::AHEAD_ENDED != 0 {
+            return;
+        }
+        if self.state & state::AHEAD == 0 {
+            self.ahead_from = from;
+        }
+        self.state |= state::AHEAD | state::AHEAD_ENDED;
+        self.ahead_to = to;
+    }
+}
+
+/// One connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Upper half of the flow hash, its lowest bit set; zero where the slot is free.
+    pub tag: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// By `FlowHash::direction`.
+    pub directions: [Direction; 2],
+}
+
+const _: () = assert!(size_of::<Slot>() == 64, "a slot is as large as a cache line");
+
+impl Slot {
+    /// The slot of a flow.
+    #[inline(always)]
+    pub const fn index(hash: u64) -> u32 {
+        hash as u32 & (FLOW_SLOT_COUNT as u32 - 1)
+    }
+
+    /// What tells this flow from others of its slot.
+    #[inline(always)]
+    pub const fn tag_of(hash: u64) -> u32 {
+        (hash >> 32) as u32 | 1
+    }
+
+    /// Heads in progress.
+    #[inline(always)]
+    pub const fn head_count(&self) -> u64 {
+        let [a, b] = &self.directions;
+        (a.state & state::HEAD) as u64 / 2 + (b.state & state::HEAD) as u64 / 2
+    }
+
+    /// The slot made over to another flow.
+    #[inline(always)]
+    pub fn take(&mut self, tag: u32) {
+        *self = Self { tag, ..Self::default() };
+    }
+}
+
+/// The flow memory of user space.
+#[derive(Debug)]
+pub struct Slots<'a>(&'a mut [Slot]);
+
+impl<'a> Slots<'a> {
+    /// Over `FLOW_SLOT_COUNT` slots; of a shorter slice, the flows behind it are never remembered.
+    pub fn new(slots: &'a mut [Slot]) -> Self {
+        Self(slots)
+    }
+}
+
+impl<'a> super::frame::FlowMemory<'a> for Slots<'a> {
+    #[inline]
+    fn slot(self, index: u32) -> Option<&'a mut Slot> {
+        self.0.get_mut(index as usize)
+    }
+}

@@ -1,0 +1,98 @@
+//! How `decide` reaches the bytes of a frame, and hands over what it found: the seam between the two halves.
+//!
+//! The kernel half implements these traits over the XDP buffer, per-CPU maps and rings, user space over slices.
+//! Invariant: no implementation reads outside the frame; a refused read is `None`, never a wrong byte.
+
+use super::flow::Slot;
+use super::walk::Walk;
+use crate::limits::STEP_COUNT_MAX;
+use crate::record::Record;
+
+/// Bytes the search for an empty line looks at in one go: 64 places where one may begin, and the two behind the last.
+pub const BLOCK_BYTES: usize = 66;
+
+/// Bytes of one frame, from its link layer on.
+pub trait Frame {
+    /// Bytes that can be loaded.
+    fn captured_len(&self) -> u32;
+
+    /// Bytes the frame had on the wire.
+    fn wire_len(&self) -> u32;
+
+    /// The `N` bytes at an offset, where the frame holds them all.
+    fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]>;
+
+    /// The block at an offset, in place where that is possible.
+    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]>;
+
+    /// The same value. A half whose code is verified makes the verifier forget what it knew about it here, so that
+    /// ways that differ in nothing else are followed once.
+    #[inline(always)]
+    fn opaque(&mut self, value: u32) -> u32 {
+        value
+    }
+}
+
+/// Where flows are remembered between frames.
+pub trait FlowMemory<'a> {
+    /// The slot of an index below `FLOW_SLOT_COUNT`.
+    fn slot(self, index: u32) -> Option<&'a mut Slot>;
+}
+
+/// Takes the records of a frame, in order.
+pub trait Sink<F: Frame>: Sized {
+    /// Hands over a record with `record.copied` bytes of the frame from `offset`; false where the ring is full.
+    fn emit(&mut self, frame: &mut F, record: &mut Record, offset: u32) -> bool;
+
+    /// Steps through the frame until nothing is left of it.
+    #[inline(always)]
+    fn drive(walk: &mut Walk<'_, F, Self>) {
+        for _ in 0..STEP_COUNT_MAX {
+            if !walk.step() {
+                return;
+            }
+        }
+    }
+}
+
+/// A frame in a slice, possibly cut by a snap length.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceFrame<'a> {
+    bytes: &'a [u8],
+    wire_len: u32,
+}
+
+impl<'a> SliceFrame<'a> {
+    /// A frame of `wire_len` bytes of which the first ones were captured.
+    pub fn new(bytes: &'a [u8], wire_len: u32) -> Self {
+        let bytes = &bytes[..bytes.len().min(u32::MAX as usize)];
+        Self { bytes, wire_len: wire_len.max(bytes.len() as u32) }
+    }
+
+    /// The captured bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+impl Frame for SliceFrame<'_> {
+    #[inline]
+    fn captured_len(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    #[inline]
+    fn wire_len(&self) -> u32 {
+        self.wire_len
+    }
+
+    #[inline]
+    fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]> {
+        self.bytes.get(offset as usize..)?.first_chunk().copied()
+    }
+
+    #[inline]
+    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]> {
+        self.bytes.get(offset as usize..)?.first_chunk()
+    }
+}

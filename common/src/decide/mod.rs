@@ -1,0 +1,143 @@
+//! The one decision about a frame: dissect, select, detect, and the records it yields.
+//!
+//! Compiled into the kernel half (XDP buffer, per-CPU maps, rings) and into user space (pcap): same input, same verdict,
+//! same records. Invariant: every frame is booked under exactly one verdict, here and nowhere else.
+
+pub mod detect;
+pub mod dissect;
+pub mod flow;
+pub mod frame;
+pub mod hash;
+pub mod search;
+mod select;
+pub mod walk;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::record::{Record, TunnelType};
+use crate::verdict::Verdict;
+use dissect::Link;
+use flow::Slot;
+use frame::{FlowMemory, Frame, Sink};
+use walk::Walk;
+
+/// Scratch of one decision: what dissection found, and where the walk through the payload stands. All zero is valid; the
+/// caller sets `record.ifindex` and `record.queue` and, where its sink does not, `record.ts_ns`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// What every record of the frame has in common.
+    pub record: Record,
+    /// Offset of the TCP payload in the frame.
+    pub payload: u32,
+    /// Payload bytes that were captured.
+    pub captured: u32,
+    /// Direction of the flow the segment belongs to.
+    pub direction: u32,
+    /// Offset in the payload of the next byte to copy.
+    pub at: u32,
+    /// Bytes from there on that were searched when they came first.
+    pub skip: u32,
+    /// Bytes of the head that may still be copied.
+    pub left: u32,
+    /// What the searched bytes ended with.
+    pub line: u32,
+    /// A `walk::Mode`.
+    pub mode: u32,
+    /// Non-zero: the beginning of this head found the ring full.
+    pub lost: u32,
+    /// The highest `walk::Rank` so far.
+    pub rank: u32,
+}
+
+impl Work {
+    /// Scratch as a zeroed map holds it.
+    pub const fn new() -> Self {
+        Self {
+            record: Record {
+                ts_ns: 0,
+                flow_hash: 0,
+                src_ip: [0; 16],
+                dst_ip: [0; 16],
+                src_port: 0,
+                dst_port: 0,
+                seq: 0,
+                ack: 0,
+                segment_seq: 0,
+                segment_len: 0,
+                sample_weight: 0,
+                ifindex: 0,
+                tunnel_id: 0,
+                queue: 0,
+                copied: 0,
+                kind: 0,
+                tcp_flags: 0,
+                ip_version: 0,
+                tunnel_type: 0,
+                outer_ip_version: 0,
+                vlan_count: 0,
+                flags: 0,
+                reserved: [0; 5],
+                vlan_ids: [0; crate::limits::VLAN_COUNT_MAX],
+                outer_src_ip: [0; 16],
+                outer_dst_ip: [0; 16],
+            },
+            payload: 0,
+            captured: 0,
+            direction: 0,
+            at: 0,
+            skip: 0,
+            left: 0,
+            line: 0,
+            mode: 0,
+            lost: 0,
+            rank: 0,
+        }
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a decision reads and writes besides the frame.
+pub struct State<'a> {
+    /// Filters, sampling and limits.
+    pub config: &'a Config,
+    /// Scratch; its contents between calls mean nothing.
+    pub work: &'a mut Work,
+    /// Where the frame is booked.
+    pub counters: &'a mut Counters,
+}
+
+/// Decides on one frame: hands its records to the sink and returns the verdict it was booked under.
+#[inline(always)]
+pub fn decide<'a, F, M, S>(mut frame: F, link: Link, memory: M, sink: S, state: State<'a>) -> Verdict
+where
+    F: Frame,
+    M: FlowMemory<'a>,
+    S: Sink<F>,
+{
+    let State { config, work, counters } = state;
+    let frame_bytes = frame.wire_len();
+    let verdict = match open(&mut frame, link, config, work) {
+        Err(verdict) => verdict,
+        Ok(()) => match memory.slot(Slot::index(work.record.flow_hash)) {
+            None => Verdict::Body,
+            Some(slot) => Walk { frame, sink, config, work, slot, counters: &mut *counters }.run(),
+        },
+    };
+    counters.book(verdict, frame_bytes);
+    verdict
+}
+
+#[inline(always)]
+fn open<F: Frame>(frame: &mut F, link: Link, config: &Config, work: &mut Work) -> Result<(), Verdict> {
+    work.record.vlan_count = 0;
+    work.record.vlan_ids = [0; crate::limits::VLAN_COUNT_MAX];
+    work.record.tunnel_type = TunnelType::None as u8;
+    dissect::dissect(frame, link, work)?;
+    select::select(config, work)
+}

@@ -1,0 +1,345 @@
+//! Rows in the making: what a collector appends to and an encoder reads.
+//!
+//! Three column sets (connection, request, response) take each value once, as it comes, as a small code into an
+//! arena; a row joins them by number. Nothing is sorted or laid out here: sealing a batch is handing it over.
+//! Invariant: every number in a row, and every code in a record, is valid in its own batch and in no other.
+
+pub(crate) mod columns;
+mod lines;
+pub(crate) mod side;
+pub(crate) mod strings;
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use ahash::RandomState;
+
+use self::{
+    columns::{ConnectionText, RequestText, ResponseText, request_home, response_home},
+    lines::{GivenValues, LineSink, Stored, join_names},
+    side::{ConnectionRecord, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
+    strings::{ABSENT, Intake},
+};
+use crate::{
+    flags::Flags,
+    values::{ConnectionValues, RequestValues, ResponseValues, RowValues},
+};
+
+/// Rows of a full batch, and so of a row group: the size DuckDB scans best.
+pub const BATCH_ROWS_MAX: usize = 122_880;
+
+/// Bytes of a full batch, records and values together: what one row group takes in memory before it is encoded.
+pub const BATCH_BYTES_MAX: usize = 64 << 20;
+
+pub(crate) const CONNECTION_TEXTS: usize = ConnectionText::CODINGS.len();
+pub(crate) const REQUEST_TEXTS: usize = RequestText::CODINGS.len();
+pub(crate) const RESPONSE_TEXTS: usize = ResponseText::CODINGS.len();
+
+/// A connection of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(u32);
+
+/// A request of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(u32);
+
+/// A response of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ResponseId(u32);
+
+/// One row: the numbers of its parts and the values that belong to neither head alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) connection: u32,
+    pub(crate) request: u32,
+    pub(crate) response: u32,
+    pub(crate) values: RowValues,
+}
+
+/// Connections, requests, responses and the rows that join them, ready to be encoded as row groups.
+#[derive(Debug)]
+pub struct Batch {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) connections: Side<ConnectionRecord<CONNECTION_TEXTS>, CONNECTION_TEXTS>,
+    pub(crate) vlan_ids: Vec<i32>,
+    pub(crate) requests: Side<RequestRecord<REQUEST_TEXTS>, REQUEST_TEXTS>,
+    pub(crate) cookie_names: TextList,
+    pub(crate) request_others: LineList,
+    pub(crate) responses: Side<ResponseRecord<RESPONSE_TEXTS>, RESPONSE_TEXTS>,
+    pub(crate) info_status: Vec<i32>,
+    pub(crate) set_cookies: TextList,
+    pub(crate) set_cookie_names: TextList,
+    pub(crate) response_others: LineList,
+    intake: Intake,
+    /// Text built from several values, before its column takes it.
+    scratch: Vec<u8>,
+    address: String,
+}
+
+impl Default for Batch {
+    fn default() -> Batch {
+        Batch::new()
+    }
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Batch {
+        let hasher = &RandomState::new();
+        Batch {
+            rows: Vec::new(),
+            connections: Side::new(ConnectionText::CODINGS, hasher),
+            vlan_ids: Vec::new(),
+            requests: Side::new(RequestText::CODINGS, hasher),
+            cookie_names: TextList::new(hasher),
+            request_others: LineList::new(hasher),
+            responses: Side::new(ResponseText::CODINGS, hasher),
+            info_status: Vec::new(),
+            set_cookies: TextList::new(hasher),
+            set_cookie_names: TextList::new(hasher),
+            response_others: LineList::new(hasher),
+            intake: Intake::default(),
+            scratch: Vec::new(),
+            address: String::new(),
+        }
+    }
+
+    /// Empties the batch and keeps its memory for the next one; all ids given out become invalid.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.connections.clear();
+        self.vlan_ids.clear();
+        self.requests.clear();
+        self.cookie_names.clear();
+        self.request_others.clear();
+        self.responses.clear();
+        self.info_status.clear();
+        self.set_cookies.clear();
+        self.set_cookie_names.clear();
+        self.response_others.clear();
+        self.intake.bytes = 0;
+    }
+
+    /// Rows appended since the batch was empty.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes held: records, rows, and every distinct value once.
+    pub fn raw_bytes(&self) -> usize {
+        self.intake.bytes
+            + self.rows.len() * size_of::<Row>()
+            + self.connections.records.len() * size_of::<ConnectionRecord<CONNECTION_TEXTS>>()
+            + self.requests.records.len() * size_of::<RequestRecord<REQUEST_TEXTS>>()
+            + self.responses.records.len() * size_of::<ResponseRecord<RESPONSE_TEXTS>>()
+    }
+
+    /// True where the batch is to be sealed before the next row.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= BATCH_ROWS_MAX || self.raw_bytes() >= BATCH_BYTES_MAX
+    }
+
+    /// Appends a connection's values; one call serves all its rows in this batch.
+    pub fn connection(&mut self, values: &ConnectionValues<'_>) -> ConnectionId {
+        let mut texts = [ABSENT; CONNECTION_TEXTS];
+        self.put_connection(&mut texts, ConnectionText::Iface, values.iface);
+        self.put_connection(&mut texts, ConnectionText::CommunityId, values.community_id);
+        self.put_address(&mut texts, ConnectionText::ClientIp, values.client.0);
+        self.put_address(&mut texts, ConnectionText::ServerIp, values.server.0);
+        if let Some(tunnel) = values.tunnel {
+            self.put_connection(&mut texts, ConnectionText::TunnelType, tunnel.kind);
+            self.put_address(&mut texts, ConnectionText::OuterSrcIp, tunnel.outer_src);
+            self.put_address(&mut texts, ConnectionText::OuterDstIp, tunnel.outer_dst);
+        }
+        let vlan_start = self.vlan_ids.len();
+        self.vlan_ids.extend(values.vlan_ids.iter().copied().map(i32::from));
+        ConnectionId(self.connections.push(ConnectionRecord {
+            texts,
+            queue: values.queue,
+            sample_weight: values.sample_weight,
+            flow_id: values.flow_id,
+            client: values.client,
+            server: values.server,
+            vlan_ids: Span::between(vlan_start, self.vlan_ids.len()),
+            tunnel_id: values.tunnel.and_then(|tunnel| tunnel.id),
+            syn_seen: values.syn_seen,
+            tcp_rtt_us: values.tcp_rtt_us,
+        }))
+    }
+
+    fn put_connection(&mut self, texts: &mut [u32; CONNECTION_TEXTS], column: ConnectionText, value: &str) {
+        texts[column as usize] =
+            self.connections.texts[column as usize].put(value.as_bytes(), &mut self.intake);
+    }
+
+    fn put_address(&mut self, texts: &mut [u32; CONNECTION_TEXTS], column: ConnectionText, address: IpAddr) {
+        let mut text = std::mem::take(&mut self.address);
+        text.clear();
+        write!(text, "{address}").expect("a String takes any text");
+        self.put_connection(texts, column, &text);
+        self.address = text;
+    }
+
+    /// Appends a request head's values.
+    pub fn request(&mut self, values: &RequestValues<'_>) -> RequestId {
+        self.intake.bad_utf8 = false;
+        let mut codes = [ABSENT; REQUEST_TEXTS];
+        for (column, value) in [
+            (RequestText::Method, Some(values.method.as_bytes())),
+            (RequestText::MethodRaw, Some(values.method_raw)),
+            (RequestText::TargetRaw, Some(values.target_raw)),
+            (RequestText::Host, values.host),
+            (RequestText::Path, values.path),
+            (RequestText::Query, values.query),
+            (RequestText::PathTemplate, values.path_template),
+            (RequestText::Version, values.version),
+            (RequestText::TransferEncoding, values.transfer_encoding),
+            (RequestText::AuthorizationScheme, values.authorization_scheme),
+            (RequestText::TraceId, values.trace_id),
+        ] {
+            if let Some(value) = value {
+                codes[column as usize] = self.requests.texts[column as usize].put(value, &mut self.intake);
+            }
+        }
+        self.intake.bad_utf8 |= join_names(values.fields, &mut self.scratch);
+        codes[RequestText::HeaderNames as usize] = self.requests.texts[RequestText::HeaderNames as usize]
+            .put_stored(&self.scratch, &mut self.intake);
+        let stored = self.put_request_lines(values, &mut codes);
+        let cookie_names = self.cookie_names.put(values.cookie_names, &mut self.intake);
+        RequestId(self.requests.push(RequestRecord {
+            texts: codes,
+            head_bytes: values.head_bytes,
+            header_count: values.header_count,
+            content_length: values.content_length,
+            header_order_hash: values.header_order_hash,
+            cookie_names,
+            headers_other: stored.others,
+            flags: with_bad_utf8(values.flags, &self.intake),
+            is_connect: values.is_connect,
+        }))
+    }
+
+    fn put_request_lines(&mut self, values: &RequestValues<'_>, codes: &mut [u32; REQUEST_TEXTS]) -> Stored {
+        let given = GivenValues {
+            host: values.host,
+            content_length: values.content_length,
+            transfer_encoding: values.transfer_encoding,
+        };
+        LineSink {
+            texts: &mut self.requests.texts,
+            codes,
+            others: &mut self.request_others,
+            set_cookies: None,
+            home: request_home,
+            intake: &mut self.intake,
+        }
+        .put(values.fields, &given)
+    }
+
+    /// Appends a response head's values.
+    pub fn response(&mut self, values: &ResponseValues<'_>) -> ResponseId {
+        self.intake.bad_utf8 = false;
+        let mut codes = [ABSENT; RESPONSE_TEXTS];
+        for (column, value) in [
+            (ResponseText::Version, Some(values.version)),
+            (ResponseText::Reason, values.reason),
+            (ResponseText::UpgradeProtocol, values.upgrade_protocol),
+            (ResponseText::TransferEncoding, values.transfer_encoding),
+        ] {
+            if let Some(value) = value {
+                codes[column as usize] = self.responses.texts[column as usize].put(value, &mut self.intake);
+            }
+        }
+        self.intake.bad_utf8 |= join_names(values.fields, &mut self.scratch);
+        codes[ResponseText::HeaderNames as usize] = self.responses.texts[ResponseText::HeaderNames as usize]
+            .put_stored(&self.scratch, &mut self.intake);
+        let stored = self.put_response_lines(values, &mut codes);
+        let info_start = self.info_status.len();
+        self.info_status.extend_from_slice(values.info_status);
+        let set_cookie_names = self.set_cookie_names.put(values.set_cookie_names, &mut self.intake);
+        ResponseId(self.responses.push(ResponseRecord {
+            texts: codes,
+            head_bytes: values.head_bytes,
+            header_count: values.header_count,
+            content_length: values.content_length,
+            status: values.status,
+            info_status: Span::between(info_start, self.info_status.len()),
+            set_cookies: stored.set_cookies,
+            set_cookie_names,
+            headers_other: stored.others,
+            flags: with_bad_utf8(values.flags, &self.intake),
+        }))
+    }
+
+    fn put_response_lines(
+        &mut self,
+        values: &ResponseValues<'_>,
+        codes: &mut [u32; RESPONSE_TEXTS],
+    ) -> Stored {
+        let given = GivenValues {
+            host: None,
+            content_length: values.content_length,
+            transfer_encoding: values.transfer_encoding,
+        };
+        LineSink {
+            texts: &mut self.responses.texts,
+            codes,
+            others: &mut self.response_others,
+            set_cookies: Some(&mut self.set_cookies),
+            home: response_home,
+            intake: &mut self.intake,
+        }
+        .put(values.fields, &given)
+    }
+
+    /// Appends a row that joins a connection with a request, a response, or both.
+    pub fn row(
+        &mut self,
+        connection: ConnectionId,
+        request: Option<RequestId>,
+        response: Option<ResponseId>,
+        values: &RowValues,
+    ) {
+        assert!((connection.0 as usize) < self.connections.records.len(), "the connection is of this batch");
+        let request = request.map_or(ABSENT, |id| id.0);
+        assert!(request == ABSENT || (request as usize) < self.requests.records.len());
+        let response = response.map_or(ABSENT, |id| id.0);
+        assert!(response == ABSENT || (response as usize) < self.responses.records.len());
+        self.rows.push(Row { connection: connection.0, request, response, values: *values });
+    }
+
+    /// Copies a connection into the next batch and returns its id there.
+    pub fn carry_connection(&self, id: ConnectionId, next: &mut Batch) -> ConnectionId {
+        let mut record = self.connections.records[id.0 as usize];
+        record.texts = next.connections.carry(&self.connections, &record.texts, &mut next.intake);
+        let vlan_start = next.vlan_ids.len();
+        next.vlan_ids.extend_from_slice(record.vlan_ids.of(&self.vlan_ids));
+        record.vlan_ids = Span::between(vlan_start, next.vlan_ids.len());
+        ConnectionId(next.connections.push(record))
+    }
+
+    /// Copies a request, still unanswered when the batch is sealed, into the next batch and returns its id there.
+    pub fn carry_request(&self, id: RequestId, next: &mut Batch) -> RequestId {
+        let mut record = self.requests.records[id.0 as usize];
+        record.texts = next.requests.carry(&self.requests, &record.texts, &mut next.intake);
+        record.cookie_names =
+            next.cookie_names.carry(&self.cookie_names, record.cookie_names, &mut next.intake);
+        record.headers_other =
+            next.request_others.carry(&self.request_others, record.headers_other, &mut next.intake);
+        RequestId(next.requests.push(record))
+    }
+}
+
+fn with_bad_utf8(flags: Flags, intake: &Intake) -> Flags {
+    if intake.bad_utf8 { flags.with(Flags::BAD_UTF8) } else { flags }
+}
+
+/// An address as one number that sorts IPv4 before IPv6 and each in its own order.
+pub(crate) fn address_rank(address: IpAddr) -> (bool, u128) {
+    match address {
+        IpAddr::V4(v4) => (false, u128::from(v4.to_bits())),
+        IpAddr::V6(v6) => (true, Ipv6Addr::to_bits(v6)),
+    }
+}

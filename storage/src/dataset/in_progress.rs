@@ -1,0 +1,140 @@
+//! One file from its first row group to its publication.
+//!
+//! Invariant: after `append` returns without error, the row group and a footer that covers it are on disk.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use arrow_array::RecordBatch;
+use parquet::file::metadata::KeyValue;
+use serde::Serialize;
+
+use super::{
+    error::io_error,
+    partition::Partition,
+    snapshot::Snapshot,
+    staging::{Staged, create_folder},
+};
+use crate::{
+    encode::{Layout, RowGroups},
+    file::{Files, OutputFile},
+    schema::SCHEMA_VERSION,
+};
+
+/// A file whose rows are safe but which no query sees yet.
+pub(crate) struct FileInProgress {
+    pub(crate) staged: Staged,
+    pub(crate) partition: Partition,
+    /// Unix time in nanoseconds by the clock of the writer's caller.
+    pub(crate) opened_ns: i64,
+    row_groups: RowGroups<OutputFile>,
+    ledger: FileLedger,
+}
+
+/// What a file says of itself under the key `ledger`, as JSON.
+#[derive(Clone, Debug, Serialize)]
+struct FileLedger {
+    rows: u64,
+    row_groups: usize,
+    ts_min_ns: Option<i64>,
+    ts_max_ns: Option<i64>,
+    flush_interval_ms: u128,
+    counters: BTreeMap<String, String>,
+}
+
+/// Metadata that all files of a writer share.
+#[derive(Clone, Debug)]
+pub(crate) struct CommonMetadata {
+    pub(crate) sensor: String,
+    pub(crate) redaction_policy: String,
+    pub(crate) flush_interval_ms: u128,
+    pub(crate) extra: BTreeMap<String, String>,
+    /// Counts known to the process so far.
+    pub(crate) ledger: BTreeMap<String, String>,
+}
+
+/// Rows of one row group and the time they span.
+pub(crate) struct Rows<'a> {
+    pub(crate) batch: &'a RecordBatch,
+    pub(crate) ts_min_ns: i64,
+    pub(crate) ts_max_ns: i64,
+}
+
+impl FileInProgress {
+    pub(crate) fn create(
+        staged: Staged,
+        partition: Partition,
+        opened_ns: i64,
+        layout: &Layout,
+        files: &Files,
+    ) -> io::Result<FileInProgress> {
+        let folder = staged.data.parent().expect("a staged file is in a folder");
+        create_folder(&staged.dir, folder)?;
+        let out = files.create(&staged.data)?;
+        let row_groups = RowGroups::new(out, layout.clone()).inspect_err(|_| remove_unused(&staged.data))?;
+        let ledger = FileLedger {
+            rows: 0,
+            row_groups: 0,
+            ts_min_ns: None,
+            ts_max_ns: None,
+            flush_interval_ms: 0,
+            counters: BTreeMap::new(),
+        };
+        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger })
+    }
+
+    /// Appends a row group and makes it safe; after an error only the snapshot before holds.
+    pub(crate) fn append(&mut self, rows: &Rows<'_>, common: &CommonMetadata) -> io::Result<u64> {
+        let before = self.row_groups.data_len();
+        self.row_groups.append(rows.batch).map_err(io_error)?;
+        self.row_groups.inner_mut().sync()?;
+        self.ledger.rows += rows.batch.num_rows() as u64;
+        self.ledger.row_groups = self.row_groups.row_groups();
+        self.ledger.ts_min_ns =
+            Some(self.ledger.ts_min_ns.map_or(rows.ts_min_ns, |ts| ts.min(rows.ts_min_ns)));
+        self.ledger.ts_max_ns =
+            Some(self.ledger.ts_max_ns.map_or(rows.ts_max_ns, |ts| ts.max(rows.ts_max_ns)));
+        let data_len = self.row_groups.data_len();
+        let tail = self.tail(common)?;
+        Snapshot { data_len, tail }.write(&self.staged.snapshot)?;
+        Ok(data_len - before)
+    }
+
+    /// Bytes of the file without its footer.
+    pub(crate) fn data_len(&self) -> u64 {
+        self.row_groups.data_len()
+    }
+
+    fn tail(&mut self, common: &CommonMetadata) -> io::Result<Vec<u8>> {
+        self.ledger.flush_interval_ms = common.flush_interval_ms;
+        self.ledger.counters.clone_from(&common.ledger);
+        let ledger = serde_json::to_string(&self.ledger).map_err(io::Error::other)?;
+        let own = [
+            ("schema_version", SCHEMA_VERSION.to_owned()),
+            ("table", self.partition.table.to_owned()),
+            ("sensor", common.sensor.clone()),
+            ("redaction_policy", common.redaction_policy.clone()),
+            ("hdrcap_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("ledger", ledger),
+        ];
+        let metadata = own
+            .into_iter()
+            .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+            .chain(common.extra.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())))
+            .collect();
+        self.row_groups.tail(metadata).map_err(io_error)
+    }
+
+    /// Ends the file with its footer and publishes it; after an error it stays staged, whole by its snapshot.
+    pub(crate) fn finish(mut self, common: &CommonMetadata) -> io::Result<()> {
+        let tail = self.tail(common)?;
+        self.row_groups.finish(&tail).map_err(io_error)?.finish()?;
+        self.staged.publish()
+    }
+}
+
+/// A file that could not even take its magic holds nothing.
+fn remove_unused(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::debug!(%error, path = %path.display(), "an empty file stays in staging until the next start");
+    }
+}

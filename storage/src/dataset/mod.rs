@@ -1,0 +1,365 @@
+//! Batches into a folder of Parquet files: partitions, rotation, publication, recovery.
+//!
+//! Files in progress live in `.staging/`, every row group of theirs synced with a footer beside it; publishing is a
+//! rename. Invariant: a `.parquet` file below the dataset's folder is whole, at every moment, whatever happens.
+
+mod error;
+mod in_progress;
+mod partition;
+mod recover;
+mod settings;
+mod snapshot;
+mod staging;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arrow_schema::ArrowError;
+
+use self::{
+    error::{advice, reason},
+    in_progress::{CommonMetadata, FileInProgress, Rows},
+    recover::{Rest, Restored, recover_sensor, restore},
+    staging::{Staged, StagingLock, sensor_folder},
+};
+use crate::{
+    batch::Batch,
+    encode::{Layout, cluster::clustered, gather::gather},
+    file::Files,
+    schema::{HTTP_TABLE, STATS_TABLE, StatsRow, StatsSchema, http_schema},
+};
+
+pub use self::{
+    error::{LossReason, OpenError, WriteError},
+    partition::Partition,
+    recover::{RecoverReport, RecoveredFile, recover},
+    settings::{FILE_AGE_MAX_DEFAULT, FILE_BYTES_MAX_DEFAULT, WriterSettings, ZSTD_LEVEL_DEFAULT},
+    staging::{QUARANTINE_FOLDER, SENSOR_BYTES_MAX, STAGING_FOLDER},
+};
+
+/// Files of one writer open at a time; the oldest is published to make room. Each holds one buffer of the ring.
+pub const OPEN_FILES_MAX: usize = 6;
+
+/// Files that could not be published and are tried again; those beyond wait for the next start.
+pub const STRANDED_FILES_MAX: usize = 64;
+
+const _: () =
+    assert!(OPEN_FILES_MAX * 2 <= crate::file::RING_BUFFER_COUNT, "half of the buffers can be in flight");
+
+/// What one call wrote and published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Rows that are safe on disk.
+    pub rows: u64,
+    /// Bytes of their row groups.
+    pub bytes: u64,
+    /// Files published.
+    pub files_published: u64,
+}
+
+impl Written {
+    fn add(&mut self, other: Written) {
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.files_published += other.files_published;
+    }
+}
+
+/// Writes batches into a dataset; one per encoder thread.
+pub struct Writer {
+    settings: WriterSettings,
+    http: Layout,
+    stats: Option<(StatsSchema, Layout)>,
+    files: Files,
+    common: CommonMetadata,
+    open: Vec<FileInProgress>,
+    stranded: Vec<Staged>,
+    recovered: RecoverReport,
+    owner: Arc<Owner>,
+}
+
+/// What the writers of one process and sensor share.
+#[derive(Debug)]
+struct Owner {
+    _lock: StagingLock,
+    sequence: AtomicU64,
+}
+
+/// Rows of one batch that could not be written.
+struct Loss {
+    rows: u64,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Writer {
+    /// Takes the sensor's place in the dataset and recovers what an earlier run left there.
+    pub fn open(settings: WriterSettings) -> Result<Writer, OpenError> {
+        settings.check()?;
+        fs::create_dir_all(&settings.dir).map_err(|source| OpenError::unwritable(&settings.dir, source))?;
+        let lock = StagingLock::take(&settings.dir, &settings.sensor)?;
+        let folder = sensor_folder(&settings.dir, &settings.sensor);
+        let mut recovered = RecoverReport::default();
+        recover_sensor(&settings.dir, &folder, &mut recovered).map_err(|source| OpenError::Recovery {
+            path: folder,
+            advice: advice(&source),
+            source,
+        })?;
+        let owner = Owner { _lock: lock, sequence: AtomicU64::new(0) };
+        let mut writer = Writer::with_owner(settings, Arc::new(owner))?;
+        writer.recovered = recovered;
+        Ok(writer)
+    }
+
+    /// Another writer of the same process and sensor, for another encoder.
+    pub fn another(&self) -> Result<Writer, OpenError> {
+        Writer::with_owner(self.settings.clone(), Arc::clone(&self.owner))
+    }
+
+    fn with_owner(settings: WriterSettings, owner: Arc<Owner>) -> Result<Writer, OpenError> {
+        let layout = |table, schema| {
+            Layout::new(schema, settings.zstd_level).map_err(|source| OpenError::Schema { table, source })
+        };
+        let http = layout(HTTP_TABLE, http_schema())?;
+        let stats = match &settings.stats {
+            Some(schema) => Some((schema.clone(), layout(STATS_TABLE, schema.arrow())?)),
+            None => None,
+        };
+        let common = CommonMetadata {
+            sensor: settings.sensor.clone(),
+            redaction_policy: settings.redaction_policy.clone(),
+            flush_interval_ms: settings.flush_interval.as_millis(),
+            extra: settings.metadata.clone(),
+            ledger: BTreeMap::new(),
+        };
+        Ok(Writer {
+            files: Files::new(settings.io),
+            settings,
+            http,
+            stats,
+            common,
+            open: Vec::new(),
+            stranded: Vec::new(),
+            recovered: RecoverReport::default(),
+            owner,
+        })
+    }
+
+    /// What `open` recovered.
+    pub fn recovered(&self) -> &RecoverReport {
+        &self.recovered
+    }
+
+    /// True where files are written through io_uring.
+    pub fn uses_ring(&self) -> bool {
+        self.files.uses_ring()
+    }
+
+    /// Files whose rows are safe but which could not be published yet.
+    pub fn stranded(&self) -> usize {
+        self.stranded.len()
+    }
+
+    /// Sets the counts that the ledger of files written from now on shows.
+    pub fn set_ledger(&mut self, ledger: BTreeMap<String, String>) {
+        self.common.ledger = ledger;
+    }
+
+    /// Writes a batch: one row group for each hour its rows fall into. `now_ns` is Unix time.
+    pub fn write(&mut self, batch: &Batch, now_ns: i64) -> Result<Written, WriteError> {
+        let mut rows: Vec<(i64, u32)> = (0..)
+            .zip(&batch.rows)
+            .map(|(number, row)| (Partition::of(HTTP_TABLE, row.values.ts_ns).hour, number))
+            .collect();
+        rows.sort_unstable();
+        let layout = self.http.clone();
+        let mut outcome = Outcome::default();
+        for rows in rows.chunk_by(|a, b| a.0 == b.0) {
+            let partition = Partition { table: HTTP_TABLE, hour: rows[0].0 };
+            let order = clustered(batch, rows.iter().map(|(_, row)| *row));
+            let times = || order.iter().map(|row| batch.rows[*row as usize].values.ts_ns);
+            let span = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+            let gathered = gather(batch, &order, &self.settings.sensor, &layout.arrow);
+            self.append(partition, &layout, (gathered, order.len() as u64), (span, now_ns), &mut outcome);
+        }
+        outcome.into_result()
+    }
+
+    /// Writes rows of `capture_stats`; the settings named its counters.
+    pub fn write_stats(&mut self, rows: &[StatsRow<'_>], now_ns: i64) -> Result<Written, WriteError> {
+        let (schema, layout) = self.stats.clone().expect("the settings named the counters of capture_stats");
+        let mut rows: Vec<StatsRow<'_>> = rows.to_vec();
+        let hour = |row: &StatsRow<'_>| Partition::of(STATS_TABLE, row.ts_ns).hour;
+        rows.sort_by_key(hour);
+        let mut outcome = Outcome::default();
+        for rows in rows.chunk_by(|a, b| hour(a) == hour(b)) {
+            let partition = Partition { table: STATS_TABLE, hour: hour(&rows[0]) };
+            let times = || rows.iter().map(|row| row.ts_ns);
+            let span = (times().min().unwrap_or(0), times().max().unwrap_or(0));
+            let gathered = schema.gather(rows);
+            self.append(partition, &layout, (gathered, rows.len() as u64), (span, now_ns), &mut outcome);
+        }
+        outcome.into_result()
+    }
+
+    /// Appends one row group to its partition's file and notes what came of it.
+    fn append(
+        &mut self,
+        partition: Partition,
+        layout: &Layout,
+        (gathered, row_count): (Result<arrow_array::RecordBatch, ArrowError>, u64),
+        ((ts_min_ns, ts_max_ns), now_ns): ((i64, i64), i64),
+        outcome: &mut Outcome,
+    ) {
+        let folder = self.settings.dir.join(partition.folder());
+        let batch = match gathered {
+            Ok(batch) => batch,
+            Err(error) => return outcome.lose(row_count, folder, io::Error::other(error)),
+        };
+        let mut file = match self.take_file(partition, layout, now_ns, outcome) {
+            Ok(file) => file,
+            Err(error) => return outcome.lose(row_count, folder, error),
+        };
+        match file.append(&Rows { batch: &batch, ts_min_ns, ts_max_ns }, &self.common) {
+            Ok(bytes) => {
+                outcome.written.add(Written { rows: row_count, bytes, files_published: 0 });
+                if file.data_len() >= self.settings.file_bytes_max {
+                    self.publish(file, outcome);
+                } else {
+                    self.open.push(file);
+                }
+            }
+            Err(error) => {
+                let staged = file.staged.clone();
+                drop(file);
+                outcome.lose(row_count, staged.data.clone(), error);
+                self.salvage(staged, outcome);
+            }
+        }
+    }
+
+    /// The partition's open file, or a new one.
+    fn take_file(
+        &mut self,
+        partition: Partition,
+        layout: &Layout,
+        now_ns: i64,
+        outcome: &mut Outcome,
+    ) -> io::Result<FileInProgress> {
+        if let Some(at) = self.open.iter().position(|file| file.partition == partition) {
+            return Ok(self.open.swap_remove(at));
+        }
+        while self.open.len() >= OPEN_FILES_MAX {
+            let oldest =
+                (0..self.open.len()).min_by_key(|at| self.open[*at].opened_ns).expect("files are open");
+            let file = self.open.swap_remove(oldest);
+            self.publish(file, outcome);
+        }
+        let sequence = self.owner.sequence.fetch_add(1, Ordering::Relaxed);
+        let start = now_ns.div_euclid(1_000_000_000);
+        let name = format!("{}-{start}-{}-{sequence}.parquet", self.settings.sensor, std::process::id());
+        let staged = Staged::new(&self.settings.dir, &self.settings.sensor, partition, &name);
+        FileInProgress::create(staged, partition, now_ns, layout, &self.files)
+    }
+
+    /// Publishes a file; where that fails, its rows are safe and it is tried again at ticks.
+    fn publish(&mut self, file: FileInProgress, outcome: &mut Outcome) {
+        let staged = file.staged.clone();
+        match file.finish(&self.common) {
+            Ok(()) => outcome.written.files_published += 1,
+            Err(error) => {
+                tracing::warn!(path = %staged.target.display(), %error, advice = advice(&error),
+                    "cannot publish a file, trying again");
+                self.salvage(staged, outcome);
+            }
+        }
+    }
+
+    /// Closes a failed file at its last good snapshot.
+    fn salvage(&mut self, staged: Staged, outcome: &mut Outcome) {
+        match restore(&staged, Rest::Counted, &mut self.recovered) {
+            Ok(Restored::Published(_)) => outcome.written.files_published += 1,
+            Ok(Restored::Empty | Restored::Quarantined) => {}
+            Err(error) if self.stranded.len() < STRANDED_FILES_MAX => {
+                tracing::debug!(path = %staged.data.display(), %error, "a file stays staged for now");
+                self.stranded.push(staged);
+            }
+            Err(error) => {
+                tracing::error!(path = %staged.data.display(), %error, "a file stays staged until the next start");
+            }
+        }
+    }
+
+    /// Publishes files that are old enough and tries stranded ones again.
+    pub fn tick(&mut self, now_ns: i64) -> Written {
+        let mut outcome = Outcome::default();
+        let age_max = i64::try_from(self.settings.file_age_max.as_nanos()).unwrap_or(i64::MAX);
+        for file in std::mem::take(&mut self.open) {
+            // A clock set back makes a file young; one set back for good makes it as old as the new time says.
+            if now_ns.saturating_sub(file.opened_ns).saturating_abs() >= age_max {
+                self.publish(file, &mut outcome);
+            } else {
+                self.open.push(file);
+            }
+        }
+        for staged in std::mem::take(&mut self.stranded) {
+            if staged.data.exists() {
+                self.salvage(staged, &mut outcome);
+            } else {
+                tracing::error!(path = %staged.data.display(), "a file waiting to be published was removed");
+            }
+        }
+        outcome.written
+    }
+
+    /// Publishes every file; what still cannot be published stays for the next start.
+    pub fn close(mut self) -> Written {
+        let mut outcome = Outcome::default();
+        for file in std::mem::take(&mut self.open) {
+            self.publish(file, &mut outcome);
+        }
+        outcome.written.add(self.tick(0));
+        outcome.written
+    }
+
+    /// The dataset's folder.
+    pub fn dir(&self) -> &Path {
+        &self.settings.dir
+    }
+}
+
+/// What one call did, and the losses in it.
+#[derive(Default)]
+struct Outcome {
+    written: Written,
+    losses: Vec<Loss>,
+}
+
+impl Outcome {
+    fn lose(&mut self, rows: u64, path: PathBuf, source: io::Error) {
+        self.losses.push(Loss { rows, path, source });
+    }
+
+    fn into_result(mut self) -> Result<Written, WriteError> {
+        if self.losses.is_empty() {
+            return Ok(self.written);
+        }
+        let rows_lost = self.losses.iter().map(|loss| loss.rows).sum();
+        let first = self.losses.swap_remove(0);
+        Err(WriteError {
+            written: self.written,
+            rows_lost,
+            reason: reason(&first.source),
+            path: first.path,
+            advice: advice(&first.source),
+            source: first.source,
+        })
+    }
+}

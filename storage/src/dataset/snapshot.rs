@@ -1,0 +1,87 @@
+//! The footer beside a file in progress: what makes the file whole up to its last synced row group.
+//!
+//! Written beside and renamed over the one before, both made durable, so a crash finds the old one or the new one.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+use super::staging::{sync_folder, with_suffix};
+
+const MAGIC: &[u8; 8] = b"HDRCAPF1";
+const HEADER_BYTES: usize = 32;
+
+/// A footer and the length of the data it belongs behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    pub(crate) data_len: u64,
+    pub(crate) tail: Vec<u8>,
+}
+
+impl Snapshot {
+    /// Replaces the snapshot at `path`, durably.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let beside = with_suffix(path, ".new");
+        let mut file = File::create(&beside)?;
+        file.write_all(&self.header())?;
+        file.write_all(&self.tail)?;
+        file.sync_data()?;
+        fs::rename(&beside, path)?;
+        sync_folder(path.parent().expect("a snapshot is in a folder"))
+    }
+
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        header[..8].copy_from_slice(MAGIC);
+        header[8..16].copy_from_slice(&self.data_len.to_le_bytes());
+        header[16..24].copy_from_slice(&(self.tail.len() as u64).to_le_bytes());
+        let checksum = checksum(header[..24].iter().chain(&self.tail));
+        header[24..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    /// Reads a snapshot; `None` where there is none, or none that is whole.
+    pub(crate) fn read(path: &Path) -> io::Result<Option<Snapshot>> {
+        match fs::read(path) {
+            Ok(bytes) => Ok(Snapshot::parse(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Snapshot> {
+        let (header, tail) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+        let data_len = u64::from_le_bytes(header[8..16].try_into().ok()?);
+        let snapshot = Snapshot { data_len, tail: tail.to_vec() };
+        (snapshot.header() == *header).then_some(snapshot)
+    }
+}
+
+/// FNV-1a: finds a snapshot that a disk tore or rotted, no more.
+fn checksum<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_cut_and_any_changed_byte_is_found() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("x.footer");
+        let snapshot = Snapshot { data_len: 1234, tail: b"the end of the file PAR1".to_vec() };
+        assert_eq!(Snapshot::read(&path).expect("readable"), None);
+        snapshot.write(&path).expect("written");
+        assert_eq!(Snapshot::read(&path).expect("readable"), Some(snapshot));
+        let whole = fs::read(&path).expect("readable");
+        for at in 0..whole.len() {
+            assert_eq!(Snapshot::parse(&whole[..at]), None, "cut at {at}");
+            let mut changed = whole.clone();
+            changed[at] ^= 0x10;
+            assert_eq!(Snapshot::parse(&changed), None, "changed at {at}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Names and folders of files in progress, and the lock that makes one process their owner.
+//!
+//! `DIR/.staging/SENSOR/` mirrors the dataset: a staged file's place there says where it is published. No name in it
+//! ends in `.parquet`, for DuckDB's globs read dot folders.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{error::OpenError, partition::Partition};
+
+/// Folder of everything unfinished, within the dataset's so that publishing is a rename.
+pub const STAGING_FOLDER: &str = ".staging";
+
+/// Folder of what recovery cannot save.
+pub const QUARANTINE_FOLDER: &str = "quarantine";
+
+/// Longest name of a sensor.
+pub const SENSOR_BYTES_MAX: usize = 64;
+
+pub(crate) const STAGED_SUFFIX: &str = ".inprogress";
+pub(crate) const SNAPSHOT_SUFFIX: &str = ".footer";
+const LOCK_FILE: &str = "lock";
+
+/// The paths of one file on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// The dataset's folder.
+    pub(crate) dir: PathBuf,
+    /// Where the bytes are.
+    pub(crate) data: PathBuf,
+    /// Where the snapshot of the footer is.
+    pub(crate) snapshot: PathBuf,
+    /// Where the file is published.
+    pub(crate) target: PathBuf,
+}
+
+impl Staged {
+    /// Paths of a new file called `name` (which ends in `.parquet`).
+    pub(crate) fn new(dir: &Path, sensor: &str, partition: Partition, name: &str) -> Staged {
+        let data = sensor_folder(dir, sensor).join(partition.folder()).join(format!("{name}{STAGED_SUFFIX}"));
+        let target = dir.join(partition.folder()).join(name);
+        Staged { dir: dir.to_owned(), snapshot: with_suffix(&data, SNAPSHOT_SUFFIX), data, target }
+    }
+
+    /// Paths of a staged file found below the folder of its sensor; `None` where it is no staged file.
+    pub(crate) fn found(dir: &Path, sensor_folder: &Path, data: &Path) -> Option<Staged> {
+        let inner = data.strip_prefix(sensor_folder).ok()?;
+        let name = inner.file_name()?.to_str()?.strip_suffix(STAGED_SUFFIX)?;
+        let target = dir.join(inner).with_file_name(name);
+        Some(Staged {
+            dir: dir.to_owned(),
+            data: data.to_owned(),
+            snapshot: with_suffix(data, SNAPSHOT_SUFFIX),
+            target,
+        })
+    }
+
+    /// Moves the file to where queries see it, and lets its staging folders go.
+    pub(crate) fn publish(&self) -> io::Result<()> {
+        let folder = self.target.parent().expect("a target is within the dataset");
+        create_folder(&self.dir, folder)?;
+        fs::rename(&self.data, &self.target)?;
+        sync_folder(folder)?;
+        self.remove_snapshot()?;
+        self.remove_empty_folders();
+        Ok(())
+    }
+
+    pub(crate) fn remove_snapshot(&self) -> io::Result<()> {
+        allow_missing(fs::remove_file(&self.snapshot))
+    }
+
+    /// Folders that other staged files still use stay; the next file makes its own again.
+    pub(crate) fn remove_empty_folders(&self) {
+        let staging = self.dir.join(STAGING_FOLDER);
+        let folders = self.data.ancestors().skip(1);
+        for folder in folders.take_while(|folder| folder.parent().is_some_and(|parent| parent != staging)) {
+            if fs::remove_dir(folder).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Staging folder of a sensor.
+pub(crate) fn sensor_folder(dir: &Path, sensor: &str) -> PathBuf {
+    dir.join(STAGING_FOLDER).join(sensor)
+}
+
+/// The path with `suffix` behind its whole name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes the entries of a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Makes `folder` and what is missing between it and `base`, durably.
+pub(crate) fn create_folder(base: &Path, folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    for made in folder.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(base)) {
+        sync_folder(made)?;
+    }
+    Ok(())
+}
+
+/// Takes a file that is not there for one that has been removed.
+pub(crate) fn allow_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// True where `sensor` can stand in a file name and between its dashes.
+pub(crate) fn is_sensor_name(sensor: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=SENSOR_BYTES_MAX).contains(&sensor.len()) && !sensor.starts_with('.') && sensor.bytes().all(allowed)
+}
+
+/// Ownership of a sensor's staging folder; the kernel gives it up with the process, however that ends.
+#[derive(Debug)]
+pub(crate) struct StagingLock {
+    _file: File,
+}
+
+impl StagingLock {
+    /// Takes the lock in `folder`, which exists; `None` where another process has it.
+    pub(crate) fn try_take(folder: &Path) -> io::Result<Option<StagingLock>> {
+        let path = folder.join(LOCK_FILE);
+        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Also proves, before anything depends on it, that the filesystem takes bytes.
+        file.set_len(0)?;
+        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        file.sync_all()?;
+        Ok(Some(StagingLock { _file: file }))
+    }
+
+    /// Takes the lock of a sensor, making its folder.
+    pub(crate) fn take(dir: &Path, sensor: &str) -> Result<StagingLock, OpenError> {
+        let folder = sensor_folder(dir, sensor);
+        fs::create_dir_all(&folder).map_err(|source| OpenError::unwritable(&folder, source))?;
+        let path = folder.join(LOCK_FILE);
+        match StagingLock::try_take(&folder) {
+            Ok(Some(lock)) => Ok(lock),
+            Ok(None) => Err(OpenError::Locked { owner: owner(&path), path, sensor: sensor.to_owned() }),
+            Err(source) => Err(OpenError::unwritable(&path, source)),
+        }
+    }
+}
+
+/// What the holder of a lock wrote into it: its process id.
+fn owner(path: &Path) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|mut file| {
+        file.rewind()?;
+        file.read_to_string(&mut text)
+    });
+    match read {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        Ok(_) | Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_staged_file_knows_where_it_is_published() {
+        let dir = Path::new("/data");
+        let partition = Partition { table: "http", hour: 5 };
+        let staged = Staged::new(dir, "s1", partition, "s1-1-2-3.parquet");
+        let folder = "http/date=1970-01-01/hour=5";
+        assert_eq!(staged.data, dir.join(".staging/s1").join(folder).join("s1-1-2-3.parquet.inprogress"));
+        assert_eq!(staged.target, dir.join(folder).join("s1-1-2-3.parquet"));
+        assert_eq!(Staged::found(dir, &sensor_folder(dir, "s1"), &staged.data), Some(staged.clone()));
+        assert_eq!(Staged::found(dir, &sensor_folder(dir, "s1"), &staged.snapshot), None);
+    }
+
+    #[test]
+    fn sensor_names() {
+        for good in ["a", "edge-7", "host.example", "A_1"] {
+            assert!(is_sensor_name(good), "{good}");
+        }
+        for bad in ["", ".", "..", ".x", "a/b", "a b", "é", "a\0", &"x".repeat(65)] {
+            assert!(!is_sensor_name(bad), "{bad}");
+        }
+    }
+}

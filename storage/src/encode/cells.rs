@@ -1,0 +1,270 @@
+//! Column builders: each takes its cells from a tile of rows.
+//!
+//! The one place that says where in a row, connection, request or response a column's value stands.
+
+use arrow_buffer::NullBufferBuilder;
+
+use super::gather::{pair_state_code, time_source_code};
+use crate::{
+    batch::{
+        Batch, CONNECTION_TEXTS, REQUEST_TEXTS, RESPONSE_TEXTS,
+        side::{ConnectionRecord, RequestRecord, ResponseRecord, Span},
+        strings::ABSENT,
+    },
+    flags::Flags,
+    schema::{Int, List, Long, Source, Truth, Word},
+    values::RowValues,
+};
+
+/// One row and the records it joins.
+pub(crate) struct RowRef<'a> {
+    pub(crate) values: &'a RowValues,
+    pub(crate) connection: &'a ConnectionRecord<CONNECTION_TEXTS>,
+    pub(crate) request: Option<&'a RequestRecord<REQUEST_TEXTS>>,
+    pub(crate) response: Option<&'a ResponseRecord<RESPONSE_TEXTS>>,
+}
+
+impl RowRef<'_> {
+    fn flags(&self) -> Flags {
+        let request = self.request.map_or(Flags::NONE, |request| request.flags);
+        let response = self.response.map_or(Flags::NONE, |response| response.flags);
+        self.values.flags.with(request).with(response)
+    }
+}
+
+/// Numbers, some of them null.
+#[derive(Debug)]
+pub(crate) struct Cells<T> {
+    pub(crate) values: Vec<T>,
+    pub(crate) nulls: NullBufferBuilder,
+}
+
+impl<T: Default> Cells<T> {
+    fn new(rows: usize) -> Cells<T> {
+        Cells { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
+    }
+
+    fn fill<'a>(&mut self, tile: &[RowRef<'a>], value: impl Fn(&RowRef<'a>) -> Option<T>) {
+        for row in tile {
+            let cell = value(row);
+            self.nulls.append(cell.is_some());
+            self.values.push(cell.unwrap_or_default());
+        }
+    }
+
+    fn fill_all<'a>(&mut self, tile: &[RowRef<'a>], value: impl Fn(&RowRef<'a>) -> T) {
+        self.nulls.append_n_non_nulls(tile.len());
+        self.values.extend(tile.iter().map(value));
+    }
+}
+
+/// Lists of codes, of numbers, or of pairs of codes.
+#[derive(Debug)]
+pub(crate) struct Lists {
+    pub(crate) offsets: Vec<i32>,
+    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) entries: Vec<u32>,
+    /// The second of each pair.
+    pub(crate) values: Vec<u32>,
+}
+
+impl Lists {
+    fn new(rows: usize) -> Lists {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Lists { offsets, nulls: NullBufferBuilder::new(rows), entries: Vec::new(), values: Vec::new() }
+    }
+
+    /// Ends a row's list; a side that is absent has none, one that is there may have an empty one.
+    fn end(&mut self, present: bool) {
+        self.nulls.append(present);
+        self.offsets
+            .push(i32::try_from(self.entries.len()).expect("a batch is sealed long before 2^31 entries"));
+    }
+
+    fn codes<'a>(&mut self, tile: &[RowRef<'a>], all: &[u32], span: impl Fn(&RowRef<'a>) -> Option<Span>) {
+        for row in tile {
+            let span = span(row);
+            self.entries.extend_from_slice(span.unwrap_or_default().of(all));
+            self.end(span.is_some());
+        }
+    }
+
+    fn numbers<'a>(&mut self, tile: &[RowRef<'a>], all: &[i32], span: impl Fn(&RowRef<'a>) -> Option<Span>) {
+        for row in tile {
+            let span = span(row);
+            self.entries.extend(span.unwrap_or_default().of(all).iter().map(|number| number.cast_unsigned()));
+            self.end(span.is_some());
+        }
+    }
+
+    fn pairs<'a>(
+        &mut self,
+        tile: &[RowRef<'a>],
+        all: &[[u32; 2]],
+        span: impl Fn(&RowRef<'a>) -> Option<Span>,
+    ) {
+        for row in tile {
+            let span = span(row);
+            for [name, value] in span.unwrap_or_default().of(all) {
+                self.entries.push(*name);
+                self.values.push(*value);
+            }
+            self.end(span.is_some());
+        }
+    }
+
+    fn flags(&mut self, tile: &[RowRef<'_>]) {
+        for row in tile {
+            let mut bits = row.flags().bits();
+            while bits != 0 {
+                self.entries.push(bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+            self.end(true);
+        }
+    }
+}
+
+/// A column in the making.
+#[derive(Debug)]
+pub(crate) enum Builder {
+    Codes(Vec<u32>),
+    Ints(Cells<i32>),
+    Longs(Cells<i64>),
+    Truths(Vec<bool>),
+    Lists(Lists),
+}
+
+impl Builder {
+    pub(crate) fn new(source: Source, rows: usize) -> Builder {
+        match source {
+            Source::Word(_)
+            | Source::Sensor
+            | Source::Connection(_)
+            | Source::Request(_)
+            | Source::Response(_) => Builder::Codes(Vec::with_capacity(rows)),
+            Source::Int(_) => Builder::Ints(Cells::new(rows)),
+            Source::Time | Source::Long(_) => Builder::Longs(Cells::new(rows)),
+            Source::Truth(_) => Builder::Truths(Vec::with_capacity(rows)),
+            Source::List(_) => Builder::Lists(Lists::new(rows)),
+        }
+    }
+
+    /// Appends the cells of `tile` in the column of `source`, which is the one the builder was made for.
+    pub(crate) fn append(&mut self, source: Source, tile: &[RowRef<'_>], batch: &Batch) {
+        match (self, source) {
+            (Builder::Codes(codes), source) => append_codes(codes, source, tile),
+            (Builder::Ints(cells), Source::Int(int)) => append_ints(cells, int, tile),
+            (Builder::Longs(cells), Source::Long(long)) => append_longs(cells, long, tile),
+            (Builder::Longs(cells), Source::Time) => {
+                cells.fill_all(tile, |row| row.values.ts_ns.div_euclid(1000));
+            }
+            (Builder::Truths(values), Source::Truth(truth)) => append_truths(values, truth, tile),
+            (Builder::Lists(lists), Source::List(list)) => append_lists(lists, list, tile, batch),
+            (Builder::Ints(_) | Builder::Longs(_) | Builder::Truths(_) | Builder::Lists(_), _) => {
+                unreachable!("a builder is made for its source")
+            }
+        }
+    }
+}
+
+fn append_codes(codes: &mut Vec<u32>, source: Source, tile: &[RowRef<'_>]) {
+    match source {
+        Source::Word(Word::TimeSource) => {
+            codes.extend(tile.iter().map(|row| time_source_code(row.values.ts_source)));
+        }
+        Source::Word(Word::PairState) => {
+            codes.extend(tile.iter().map(|row| pair_state_code(row.values.pair_state)));
+        }
+        Source::Sensor => codes.extend(tile.iter().map(|_| 0)),
+        Source::Connection(text) => codes.extend(tile.iter().map(|row| row.connection.texts[text as usize])),
+        Source::Request(text) => codes.extend(
+            tile.iter().map(|row| row.request.map_or(ABSENT, |request| request.texts[text as usize])),
+        ),
+        Source::Response(text) => codes.extend(
+            tile.iter().map(|row| row.response.map_or(ABSENT, |response| response.texts[text as usize])),
+        ),
+        Source::Time | Source::Int(_) | Source::Long(_) | Source::Truth(_) | Source::List(_) => {
+            unreachable!("a builder of codes is made for strings")
+        }
+    }
+}
+
+fn append_ints(cells: &mut Cells<i32>, int: Int, tile: &[RowRef<'_>]) {
+    match int {
+        Int::Queue => cells.fill(tile, |row| row.connection.queue),
+        Int::SampleWeight => cells.fill_all(tile, |row| row.connection.sample_weight),
+        Int::ClientPort => cells.fill_all(tile, |row| i32::from(row.connection.client.1)),
+        Int::ServerPort => cells.fill_all(tile, |row| i32::from(row.connection.server.1)),
+        Int::IpVersion => {
+            cells.fill_all(tile, |row| if row.connection.server.0.is_ipv4() { 4 } else { 6 });
+        }
+        Int::TransactionIndex => cells.fill_all(tile, |row| row.values.transaction_index),
+        Int::Status => cells.fill(tile, |row| row.response.and_then(|response| response.status)),
+        Int::RequestHeadBytes => cells.fill(tile, |row| row.request.map(|request| request.head_bytes)),
+        Int::ResponseHeadBytes => cells.fill(tile, |row| row.response.map(|response| response.head_bytes)),
+        Int::RequestHeaderCount => cells.fill(tile, |row| row.request.map(|request| request.header_count)),
+        Int::ResponseHeaderCount => {
+            cells.fill(tile, |row| row.response.map(|response| response.header_count))
+        }
+    }
+}
+
+fn append_longs(cells: &mut Cells<i64>, long: Long, tile: &[RowRef<'_>]) {
+    match long {
+        Long::TimeNs => cells.fill_all(tile, |row| row.values.ts_ns),
+        Long::FlowId => cells.fill_all(tile, |row| row.connection.flow_id),
+        Long::TunnelId => cells.fill(tile, |row| row.connection.tunnel_id),
+        Long::RequestSeq => cells.fill(tile, |row| row.values.req_seq),
+        Long::RequestEndSeq => cells.fill(tile, |row| row.values.req_end_seq),
+        Long::ResponseSeq => cells.fill(tile, |row| row.values.resp_seq),
+        Long::ResponseAck => cells.fill(tile, |row| row.values.resp_ack),
+        Long::RequestContentLength => {
+            cells.fill(tile, |row| row.request.and_then(|request| request.content_length));
+        }
+        Long::ResponseContentLength => {
+            cells.fill(tile, |row| row.response.and_then(|response| response.content_length));
+        }
+        Long::RequestBodyBytes => cells.fill(tile, |row| row.values.req_body_bytes),
+        Long::ResponseBodyBytes => cells.fill(tile, |row| row.values.resp_body_bytes),
+        Long::TtfbUs => cells.fill(tile, |row| row.values.ttfb_us),
+        Long::RequestDurationUs => cells.fill(tile, |row| row.values.req_duration_us),
+        Long::ResponseHeadDurationUs => cells.fill(tile, |row| row.values.resp_head_duration_us),
+        Long::TotalUs => cells.fill(tile, |row| row.values.total_us),
+        Long::TcpRttUs => cells.fill(tile, |row| row.connection.tcp_rtt_us),
+        Long::HeaderOrderHash => cells.fill(tile, |row| row.request.map(|request| request.header_order_hash)),
+    }
+}
+
+fn append_truths(values: &mut Vec<bool>, truth: Truth, tile: &[RowRef<'_>]) {
+    match truth {
+        Truth::SynSeen => values.extend(tile.iter().map(|row| row.connection.syn_seen)),
+        Truth::IsConnect => {
+            values.extend(tile.iter().map(|row| row.request.is_some_and(|request| request.is_connect)));
+        }
+    }
+}
+
+fn append_lists(lists: &mut Lists, list: List, tile: &[RowRef<'_>], batch: &Batch) {
+    match list {
+        List::VlanIds => lists.numbers(tile, &batch.vlan_ids, |row| Some(row.connection.vlan_ids)),
+        List::InfoStatus => {
+            lists.numbers(tile, &batch.info_status, |row| row.response.map(|response| response.info_status));
+        }
+        List::SetCookies => lists
+            .codes(tile, &batch.set_cookies.entries, |row| row.response.map(|response| response.set_cookies)),
+        List::CookieNames => lists
+            .codes(tile, &batch.cookie_names.entries, |row| row.request.map(|request| request.cookie_names)),
+        List::SetCookieNames => lists.codes(tile, &batch.set_cookie_names.entries, |row| {
+            row.response.map(|response| response.set_cookie_names)
+        }),
+        List::RequestOthers => lists.pairs(tile, &batch.request_others.entries, |row| {
+            row.request.map(|request| request.headers_other)
+        }),
+        List::ResponseOthers => lists.pairs(tile, &batch.response_others.entries, |row| {
+            row.response.map(|response| response.headers_other)
+        }),
+        List::Flags => lists.flags(tile),
+    }
+}

@@ -1,0 +1,90 @@
+//! How each table's columns are laid out in Parquet: compression, encodings, statistics, bloom filters.
+
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, SchemaRef};
+use parquet::{
+    arrow::{ArrowSchemaConverter, arrow_writer::ArrowRowGroupWriterFactory},
+    basic::{Compression, Encoding, ZstdLevel},
+    errors::Result,
+    file::{
+        properties::{
+            BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder,
+            WriterPropertiesPtr,
+        },
+        writer::SerializedFileWriter,
+    },
+    schema::types::{ColumnPath, SchemaDescPtr},
+};
+
+use crate::{
+    batch::BATCH_ROWS_MAX,
+    schema::{BLOOM_COLUMNS, UNIQUE_COLUMNS},
+};
+
+/// Dictionary bytes of one column chunk before it falls back to plain values; bounded by the batch anyway.
+const DICTIONARY_BYTES_MAX: usize = 64 << 20;
+
+/// Share of look-ups for an absent value that a bloom filter lets through.
+const BLOOM_FALSE_POSITIVES: f64 = 0.01;
+
+/// Name of the schema's root; Spark and DuckDB show it nowhere.
+const SCHEMA_ROOT: &str = "schema";
+
+/// What every file of one table shares.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) arrow: SchemaRef,
+    pub(crate) parquet: SchemaDescPtr,
+    pub(crate) properties: WriterPropertiesPtr,
+    pub(crate) columns: Arc<ArrowRowGroupWriterFactory>,
+}
+
+impl Layout {
+    /// The layout of a table with this schema, compressed with zstd at `level` (1 to 19).
+    pub(crate) fn new(arrow: SchemaRef, level: i32) -> Result<Layout> {
+        let parquet = ArrowSchemaConverter::new().schema_root(SCHEMA_ROOT).convert(&arrow)?;
+        let properties = Arc::new(properties(&arrow, level)?);
+        // The factory of column writers takes its schema from a file writer, and from nowhere else.
+        let unwritten =
+            SerializedFileWriter::new(std::io::sink(), parquet.root_schema_ptr(), Arc::clone(&properties))?;
+        let columns = Arc::new(ArrowRowGroupWriterFactory::new(&unwritten, Arc::clone(&arrow)));
+        Ok(Layout { arrow, parquet: Arc::new(parquet), properties, columns })
+    }
+}
+
+fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterProperties> {
+    let mut builder = WriterProperties::builder()
+        .set_created_by(concat!("hdrcap version ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+        .set_max_row_group_row_count(None)
+        .set_bloom_filter_position(BloomFilterPosition::AfterRowGroup);
+    for field in arrow.fields() {
+        builder = encoding(builder, field);
+    }
+    for name in BLOOM_COLUMNS.into_iter().filter(|name| arrow.field_with_name(name).is_ok()) {
+        // The filter is made for a full row group and folded to what the row group holds.
+        builder = builder
+            .set_column_bloom_filter_fpp(ColumnPath::from(name), BLOOM_FALSE_POSITIVES)
+            .set_column_bloom_filter_max_ndv(ColumnPath::from(name), BATCH_ROWS_MAX as u64);
+    }
+    Ok(builder.build())
+}
+
+/// Strings that repeat keep the default, a dictionary. Numbers stand close to their neighbours once clustered, and
+/// unique values fill a dictionary for nothing.
+fn encoding(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
+    let path = ColumnPath::from(field.name().as_str());
+    let data_type = field.data_type();
+    if matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
+        builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+    } else if UNIQUE_COLUMNS.contains(&field.name().as_str()) {
+        builder.set_column_dictionary_enabled(path, false)
+    } else {
+        builder
+    }
+}

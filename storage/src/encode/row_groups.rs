@@ -1,0 +1,115 @@
+//! Row groups into a `Write`, one behind the other, each ending with its bloom filters.
+
+use std::io::{self, Write};
+
+use arrow_array::RecordBatch;
+use parquet::{
+    arrow::arrow_writer::{ArrowColumnWriter, compute_leaves},
+    errors::{ParquetError, Result},
+    file::{
+        metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData},
+        writer::{SerializedRowGroupWriter, TrackedWrite},
+    },
+};
+
+use super::{
+    footer::{Footer, RowGroupIndexes},
+    properties::Layout,
+};
+
+const MAGIC: &[u8; 4] = b"PAR1";
+
+/// A Parquet file in the making, without its footer.
+pub(crate) struct RowGroups<W: Write> {
+    out: TrackedWrite<W>,
+    layout: Layout,
+    footer: Footer,
+}
+
+impl<W: Write + Send> RowGroups<W> {
+    /// Begins a file.
+    pub(crate) fn new(out: W, layout: Layout) -> io::Result<RowGroups<W>> {
+        let mut out = TrackedWrite::new(out);
+        out.write_all(MAGIC)?;
+        let footer = Footer::new(layout.parquet.clone(), layout.properties.created_by().to_owned());
+        Ok(RowGroups { out, layout, footer })
+    }
+
+    /// Appends `rows` as one row group; after an error the file's end is undefined and only its snapshots hold.
+    pub(crate) fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        let ordinal = self.footer.row_groups();
+        let mut writers = self.layout.columns.create_column_writers(ordinal)?;
+        encode_columns(&mut writers, rows)?;
+        let footer = &mut self.footer;
+        let mut group = SerializedRowGroupWriter::new(
+            self.layout.parquet.clone(),
+            self.layout.properties.clone(),
+            &mut self.out,
+            i32::try_from(ordinal).map_err(|source| ParquetError::External(Box::new(source)))?,
+            Some(Box::new(|out, mut row_group: RowGroupMetaData, filters, columns, offsets| {
+                for (column, filter) in row_group.columns_mut().iter_mut().zip(filters) {
+                    if let Some(filter) = filter {
+                        let start = out.bytes_written();
+                        filter.write(&mut *out)?;
+                        place_filter(column, start, out.bytes_written())?;
+                    }
+                }
+                footer.push(row_group, RowGroupIndexes { columns, offsets });
+                Ok(())
+            })),
+        );
+        for writer in writers {
+            writer.close()?.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Bytes of magic and row groups so far.
+    pub(crate) fn data_len(&self) -> u64 {
+        self.out.bytes_written() as u64
+    }
+
+    /// Row groups appended.
+    pub(crate) fn row_groups(&self) -> usize {
+        self.footer.row_groups()
+    }
+
+    /// What would make the file whole if it ended here.
+    pub(crate) fn tail(&self, metadata: Vec<KeyValue>) -> Result<Vec<u8>> {
+        self.footer.tail(self.data_len(), metadata)
+    }
+
+    /// The writer below, for what only it can do; never write to it.
+    pub(crate) fn inner_mut(&mut self) -> &mut W {
+        self.out.inner_mut()
+    }
+
+    /// Appends the file's tail and gives the writer back.
+    pub(crate) fn finish(mut self, tail: &[u8]) -> Result<W> {
+        self.out.write_all(tail)?;
+        self.out.into_inner()
+    }
+}
+
+fn encode_columns(writers: &mut [ArrowColumnWriter], rows: &RecordBatch) -> Result<()> {
+    let mut writers = writers.iter_mut();
+    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+        for leaf in compute_leaves(field, column)? {
+            writers.next().expect("one writer per leaf of the same schema").write(&leaf)?;
+        }
+    }
+    Ok(())
+}
+
+fn place_filter(column: &mut ColumnChunkMetaData, start: usize, end: usize) -> Result<()> {
+    let narrow = |source| ParquetError::External(Box::new(source));
+    *column = column
+        .clone()
+        .into_builder()
+        .set_bloom_filter_offset(Some(i64::try_from(start).map_err(narrow)?))
+        .set_bloom_filter_length(Some(i32::try_from(end - start).map_err(narrow)?))
+        .build()?;
+    Ok(())
+}

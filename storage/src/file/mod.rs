@@ -1,0 +1,114 @@
+//! Where a Parquet file's bytes go: a `std::io::Write` that keeps several writes in flight.
+//!
+//! io_uring with registered, aligned buffers and O_DIRECT where kernel and filesystem take them; plain buffered
+//! writes where not, said aloud. Invariant: after `sync` every byte written is on disk, in both ways the same.
+
+mod plain;
+mod ring;
+mod space;
+mod uring;
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use self::{plain::PlainFile, ring::Ring, uring::UringFile};
+
+pub use self::{
+    ring::{RING_BUFFER_BYTES, RING_BUFFER_COUNT},
+    space::free_bytes,
+};
+
+/// How files are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoMode {
+    /// io_uring where it can be had, else plain writes.
+    #[default]
+    Auto,
+    /// Plain writes.
+    Plain,
+}
+
+/// Makes files that share one ring; belongs to one encoder.
+#[derive(Clone, Debug)]
+pub struct Files {
+    ring: Option<Arc<Mutex<Ring>>>,
+}
+
+impl Files {
+    /// Sets the ring up, or says why plain writes are used instead.
+    pub fn new(mode: IoMode) -> Files {
+        let ring = match mode {
+            IoMode::Plain => None,
+            IoMode::Auto => match Ring::new() {
+                Ok(ring) => Some(Arc::new(Mutex::new(ring))),
+                Err(error) => {
+                    tracing::warn!(
+                        %error,
+                        "io_uring cannot be set up, using plain writes \
+                         (see /proc/sys/kernel/io_uring_disabled, seccomp, and RLIMIT_MEMLOCK)"
+                    );
+                    None
+                }
+            },
+        };
+        Files { ring }
+    }
+
+    /// True where files are written through io_uring.
+    pub fn uses_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Creates a file that must not exist yet.
+    pub fn create(&self, path: &Path) -> io::Result<OutputFile> {
+        Ok(match &self.ring {
+            Some(ring) => OutputFile::Uring(UringFile::create(path, Arc::clone(ring))?),
+            None => OutputFile::Plain(PlainFile::new(File::create_new(path)?)),
+        })
+    }
+}
+
+/// A file open for appending.
+#[derive(Debug)]
+pub enum OutputFile {
+    /// Through io_uring.
+    Uring(UringFile),
+    /// Through the page cache.
+    Plain(PlainFile),
+}
+
+impl OutputFile {
+    /// Waits until every byte written so far is on disk.
+    pub fn sync(&mut self) -> io::Result<()> {
+        match self {
+            OutputFile::Uring(file) => file.sync(),
+            OutputFile::Plain(file) => file.sync(),
+        }
+    }
+
+    /// Puts everything on disk and gives the file its exact length.
+    pub fn finish(self) -> io::Result<()> {
+        match self {
+            OutputFile::Uring(file) => file.finish(),
+            OutputFile::Plain(mut file) => file.sync(),
+        }
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            OutputFile::Uring(file) => file.write(bytes),
+            OutputFile::Plain(file) => file.write(bytes),
+        }
+    }
+
+    /// Does nothing: bytes leave when a buffer is full, or by `sync`.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Packet access: straight from the linear part of the XDP buffer, by helper from what lies beyond it.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use common::decide::frame::{BLOCK_BYTES, Frame};
+use core::mem::MaybeUninit;
+
+/// Offsets up to here are read in place; the verifier wants packet offsets to stay below 64 KiB.
+const DIRECT_OFFSET_MAX: u32 = 0x7fff;
+
+/// The frame in hand.
+pub(crate) struct XdpFrame {
+    pub(crate) ctx: *mut xdp_md,
+    data: usize,
+    data_end: usize,
+    len: u32,
+    parked: &'static mut u64,
+    block: &'static mut [u8; BLOCK_BYTES],
+}
+
+impl XdpFrame {
+    #[inline(always)]
+    pub(crate) fn new(
+        ctx: *mut xdp_md,
+        parked: &'static mut u64,
+        block: &'static mut [u8; BLOCK_BYTES],
+    ) -> Self {
+        // SAFETY: the kernel hands every run a valid context.
+        let len = unsafe { bpf_xdp_get_buff_len(ctx) } as u32;
+        // SAFETY: as above.
+        let data = unsafe { (*ctx).data } as usize;
+        // SAFETY: as above.
+        let data_end = unsafe { (*ctx).data_end } as usize;
+        Self { ctx, data, data_end, len, parked, block }
+    }
+
+    /// Where `N` bytes of the linear part begin, if they are all there.
+    #[inline(always)]
+    fn direct<const N: usize>(&self, offset: u32) -> Option<*const [u8; N]> {
+        if offset > DIRECT_OFFSET_MAX {
+            return None;
+        }
+        let place = self.data + offset as usize;
+        (place + N <= self.data_end).then_some(place as *const [u8; N])
+    }
+}
+
+impl Frame for XdpFrame {
+    #[inline(always)]
+    fn captured_len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline(always)]
+    fn wire_len(&self) -> u32 {
+        self.len
+    }
+
+    #[inline(always)]
+    fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]> {
+        match self.direct(offset) {
+            // SAFETY: `direct` compared the place with the end of the packet.
+            Some(place) => Some(unsafe { place.read_unaligned() }),
+            None => load_beyond(self.ctx, offset),
+        }
+    }
+
+    #[inline(always)]
+    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]> {
+        match self.direct(offset) {
+            // SAFETY: `direct` compared the place with the end of the packet, which outlives the run.
+            Some(place) => Some(unsafe { &*place }),
+            None => {
+                let into = self.block.as_mut_ptr();
+                // SAFETY: `into` has room for as many bytes as are asked for.
+                let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), BLOCK_BYTES as u32) };
+                (status == 0).then_some(&*self.block)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn opaque(&mut self, value: u32) -> u32 {
+        // SAFETY: a reference to a live map value; volatile, so that the value takes the way through memory.
+        unsafe { core::ptr::write_volatile(self.parked, u64::from(value)) };
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(self.parked) as u32 }
+    }
+}
+
+#[inline(always)]
+fn load_beyond<const N: usize>(ctx: *mut xdp_md, offset: u32) -> Option<[u8; N]> {
+    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+    // SAFETY: the helper writes `N` bytes, for which there is room.
+    let status = unsafe { bpf_xdp_load_bytes(ctx, offset, bytes.as_mut_ptr().cast(), N as u32) };
+    // SAFETY: the helper has written all bytes when it returns zero.
+    (status == 0).then(|| unsafe { bytes.assume_init() })
+}

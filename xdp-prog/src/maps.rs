@@ -1,0 +1,79 @@
+//! The maps, by the names user space knows them, and the references one frame needs into them.
+//!
+//! Per-CPU values are only touched by the CPU that runs the program, which XDP does not interrupt with itself.
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf};
+use aya_ebpf::macros::btf_map;
+use common::config::Config;
+use common::counters::Counters;
+use common::decide::Work;
+use common::decide::flow::Slot;
+use common::decide::frame::{BLOCK_BYTES, FlowMemory};
+use common::limits::{FLOW_SLOT_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
+
+/// Configuration; user space may write it while frames come.
+#[btf_map]
+pub(crate) static CONFIG: Array<Config, 1> = Array::new();
+
+/// Counters by interface slot.
+#[btf_map]
+pub(crate) static COUNTERS: PerCpuArray<Counters, IFACE_COUNT_MAX> = PerCpuArray::new();
+
+/// The flow memory.
+#[btf_map]
+pub(crate) static FLOWS: PerCpuArray<Slot, FLOW_SLOT_COUNT> = PerCpuArray::new();
+
+/// Scratch of the frame in hand.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+/// Rings; user space creates each in the size it wants. The size here is that of the template only.
+#[btf_map]
+pub(crate) static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, RING_COUNT_MAX> = ArrayOfMaps::new();
+
+/// Value of `SCRATCH`.
+#[repr(C)]
+pub(crate) struct Scratch {
+    work: Work,
+    parked: u64,
+    block: [u8; BLOCK_BYTES],
+}
+
+/// What one frame needs.
+pub(crate) struct Maps {
+    pub(crate) config: &'static Config,
+    pub(crate) work: &'static mut Work,
+    pub(crate) parked: &'static mut u64,
+    pub(crate) block: &'static mut [u8; BLOCK_BYTES],
+    pub(crate) counters: &'static mut Counters,
+    pub(crate) flows: Flows,
+}
+
+impl Maps {
+    #[inline(always)]
+    pub(crate) fn of(ctx: *mut xdp_md) -> Option<Self> {
+        let config = CONFIG.get(0)?;
+        let scratch = SCRATCH.get_ptr_mut(0)?;
+        // SAFETY: a per-CPU value lives as long as the program, and no other reference into it exists on this CPU.
+        let Scratch { work, parked, block } = unsafe { &mut *scratch };
+        // SAFETY: the kernel hands every run a valid context.
+        work.record.ifindex = unsafe { (*ctx).ingress_ifindex };
+        work.record.ts_ns = 0;
+        let counters = COUNTERS.get_ptr_mut(config.iface_slot(work.record.ifindex))?;
+        // SAFETY: as above; nothing else refers to the counters while the frame is in hand.
+        let counters = unsafe { &mut *counters };
+        Some(Self { config, work, parked, block, counters, flows: Flows })
+    }
+}
+
+/// `FLOWS` as the flow memory of the decision.
+pub(crate) struct Flows;
+
+impl FlowMemory<'static> for Flows {
+    #[inline(always)]
+    fn slot(self, index: u32) -> Option<&'static mut Slot> {
+        // SAFETY: a per-CPU value lives as long as the program; the decision asks for one slot per frame.
+        FLOWS.get_ptr_mut(index).map(|slot| unsafe { &mut *slot })
+    }
+}

@@ -1,0 +1,114 @@
+//! Where records go: the ring of this CPU or of the flow, in the smallest reservation class that holds the copy.
+//!
+//! The verifier wants constant reservation sizes, so there are classes. No record wakes its reader: collectors look at
+//! their ring often enough by themselves, and a wake-up per record would cost more than the record.
+
+use crate::frame::XdpFrame;
+use crate::maps::RINGS;
+use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, xdp_md};
+use aya_ebpf::btf_maps::RingBuf;
+use aya_ebpf::helpers::{
+    bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_loop, bpf_ringbuf_discard, bpf_ringbuf_reserve,
+    bpf_ringbuf_submit, bpf_xdp_load_bytes,
+};
+use common::config::{Config, Steering};
+use common::decide::frame::Sink;
+use common::decide::walk::Walk;
+use common::limits::{RECORD_COPY_BYTES_MAX, STEP_COUNT_MAX};
+use common::record::{RECORD_BYTES, Record};
+use core::ffi::c_void;
+
+type Ring = RingBuf<u8, 4096>;
+
+/// The rings, as the decision's sink.
+pub(crate) struct Rings {
+    ctx: *mut xdp_md,
+    config: &'static Config,
+}
+
+impl Rings {
+    #[inline(always)]
+    pub(crate) fn new(ctx: *mut xdp_md, config: &'static Config) -> Self {
+        Self { ctx, config }
+    }
+
+    #[inline(always)]
+    fn index(&self, flow_hash: u64) -> u32 {
+        // SAFETY: the helper has no preconditions.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        if self.config.steering == Steering::Cpu as u32 && cpu < self.config.ring_count {
+            cpu
+        } else {
+            ((flow_hash & 0xffff_ffff) * u64::from(self.config.ring_count) >> 32) as u32
+        }
+    }
+
+    /// Fills in what only the kernel knows.
+    #[inline(always)]
+    fn stamp(&self, record: &mut Record) {
+        if record.ts_ns == 0 {
+            // SAFETY: the helper has no preconditions.
+            record.ts_ns = unsafe { bpf_ktime_get_ns() };
+            // SAFETY: the kernel hands every run a valid context.
+            record.queue = unsafe { (*self.ctx).rx_queue_index } as u16;
+        }
+    }
+
+    #[inline(always)]
+    fn put<const COPY_BYTES: usize>(&self, ring: &Ring, record: &Record, offset: u32) -> bool {
+        let ring = core::ptr::from_ref(ring).cast_mut().cast();
+        // SAFETY: `ring` is the ring buffer map the lookup returned.
+        let entry = unsafe { bpf_ringbuf_reserve(ring, (RECORD_BYTES + COPY_BYTES) as u64, 0) }.cast::<Record>();
+        if entry.is_null() {
+            return false;
+        }
+        // SAFETY: the entry has room for a record header and is aligned to eight bytes.
+        unsafe { entry.write(*record) };
+        let copied = u32::from(record.copied);
+        if COPY_BYTES > 0 && copied > 0 && copied <= COPY_BYTES as u32 {
+            // SAFETY: the entry is larger than a record header.
+            let into = unsafe { entry.add(1) };
+            // SAFETY: `COPY_BYTES` bytes follow the header, and `copied` does not exceed them.
+            let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast::<c_void>(), copied) };
+            if status != 0 {
+                // SAFETY: the entry is reserved and not yet handed over.
+                unsafe { bpf_ringbuf_discard(entry.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+                return false;
+            }
+        }
+        // SAFETY: the entry is reserved and not yet handed over.
+        unsafe { bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
+        true
+    }
+}
+
+impl Sink<XdpFrame> for Rings {
+    #[inline(always)]
+    fn emit(&mut self, _frame: &mut XdpFrame, record: &mut Record, offset: u32) -> bool {
+        self.stamp(record);
+        let Some(ring) = RINGS.get(self.index(record.flow_hash)) else {
+            return false;
+        };
+        match record.copied {
+            0 => self.put::<0>(ring, record, offset),
+            1..=256 => self.put::<256>(ring, record, offset),
+            257..=512 => self.put::<512>(ring, record, offset),
+            513..=1024 => self.put::<1024>(ring, record, offset),
+            _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, record, offset),
+        }
+    }
+
+    #[inline(always)]
+    fn drive(walk: &mut Walk<'_, XdpFrame, Self>) {
+        let walk: *mut Walk<'_, XdpFrame, Self> = walk;
+        // SAFETY: the callback takes what is passed here, and the walk outlives the call.
+        unsafe { bpf_loop(STEP_COUNT_MAX, on_step as *mut c_void, walk.cast(), 0) };
+    }
+}
+
+/// One step of the walk; non-zero ends the loop.
+extern "C" fn on_step(_index: u64, walk: *mut Walk<'_, XdpFrame, Rings>) -> i64 {
+    // SAFETY: `drive` passes a walk that nothing else refers to meanwhile.
+    let walk = unsafe { &mut *walk };
+    i64::from(!walk.step())
+}
