@@ -104,7 +104,7 @@ fn assert_each_row_is_right(dataset: Dataset<'_>, log: &Path) {
     let sql = format!(
         "WITH log AS (FROM read_json('{}', format = 'newline_delimited')), \
          seen AS (SELECT *, list_filter(resp_headers_other, lambda h: lower(h.name) = 'x-request-id')[1].value AS answer_id \
-                  FROM read_parquet('{}/http/**/*.parquet')) \
+                  FROM {}) \
          SELECT log.id, seen.x_request_id, answer_id, pair_state, flags, request_bytes, req_head_bytes, req_body_bytes, \
                 response_bytes, resp_head_bytes, resp_body_bytes \
          FROM log FULL JOIN seen ON log.id = seen.x_request_id \
@@ -116,7 +116,7 @@ fn assert_each_row_is_right(dataset: Dataset<'_>, log: &Path) {
             OR ttfb_us IS NULL OR ttfb_us < 0 OR total_us < ttfb_us OR NOT syn_seen \
          LIMIT 5",
         log.display(),
-        dataset.0.display()
+        dataset.files()
     );
     let wrong = duckdb(&sql);
     assert!(wrong.is_empty(), "rows that contradict the server's log: {wrong:#?}");
@@ -202,10 +202,10 @@ fn is_in_progress(file: &Path) -> bool {
 fn unseen(out: &Path, log: &Path) -> Vec<Value> {
     duckdb(&format!(
         "SELECT log.id, log.method, log.target, log.status FROM read_json('{}', format = 'newline_delimited') AS log \
-         ANTI JOIN (FROM read_parquet('{}/http/**/*.parquet')) AS seen \
+         ANTI JOIN (FROM {}) AS seen \
          ON log.id = seen.x_request_id AND log.status = seen.status WHERE log.response_bytes > 0 LIMIT 5",
         log.display(),
-        out.display()
+        Dataset(out).files()
     ))
 }
 
@@ -213,10 +213,10 @@ fn unseen(out: &Path, log: &Path) -> Vec<Value> {
 fn assert_answers_are_logged(out: &Path, log: &Path) {
     wait::until("the log shows every answer the rows show", || {
         let sql = format!(
-            "SELECT seen.x_request_id FROM read_parquet('{}/http/**/*.parquet') AS seen \
+            "SELECT seen.x_request_id FROM {} AS seen \
              ANTI JOIN (FROM read_json('{}', format = 'newline_delimited')) AS log \
              ON log.id = seen.x_request_id AND log.status = seen.status WHERE pair_state = 'ack_verified' LIMIT 5",
-            out.display(),
+            Dataset(out).files(),
             log.display()
         );
         duckdb(&sql).is_empty().then_some(())
@@ -262,12 +262,12 @@ fn sampling_takes_whole_connections() {
         "WITH log AS (SELECT client_ip, client_port, count(*) AS requests \
                       FROM read_json('{}', format = 'newline_delimited') GROUP BY ALL), \
          seen AS (SELECT client_ip, client_port, count(*) AS requests, min(sample_weight) AS least, max(sample_weight) AS most \
-                  FROM read_parquet('{}/http/**/*.parquet') GROUP BY ALL) \
+                  FROM {} GROUP BY ALL) \
          SELECT count(*) AS connections, count(*) FILTER (seen.requests IS NOT NULL) AS taken, \
                 count(*) FILTER (seen.requests <> log.requests OR least <> 4 OR most <> 4) AS wrong \
          FROM log LEFT JOIN seen USING (client_ip, client_port)",
         web.log_path().display(),
-        out.path().display()
+        Dataset(out.path()).files()
     );
     let answer = &duckdb(&sql)[0];
     assert_eq!(answer["wrong"], 0, "connections taken in part, or with another weight: {answer}");

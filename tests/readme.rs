@@ -31,8 +31,7 @@ fn queries_run() {
     let queries: Vec<&str> = blocks(&text, "sql").collect();
     assert!(queries.len() > 3, "the README shows how to query");
     for query in queries {
-        let here = query.replace("/data/", &format!("{}/", out.display()));
-        drop(duckdb(here.trim().trim_end_matches(';')));
+        drop(Dataset(&out).query(query.trim().trim_end_matches(';')));
     }
 }
 
@@ -71,6 +70,6 @@ fn columns_described(text: &str) -> Vec<String> {
 }
 
 fn columns_written(out: &Path) -> Vec<String> {
-    let rows = Dataset(out).query("SELECT column_name FROM (DESCRIBE FROM http)");
+    let rows = duckdb(&format!("SELECT column_name FROM (DESCRIBE FROM {})", Dataset(out).files()));
     rows.iter().map(|row| row["column_name"].as_str().unwrap().to_owned()).collect()
 }
