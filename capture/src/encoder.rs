@@ -40,7 +40,7 @@ pub struct Encoder {
     pub queue: Sender<Work>,
     /// What it counts.
     pub ledger: Arc<EncoderLedger>,
-    thread: JoinHandle<Writer>,
+    thread: JoinHandle<Encoding>,
 }
 
 impl Encoder {

@@ -3,10 +3,14 @@
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
 pub mod balance;
+pub mod collector;
 pub mod community_id;
+pub mod control;
+pub mod encoder;
 pub mod flow;
 pub mod http;
 pub mod ledger;
 pub mod limits;
+pub mod redact;
 pub mod settings;
 pub mod source;

@@ -2,6 +2,15 @@
 //!
 //! The sum of what they allow is printed at start; nothing in the flow grows beyond it, whatever comes in.
 
+use storage::batch::BATCH_BYTES_MAX;
+
+use crate::flow::{
+    connection::Connection,
+    handshake::Handshake,
+    table::FlowKey,
+    transaction::Transaction,
+};
+
 /// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
 pub const HEAD_RECENT_COUNT_MAX: usize = 4;
 
@@ -34,6 +43,9 @@ pub const QUEUE_WORK_COUNT_MAX: usize = 3;
 
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
+
+/// Open transactions of a connection that memory is reckoned with; more are rare, and bounded all the same.
+pub const TRANSACTION_COUNT_TYPICAL: usize = 2;
 
 /// Nanoseconds of record time behind what looks like the last chunk until it is taken for it: more would have followed.
 pub const CHUNK_END_AGE_NS_MAX: u64 = 500_000_000;

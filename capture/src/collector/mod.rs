@@ -8,8 +8,6 @@ mod aging;
 mod heads;
 mod rows;
 mod seal;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

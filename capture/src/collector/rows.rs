@@ -10,7 +10,7 @@ use storage::{
 
 use super::Stages;
 use crate::{
-    community_id,
+    community_id::{COMMUNITY_ID_BYTES, community_id},
     flow::{connection::Connection, transaction::Transaction},
     ledger::Counter,
 };
@@ -86,14 +86,14 @@ impl Stages {
         let (client, server) = if connection.client == Some(1) { (high, low) } else { (low, high) };
         let first = &connection.first;
         let interface = self.interfaces.iter().find(|(index, _)| *index == first.ifindex);
-        let mut text = community_id::Buffer::default();
+        let mut text = [0; COMMUNITY_ID_BYTES];
         let rtt_ns = connection.handshake.and_then(|handshake| handshake.rtt_ns());
         let id = self.batch.connection(&ConnectionValues {
             iface: interface.map_or("", |(_, name)| name.as_str()),
             queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(first.queue)),
             sample_weight: i32::try_from(first.sample_weight).unwrap_or(i32::MAX),
             flow_id: first.flow_hash.cast_signed(),
-            community_id: community_id::community_id(client, server, &mut text),
+            community_id: community_id(client.into(), server.into(), &mut text),
             client,
             server,
             vlan_ids: &first.vlan_ids[..usize::from(first.vlan_count).min(first.vlan_ids.len())],

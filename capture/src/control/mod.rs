@@ -4,7 +4,7 @@
 //! line, and the balance at every exit.
 
 pub mod logging;
-mod live;
+
 pub mod progress;
 mod replay;
 pub mod stats;
@@ -46,7 +46,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
     let ended = match &settings.source {
         Source::Pcap(files) => replay::run(settings, files, redactor, &runtime, &mut progress),
-        Source::Live(live) => live::run(settings, live, redactor, &runtime, &mut progress),
+        Source::Live(_) => bail!("live"),
     };
     progress.finish();
     report(settings, &ended?)

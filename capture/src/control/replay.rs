@@ -41,7 +41,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let mut config = Config::default();
     configure(&mut config, settings)?;
-    let encoder = start_encoder(settings)?;
+    let encoder = start_encoder(settings, "x")?;
     let ledger = Arc::new(CollectorLedger::default());
     let collector_settings = CollectorSettings {
         head_bytes_max: settings.head_bytes_max as usize,
@@ -52,7 +52,7 @@ pub(super) fn run(
     let collector = Collector::new(&collector_settings, redactor, encoder.queue.clone(), Arc::clone(&ledger));
     let seen = Arc::new(ReplayProgress::default());
     let stop = Arc::new(AtomicBool::new(false));
-    let replay = Replay::new(Decider::new(config), collector, Arc::clone(&seen), Arc::clone(&stop));
+    let replay = Replay::new(Decider::new(&config), collector, Arc::clone(&seen), Arc::clone(&stop));
     let (done, ended) = oneshot::channel();
     let (thread_files, bytes_total) = (files.to_vec(), bytes_of(files));
     let thread = std::thread::Builder::new().name("hdrcap-replay".into()).spawn(move || -> ReplayEnd {
@@ -74,7 +74,7 @@ pub(super) fn run(
     for damage in &end.errors {
         error!("{damage}; what came before is kept");
     }
-    encoder.finish(|_| watch.stats(0));
+    encoder.finish(|| watch.stats(0));
     Ok(Ended { watch, is_input_damaged: !end.errors.is_empty() })
 }
 

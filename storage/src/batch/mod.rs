@@ -38,15 +38,15 @@ pub(crate) const REQUEST_TEXTS: usize = RequestText::CODINGS.len();
 pub(crate) const RESPONSE_TEXTS: usize = ResponseText::CODINGS.len();
 
 /// A connection of one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ConnectionId(u32);
 
 /// A request of one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
 
 /// A response of one batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResponseId(u32);
 
 /// One row: the numbers of its parts and the values that belong to neither head alone.
@@ -329,6 +329,21 @@ impl Batch {
         record.headers_other =
             next.request_others.carry(&self.request_others, record.headers_other, &mut next.intake);
         RequestId(next.requests.push(record))
+    }
+
+    /// Copies a response, its body not yet ended when the batch is sealed, into the next batch and returns its id there.
+    pub fn carry_response(&self, id: ResponseId, next: &mut Batch) -> ResponseId {
+        let mut record = self.responses.records[id.0 as usize];
+        record.texts = next.responses.carry(&self.responses, &record.texts, &mut next.intake);
+        let info_start = next.info_status.len();
+        next.info_status.extend_from_slice(record.info_status.of(&self.info_status));
+        record.info_status = Span::between(info_start, next.info_status.len());
+        record.set_cookies = next.set_cookies.carry(&self.set_cookies, record.set_cookies, &mut next.intake);
+        record.set_cookie_names =
+            next.set_cookie_names.carry(&self.set_cookie_names, record.set_cookie_names, &mut next.intake);
+        record.headers_other =
+            next.response_others.carry(&self.response_others, record.headers_other, &mut next.intake);
+        ResponseId(next.responses.push(record))
     }
 }
 

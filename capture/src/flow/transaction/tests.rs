@@ -6,11 +6,11 @@ const MSS: u32 = 100;
 
 /// A request of `MSS` bytes at `seq`, sent when the client had read the server's stream up to `ack`.
 fn request(seq: u32, ack: u32) -> Side<RequestId> {
-    side(RequestId(0), seq, ack)
+    side(RequestId::default(), seq, ack)
 }
 
 fn response(seq: u32, ack: u32, extent: Extent) -> Side<ResponseId> {
-    Side { extent, end_seq: None, body_bytes: None, ts_end: None, ..side(ResponseId(0), seq, ack) }
+    Side { extent, end_seq: None, body_bytes: None, ts_end: None, ..side(ResponseId::default(), seq, ack) }
 }
 
 fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
