@@ -48,12 +48,12 @@ CREATE OR REPLACE MACRO hdrcap_line(entry) AS
 -- All field lines in wire order. A line comes from the other headers where they name one of its field, else from the
 -- field's column; the n-th line of either kind is its n-th entry.
 CREATE OR REPLACE MACRO hdrcap_lines(names, others, bases, own, cookies) AS
-    array_to_string(list_transform(names, lambda name, at:
+    array_to_string(list_transform(names, lambda name, nth:
         CASE
             WHEN list_contains(bases, hdrcap_trim(name)) THEN hdrcap_line(others[
-                len(list_filter(names[1:at], lambda before: list_contains(bases, hdrcap_trim(before))))])
+                len(list_filter(names[1:nth], lambda before: list_contains(bases, hdrcap_trim(before))))])
             WHEN lower(name) = 'set-cookie' THEN name || ': ' || cookies[
-                len(list_filter(names[1:at], lambda before: lower(before) = 'set-cookie'))] || E'\r\n'
+                len(list_filter(names[1:nth], lambda before: lower(before) = 'set-cookie'))] || E'\r\n'
             ELSE name || ': ' || coalesce(own[lower(name)], '') || E'\r\n'
         END), '');
 
@@ -80,30 +80,30 @@ WITH lines AS (
             req_headers_other,
             list_transform(req_headers_other, lambda entry: hdrcap_base(entry.name)),
             MAP {
-                'host': host,
-                'user-agent': user_agent,
-                'referer': referer,
-                'origin': origin,
-                'accept': accept,
-                'accept-language': accept_language,
-                'accept-encoding': accept_encoding,
-                'content-type': req_content_type,
-                'content-length': req_content_length::VARCHAR,
-                'transfer-encoding': req_transfer_encoding,
-                'authorization': authorization,
-                'cookie': cookie,
-                'x-forwarded-for': x_forwarded_for,
-                'forwarded': forwarded,
-                'via': via,
-                'x-real-ip': x_real_ip,
-                'x-request-id': x_request_id,
-                'traceparent': traceparent,
-                'range': range,
-                'if-none-match': if_none_match,
-                'if-modified-since': if_modified_since,
-                'cache-control': req_cache_control,
-                'connection': req_connection,
-                'expect': expect
+                'host': "host",
+                'user-agent': "user_agent",
+                'referer': "referer",
+                'origin': "origin",
+                'accept': "accept",
+                'accept-language': "accept_language",
+                'accept-encoding': "accept_encoding",
+                'content-type': "req_content_type",
+                'content-length': "req_content_length"::VARCHAR,
+                'transfer-encoding': "req_transfer_encoding",
+                'authorization': "authorization",
+                'cookie': "cookie",
+                'x-forwarded-for': "x_forwarded_for",
+                'forwarded': "forwarded",
+                'via': "via",
+                'x-real-ip': "x_real_ip",
+                'x-request-id': "x_request_id",
+                'traceparent': "traceparent",
+                'range': "range",
+                'if-none-match': "if_none_match",
+                'if-modified-since': "if_modified_since",
+                'cache-control': "req_cache_control",
+                'connection': "req_connection",
+                'expect': "expect"
             },
             NULL::VARCHAR[]) AS req_lines,
         hdrcap_lines(
@@ -111,26 +111,26 @@ WITH lines AS (
             resp_headers_other,
             list_transform(resp_headers_other, lambda entry: hdrcap_base(entry.name)),
             MAP {
-                'server': server,
-                'date': resp_date,
-                'content-type': resp_content_type,
-                'content-length': resp_content_length::VARCHAR,
-                'content-encoding': content_encoding,
-                'transfer-encoding': resp_transfer_encoding,
-                'location': location,
-                'cache-control': resp_cache_control,
-                'connection': resp_connection,
-                'etag': etag,
-                'last-modified': last_modified,
-                'vary': vary,
-                'age': age,
-                'expires': expires,
-                'x-cache': x_cache,
-                'retry-after': retry_after,
-                'www-authenticate': www_authenticate,
-                'strict-transport-security': strict_transport_security,
-                'content-security-policy': content_security_policy,
-                'access-control-allow-origin': access_control_allow_origin
+                'server': "server",
+                'date': "resp_date",
+                'content-type': "resp_content_type",
+                'content-length': "resp_content_length"::VARCHAR,
+                'content-encoding': "content_encoding",
+                'transfer-encoding': "resp_transfer_encoding",
+                'location': "location",
+                'cache-control': "resp_cache_control",
+                'connection': "resp_connection",
+                'etag': "etag",
+                'last-modified': "last_modified",
+                'vary': "vary",
+                'age': "age",
+                'expires': "expires",
+                'x-cache': "x_cache",
+                'retry-after': "retry_after",
+                'www-authenticate': "www_authenticate",
+                'strict-transport-security': "strict_transport_security",
+                'content-security-policy': "content_security_policy",
+                'access-control-allow-origin': "access_control_allow_origin"
             },
             set_cookies) AS resp_lines
     FROM http
