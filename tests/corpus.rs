@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -42,7 +43,8 @@ struct Difference {
 fn the_corpus_is_understood() {
     let corpus = tree::root().join("../shared/corpus");
     if !corpus.is_dir() {
-        println!("the corpus is not beside this tree: this test was left out");
+        // Past the test harness, which keeps what passing tests print.
+        writeln!(io::stderr(), "the corpus is not beside this tree: its test was left out").unwrap();
         return;
     }
     let expected = fs::read_to_string(corpus.join("expected.jsonl")).unwrap();

@@ -108,7 +108,7 @@ fn an_output_of_another_user_is_refused() {
     fs::set_permissions(&out, fs::Permissions::from_mode(0o555)).unwrap();
     let ended =
         run_to_end(as_nobody(&program, folder.path()).arg("--pcap").arg(&pcap).arg("--out").arg(&out));
-    assert_refused(&ended, &[&out.display().to_string(), "permission"]);
+    assert_refused(&ended, &[&out.display().to_string(), "ermission denied", "chmod"]);
 }
 
 #[test]
