@@ -7,11 +7,16 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use harness::{daemon::replay, query::duckdb, tree};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// Files read at a time.
+const READERS: usize = 4;
 
 /// Share of the expected messages that must appear.
 const RECALL_MIN: f64 = 0.95;
@@ -50,20 +55,7 @@ fn the_corpus_is_understood() {
     let expected = fs::read_to_string(corpus.join("expected.jsonl")).unwrap();
     let expected: Vec<Expected> = expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let out = tempfile::tempdir().unwrap();
-    for entry in &expected {
-        let ended =
-            replay(&[&corpus.join(&entry.file)], &folder(out.path(), &entry.file), &["--redact", "off"]);
-        assert!(
-            ended.status.code().is_some_and(|code| code != 101),
-            "{}: {}\n{}",
-            entry.file,
-            ended.status,
-            ended.stderr
-        );
-        if ended.status.success() {
-            ended.balance().assert_closed();
-        }
-    }
+    read_all(&corpus, &expected, out.path());
     let mut seen = messages(out.path());
     let differences: BTreeMap<&str, Difference> = expected
         .iter()
@@ -71,6 +63,18 @@ fn the_corpus_is_understood() {
         .collect();
     assert!(seen.is_empty(), "rows of files that are not in the corpus: {seen:?}");
     judge(&differences);
+}
+
+/// Replays each file into a folder of its own; several at a time, for they mostly wait for the disk.
+fn read_all(corpus: &Path, expected: &[Expected], out: &Path) {
+    let next = AtomicUsize::new(0);
+    let read = || {
+        while let Some(entry) = expected.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let ended = replay(&[&corpus.join(&entry.file)], &folder(out, &entry.file), &["--redact", "off"]);
+            ended.balance().assert_closed();
+        }
+    };
+    thread::scope(|scope| (0..READERS).for_each(|_| drop(scope.spawn(read))));
 }
 
 fn folder(out: &Path, file: &str) -> PathBuf {

@@ -138,7 +138,10 @@ impl Drop for Capture {
 pub fn replay(files: &[&Path], out: &Path, options: &[&str]) -> Ended {
     let mut arguments: Vec<OsString> = vec!["--json".into(), "--pcap".into()];
     arguments.extend(files.iter().map(OsString::from));
-    arguments.extend(["--out".into(), out.into(), "--key-file".into(), key_file().into()]);
+    arguments.extend(["--out".into(), out.into()]);
+    if !options.contains(&"--redact") {
+        arguments.extend(["--key-file".into(), key_file().into()]);
+    }
     arguments.extend(options.iter().map(OsString::from));
     run_to_end(Command::new(binary()).args(arguments))
 }
