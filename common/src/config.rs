@@ -11,16 +11,6 @@ pub const PORT_WORD_COUNT: usize = 65536 / 64;
 /// Entries of the table that maps an interface index to its counters; a power of two.
 pub const IFACE_TABLE_COUNT: usize = 256;
 
-/// What becomes of a frame after it was decided on.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The kernel's own stack sees the frame too.
-    Pass = 0,
-    /// The frame ends here: right for a mirror port, which carries no traffic of its own.
-    Drop = 1,
-}
-
 /// Which ring a record goes to.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +78,9 @@ pub struct Config {
     pub sample_weight: u32,
     /// Bytes of one head that are copied at the most.
     pub head_limit: u32,
-    /// An `Action`.
-    pub action: u32,
+    /// One bit per counter slot: frames of that interface end in XDP. Right for a mirror port only, which carries no
+    /// traffic of its own; frames of the others go on to the kernel's own stack.
+    pub drop_slots: u32,
     /// A `Steering`.
     pub steering: u32,
     /// Rings that exist, at least one.
@@ -112,6 +103,8 @@ pub struct Config {
 
 const _: () = assert!(size_of::<Config>().is_multiple_of(8));
 const _: () = assert!(IFACE_COUNT_MAX <= IFACE_TABLE_COUNT);
+const _: () = assert!(IFACE_COUNT_MAX <= u32::BITS as usize);
+const _: () = assert!(IFACE_COUNT_MAX.is_power_of_two());
 
 impl Default for Config {
     fn default() -> Self {
@@ -119,7 +112,7 @@ impl Default for Config {
             sample_threshold: u32::MAX,
             sample_weight: 1,
             head_limit: HEAD_BYTES_DEFAULT,
-            action: Action::Pass as u32,
+            drop_slots: 0,
             steering: Steering::Cpu as u32,
             ring_count: 1,
             port_filter: 0,
@@ -190,6 +183,12 @@ impl Config {
     #[inline(always)]
     pub fn iface_slot(&self, ifindex: u32) -> u32 {
         u32::from(self.iface_slots[self.iface_place(ifindex) % IFACE_TABLE_COUNT]) % IFACE_COUNT_MAX as u32
+    }
+
+    /// Whether frames of a counter slot end in XDP.
+    #[inline(always)]
+    pub fn drops(&self, slot: u32) -> bool {
+        self.drop_slots >> (slot % u32::BITS) & 1 != 0
     }
 
     /// Whether the port set keeps this port.

@@ -3,7 +3,6 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use common::decide::frame::{BLOCK_BYTES, Frame};
-use core::mem::MaybeUninit;
 
 /// Offsets up to here are read in place; the verifier wants packet offsets to stay below 64 KiB.
 const DIRECT_OFFSET_MAX: u32 = 0x7fff;
@@ -43,6 +42,20 @@ impl XdpFrame {
         let place = self.data + offset as usize;
         (place + N <= self.data_end).then_some(place as *const [u8; N])
     }
+
+    /// Where `N` bytes can be read, and whether they are those of the frame: in place, or fetched to scratch from beyond
+    /// the linear part. The place is valid either way, so that no way of the program reads what was never written.
+    #[inline(always)]
+    fn reach<const N: usize>(&mut self, offset: u32) -> (*const [u8; N], bool) {
+        const { assert!(N <= BLOCK_BYTES) };
+        if let Some(place) = self.direct(offset) {
+            return (place, true);
+        }
+        let into = self.block.as_mut_ptr();
+        // SAFETY: `into` has room for `BLOCK_BYTES`.
+        let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), N as u32) };
+        (into.cast_const().cast(), status == 0)
+    }
 }
 
 impl Frame for XdpFrame {
@@ -58,25 +71,18 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]> {
-        match self.direct(offset) {
-            // SAFETY: `direct` compared the place with the end of the packet.
-            Some(place) => Some(unsafe { place.read_unaligned() }),
-            None => load_beyond(self.ctx, offset),
-        }
+        let (place, is_frame) = self.reach(offset);
+        // SAFETY: `reach` returns a place of `N` readable bytes.
+        let bytes = unsafe { place.read_unaligned() };
+        is_frame.then_some(bytes)
     }
 
     #[inline(always)]
     fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]> {
-        match self.direct(offset) {
-            // SAFETY: `direct` compared the place with the end of the packet, which outlives the run.
-            Some(place) => Some(unsafe { &*place }),
-            None => {
-                let into = self.block.as_mut_ptr();
-                // SAFETY: `into` has room for as many bytes as are asked for.
-                let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), BLOCK_BYTES as u32) };
-                (status == 0).then_some(&*self.block)
-            }
-        }
+        let (place, is_frame) = self.reach(offset);
+        // SAFETY: as in `load`; the bytes stay as long as this frame is borrowed.
+        let bytes = unsafe { &*place };
+        is_frame.then_some(bytes)
     }
 
     #[inline(always)]
@@ -86,13 +92,4 @@ impl Frame for XdpFrame {
         // SAFETY: as above.
         unsafe { core::ptr::read_volatile(self.parked) as u32 }
     }
-}
-
-#[inline(always)]
-fn load_beyond<const N: usize>(ctx: *mut xdp_md, offset: u32) -> Option<[u8; N]> {
-    let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-    // SAFETY: the helper writes `N` bytes, for which there is room.
-    let status = unsafe { bpf_xdp_load_bytes(ctx, offset, bytes.as_mut_ptr().cast(), N as u32) };
-    // SAFETY: the helper has written all bytes when it returns zero.
-    (status == 0).then(|| unsafe { bytes.assume_init() })
 }

@@ -10,31 +10,42 @@ mod ring;
 use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
-use common::config::Action;
 use common::decide::dissect::Link;
 use common::decide::{State, decide};
 use frame::XdpFrame;
-use maps::Maps;
+use maps::{Maps, Scratch};
 use ring::Rings;
 
 /// Entry point, on every frame an interface receives; `frags` lets frames of several buffers through.
 #[xdp(frags)]
-pub fn hdrcap(ctx: XdpContext) -> u32 {
+fn hdrcap(ctx: XdpContext) -> u32 {
     match run(ctx.ctx) {
-        Some(Action::Drop) => xdp_action::XDP_DROP,
-        Some(Action::Pass) | None => xdp_action::XDP_PASS,
+        Outcome::Drop => xdp_action::XDP_DROP,
+        Outcome::Pass | Outcome::Unbound => xdp_action::XDP_PASS,
     }
 }
 
-/// `None` where a map is missing, which the loader rules out.
+/// What becomes of the frame.
+enum Outcome {
+    /// It ends here.
+    Drop,
+    /// The kernel's own stack sees it too.
+    Pass,
+    /// A map is missing, which the loader rules out.
+    Unbound,
+}
+
 #[inline(always)]
-fn run(ctx: *mut aya_ebpf::bindings::xdp_md) -> Option<Action> {
-    let maps = Maps::of(ctx)?;
-    let frame = XdpFrame::new(ctx, maps.parked, maps.block);
-    let rings = Rings::new(ctx, maps.config);
-    let state = State { config: maps.config, work: maps.work, counters: maps.counters };
-    decide(frame, Link::Ethernet, maps.flows, rings, state);
-    Some(if maps.config.action == Action::Drop as u32 { Action::Drop } else { Action::Pass })
+fn run(ctx: *mut aya_ebpf::bindings::xdp_md) -> Outcome {
+    let Some(maps) = Maps::of(ctx) else {
+        return Outcome::Unbound;
+    };
+    let Maps { config, slot, scratch, counters, flows } = maps;
+    let Scratch { work, parked, block } = scratch;
+    let mut frame = XdpFrame::new(ctx, parked, block);
+    let rings = Rings::new(ctx, config);
+    decide(&mut frame, Link::Ethernet, flows, rings, State { config, work, counters });
+    if config.drops(slot) { Outcome::Drop } else { Outcome::Pass }
 }
 
 #[cfg(target_arch = "bpf")]

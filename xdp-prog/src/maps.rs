@@ -35,17 +35,19 @@ pub(crate) static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, RING_COUNT_MAX> = ArrayO
 /// Value of `SCRATCH`.
 #[repr(C)]
 pub(crate) struct Scratch {
-    work: Work,
-    parked: u64,
-    block: [u8; BLOCK_BYTES],
+    /// Of the decision.
+    pub(crate) work: Work,
+    /// Where a number is parked for the verifier to forget it.
+    pub(crate) parked: u64,
+    /// Bytes from beyond the linear part of the frame.
+    pub(crate) block: [u8; BLOCK_BYTES],
 }
 
 /// What one frame needs.
 pub(crate) struct Maps {
     pub(crate) config: &'static Config,
-    pub(crate) work: &'static mut Work,
-    pub(crate) parked: &'static mut u64,
-    pub(crate) block: &'static mut [u8; BLOCK_BYTES],
+    pub(crate) slot: u32,
+    pub(crate) scratch: &'static mut Scratch,
     pub(crate) counters: &'static mut Counters,
     pub(crate) flows: Flows,
 }
@@ -56,23 +58,24 @@ impl Maps {
         let config = CONFIG.get(0)?;
         let scratch = SCRATCH.get_ptr_mut(0)?;
         // SAFETY: a per-CPU value lives as long as the program, and no other reference into it exists on this CPU.
-        let Scratch { work, parked, block } = unsafe { &mut *scratch };
+        let scratch = unsafe { &mut *scratch };
         // SAFETY: the kernel hands every run a valid context.
-        work.record.ifindex = unsafe { (*ctx).ingress_ifindex };
-        work.record.ts_ns = 0;
-        let counters = COUNTERS.get_ptr_mut(config.iface_slot(work.record.ifindex))?;
+        scratch.work.record.ifindex = unsafe { (*ctx).ingress_ifindex };
+        scratch.work.record.ts_ns = 0;
+        let slot = config.iface_slot(scratch.work.record.ifindex);
+        let counters = COUNTERS.get_ptr_mut(slot)?;
         // SAFETY: as above; nothing else refers to the counters while the frame is in hand.
         let counters = unsafe { &mut *counters };
-        Some(Self { config, work, parked, block, counters, flows: Flows })
+        Some(Self { config, slot, scratch, counters, flows: Flows })
     }
 }
 
 /// `FLOWS` as the flow memory of the decision.
 pub(crate) struct Flows;
 
-impl FlowMemory<'static> for Flows {
+impl<'a> FlowMemory<'a> for Flows {
     #[inline(always)]
-    fn slot(self, index: u32) -> Option<&'static mut Slot> {
+    fn slot(self, index: u32) -> Option<&'a mut Slot> {
         // SAFETY: a per-CPU value lives as long as the program; the decision asks for one slot per frame.
         FLOWS.get_ptr_mut(index).map(|slot| unsafe { &mut *slot })
     }

@@ -133,8 +133,10 @@ impl Collector {
         }
         let Some(at) = self.table.find(&key) else { return };
         if record.tcp_flags & tcp_flag::SYN != 0 {
-            if self.table.get(at).is_new_connection(side, record.seq) {
+            if self.table.get(at).is_new_connection(side, record) {
                 self.end_connection(at);
+            } else if let Some(handshake) = self.handshakes.take(&key) {
+                self.table.get(at).begin_with(handshake);
             }
             return;
         }

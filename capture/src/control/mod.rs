@@ -33,7 +33,7 @@ use self::{progress::Progress, stats::GAUGES, watch::Watch};
 use crate::{
     encoder::Encoder,
     limits,
-    redact::{Key, Policy, Redactor},
+    redact::{KEY_BYTES, Key, Policy, Redactor},
     settings::{RedactSettings, Settings, Source},
 };
 
@@ -75,12 +75,11 @@ fn report(settings: &Settings, ended: &Ended) -> anyhow::Result<ExitCode> {
 fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
     match redact {
         RedactSettings::Tokens { key_file } => {
-            let key = Key::load_or_create(key_file)?;
-            Ok(Redactor::new(Policy::default(), key))
+            Ok(Redactor::new(Policy::default(), Key::load_or_create(key_file)?))
         }
         RedactSettings::Off => {
             warn!("redaction is off: credentials and cookies are stored as they are");
-            Ok(Redactor::off())
+            Ok(Redactor::new(Policy::off(), Key::from_bytes([0; KEY_BYTES])))
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let mut config = Config::default();
     configure(&mut config, settings)?;
-    let encoder = start_encoder(settings, "x")?;
+    let encoder = start_encoder(settings, &redactor.policy_name())?;
     let ledger = Arc::new(CollectorLedger::default());
     let collector_settings = CollectorSettings {
         head_bytes_max: settings.head_bytes_max as usize,

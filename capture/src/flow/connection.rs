@@ -67,14 +67,14 @@ impl Connection {
         }
     }
 
-    /// Takes over what was seen of the handshake.
+    /// Takes over what was seen of the handshake; data seen before its SYN (TCP Fast Open) stays.
     pub fn begin_with(&mut self, handshake: Handshake) {
-        for side in 0..2 {
-            if let Some(isn) = handshake.isn(side) {
-                self.directions[side] = Direction::after_syn(isn);
+        for (side, way) in self.directions.iter_mut().enumerate() {
+            if let Some(isn) = handshake.isn(side).filter(|_| way.is_untouched()) {
+                *way = Direction::after_syn(isn);
             }
         }
-        self.handshake = Some(handshake);
+        self.handshake = Some(self.handshake.map_or(handshake, |known| known.joined(handshake)));
     }
 
     /// Whether anything of it is still to become a row.
@@ -82,13 +82,13 @@ impl Connection {
         !self.transactions.is_empty() || self.directions.iter().any(|way| way.assembler.partial_count() > 0)
     }
 
-    /// Whether a SYN of an end begins another connection between the same ends.
-    pub fn is_new_connection(&self, side: usize, isn: u32) -> bool {
-        let known = self.handshake.and_then(|handshake| handshake.isn(side));
-        match known {
-            Some(known) => known != isn,
-            // Without the first SYN only data at hand tells: a repeated SYN lies right before it.
-            None => !self.directions[side].is_near(isn),
+    /// Whether a SYN begins another connection between the same ends.
+    pub fn is_new_connection(&self, side: usize, syn: &Record) -> bool {
+        match self.handshake.and_then(|handshake| handshake.isn(side)) {
+            Some(known) => known != syn.seq,
+            // Without that end's first SYN only the data at hand tells: what it begins or answers lies close by.
+            None if syn.tcp_flags & tcp_flag::ACK != 0 => !self.directions[1 - side].is_near(syn.ack),
+            None => !self.directions[side].is_near(syn.seq),
         }
     }
 

@@ -122,6 +122,11 @@ impl Direction {
         }
     }
 
+    /// Whether nothing is known of it yet.
+    pub fn is_untouched(&self) -> bool {
+        self.data_end.is_none() && self.body.is_none() && self.next_head.is_none()
+    }
+
     /// Whether `at` lies within a window of the data seen, so that it can be of the same connection.
     pub fn is_near(&self, at: u32) -> bool {
         self.data_end.is_some_and(|(end, _)| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)

@@ -21,6 +21,17 @@ impl Handshake {
         self.isn[side]
     }
 
+    /// What both tell; where they differ, the earlier one is believed.
+    pub fn joined(mut self, later: Handshake) -> Handshake {
+        for side in 0..2 {
+            if self.isn[side].is_none() {
+                self.isn[side] = later.isn[side];
+                self.syn_ts[side] = later.syn_ts[side];
+            }
+        }
+        self
+    }
+
     /// Nanoseconds from the SYN to the SYN that answered it.
     pub fn rtt_ns(&self) -> Option<u64> {
         let both = self.isn[0].is_some() && self.isn[1].is_some();

@@ -20,6 +20,11 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The bytes that the lines' offsets are into.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The lines stored, in wire order.
     pub fn lines(&self) -> &'a [Line] {
         self.lines
@@ -41,20 +46,20 @@ impl<'a> Fields<'a> {
         self.repeated & 1 << field as u8 != 0
     }
 
-    /// The first line of the field.
-    pub fn first_line(&self, field: Field) -> Option<&'a Line> {
+    /// Where in `lines` the first whole line of the field is.
+    pub fn first_index(&self, field: Field) -> Option<usize> {
         if !self.has(field) {
             return None;
         }
-        self.lines.iter().find(|line| is_whole(line, field))
+        self.lines.iter().position(|line| is_whole(line, field))
     }
 
-    /// The value of the field's first line, as on the wire.
+    /// The value of the field's first whole line, as on the wire.
     pub fn first(&self, field: Field) -> Option<&'a [u8]> {
-        self.first_line(field).map(|line| line.value(self.bytes))
+        self.first_index(field).map(|index| self.lines[index].value(self.bytes))
     }
 
-    /// The values of all lines of the field, as on the wire.
+    /// The values of all whole lines of the field, as on the wire.
     pub fn all(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
         let Fields { bytes, lines, .. } = *self;
         let lines = if self.has(field) { lines } else { &[] };
@@ -111,6 +116,8 @@ pub struct ResponseHead<'a> {
     pub content_length: Option<i64>,
     /// The empty line came.
     pub complete: bool,
+    /// The start line ended within the bytes.
+    pub start_line_complete: bool,
     /// What is wrong with the head.
     pub flags: Flags,
 }

@@ -15,7 +15,7 @@ mod naive;
 mod order;
 mod parser;
 mod start;
-mod syntax;
+pub(crate) mod syntax;
 pub mod target;
 #[cfg(test)]
 mod tests;
@@ -23,6 +23,7 @@ mod tests;
 pub use framing::{Body, RequestFraming, ResponseFraming};
 pub use head::{Fields, RequestHead, ResponseHead};
 pub use head_end::HeadEnd;
+pub(crate) use line::unfold_value;
 pub use line::{Line, Shape};
 pub use method::Method;
 pub use parser::{Malformed, Parser};

@@ -102,6 +102,7 @@ impl Parser {
             fields,
             content_length,
             complete: complete && section.ended,
+            start_line_complete: opening.complete,
             flags,
         };
         head.flags.insert(head.framing(None).flags);

@@ -95,8 +95,7 @@ pub(super) fn flags(target: &[u8], method: Method) -> Flags {
     if Target::of(target, method).form == Form::Other && !target.is_empty() {
         flags.insert(Flags::REQUEST_LINE_BAD);
     }
-    let unusual =
-        target.iter().fold(false, |found, &byte| found | (byte < 0x21) | (byte > 0x7e) | (byte == b'%'));
+    let unusual = target.iter().fold(false, |found, &byte| found | !byte.is_ascii_graphic() | (byte == b'%'));
     if !unusual {
         return flags;
     }

@@ -59,8 +59,8 @@ impl Decider {
         self.work.record.queue = 0;
         let state =
             State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
-        let bytes = SliceFrame::new(frame.bytes, frame.original_len);
-        decide(bytes, frame.link, Slots::new(&mut self.slots), Copies(sink), state)
+        let mut bytes = SliceFrame::new(frame.bytes, frame.original_len);
+        decide(&mut bytes, frame.link, Slots::new(&mut self.slots), Copies(sink), state)
     }
 
     /// Counts from zero again, for frames of another file.

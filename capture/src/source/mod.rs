@@ -1,13 +1,17 @@
-//! Where frames and records come from: the first stage of the flow, and the only one that reads the stop flag.
+//! Where records come from: rings filled by the kernel half, or frames of a file that take the same decision here.
+//!
+//! First stage of the flow, and the only one that reads the stop flag. Invariant: a sink sees validated records only,
+//! each with exactly its bytes.
 
 pub mod decider;
+pub mod live;
 pub mod pcap;
 pub mod replay;
 
 use common::record::Record;
 
-/// The stage behind a source: takes each record as it comes, on borrowed bytes.
+/// Takes records, in the order they were made.
 pub trait RecordSink {
-    /// Takes a record and its `copied` payload bytes.
+    /// Takes one record and the `record.copied` bytes that came with it.
     fn record(&mut self, record: &Record, bytes: &[u8]);
 }

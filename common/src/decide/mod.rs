@@ -42,6 +42,8 @@ pub struct Work {
     pub left: u32,
     /// What the searched bytes ended with.
     pub line: u32,
+    /// A `RecordKind`, of the next slice.
+    pub kind: u32,
     /// A `walk::Mode`.
     pub mode: u32,
     /// Non-zero: the beginning of this head found the ring full.
@@ -89,6 +91,7 @@ impl Work {
             skip: 0,
             left: 0,
             line: 0,
+            kind: 0,
             mode: 0,
             lost: 0,
             rank: 0,
@@ -114,7 +117,7 @@ pub struct State<'a> {
 
 /// Decides on one frame: hands its records to the sink and returns the verdict it was booked under.
 #[inline(always)]
-pub fn decide<'a, F, M, S>(mut frame: F, link: Link, memory: M, sink: S, state: State<'a>) -> Verdict
+pub fn decide<'a, F, M, S>(frame: &'a mut F, link: Link, memory: M, sink: S, state: State<'a>) -> Verdict
 where
     F: Frame,
     M: FlowMemory<'a>,
@@ -122,7 +125,7 @@ where
 {
     let State { config, work, counters } = state;
     let frame_bytes = frame.wire_len();
-    let verdict = match open(&mut frame, link, config, work) {
+    let verdict = match open(frame, link, config, work) {
         Err(verdict) => verdict,
         Ok(()) => match memory.slot(Slot::index(work.record.flow_hash)) {
             None => Verdict::Body,
@@ -133,7 +136,8 @@ where
     verdict
 }
 
-#[inline(always)]
+/// Kept apart from the walk, so that the kernel does not add up the stacks of both.
+#[inline(never)]
 fn open<F: Frame>(frame: &mut F, link: Link, config: &Config, work: &mut Work) -> Result<(), Verdict> {
     work.record.vlan_count = 0;
     work.record.vlan_ids = [0; crate::limits::VLAN_COUNT_MAX];

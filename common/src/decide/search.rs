@@ -190,10 +190,15 @@ fn by_bytes<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
         if at + 2 > len {
             return 0;
         }
-        match frame.load(start + at) {
-            Some([b'\n', b'\n']) => return at + 2,
-            Some([b'\n', b'\r']) if at + 3 <= len && frame.load(start + at + 2) == Some([b'\n']) => return at + 3,
-            _ => {}
+        let [first, second] = frame.load(start + at).unwrap_or([0; 2]);
+        if first == b'\n' && second == b'\n' {
+            return at + 2;
+        }
+        if first == b'\n' && second == b'\r' && at + 3 <= len {
+            let [third] = frame.load(start + at + 2).unwrap_or([0]);
+            if third == b'\n' {
+                return at + 3;
+            }
         }
     }
     0

@@ -71,7 +71,7 @@ pub enum Rank {
 
 /// One segment on its way to records.
 pub struct Walk<'a, F, S> {
-    pub(super) frame: F,
+    pub(super) frame: &'a mut F,
     pub(super) sink: S,
     pub(super) config: &'a Config,
     pub(super) work: &'a mut Work,
@@ -83,77 +83,76 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     pub(super) fn run(mut self) -> Verdict {
         self.work.rank = 0;
-        let silent = self.begin();
-        if let Begun::Steps = silent {
+        let plan = self.plan();
+        if plan.mark {
+            self.mark();
+        }
+        if plan.steps {
             S::drive(&mut self);
         }
-        match (self.work.rank, silent) {
-            (0, Begun::Silent(verdict)) => verdict,
-            (rank, _) => verdict_of(rank),
+        match self.work.rank {
+            0 => plan.silent,
+            rank => verdict_of(rank),
         }
     }
 
-    /// Says what the segment is, and sets up the first region to copy.
-    #[inline(always)]
-    fn begin(&mut self) -> Begun {
+    /// Says what the segment is, and sets up the first region to copy. Kept apart, as is `emit`, so that the kernel does
+    /// not add their stacks up with those of the steps.
+    #[inline(never)]
+    fn plan(&mut self) -> Plan {
         let flags = self.work.record.tcp_flags;
         let syn = flags & tcp_flag::SYN != 0;
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
         let known = self.slot.tag == Slot::tag_of(self.work.record.flow_hash);
-        if syn {
-            if known {
-                *self.direction() = Direction::default();
-            }
-            self.mark();
+        if syn && known {
+            *self.direction() = Direction::default();
         }
-        if self.work.record.segment_len != 0 {
-            self.begin_data(known)
-        } else if !syn && flags & (tcp_flag::FIN | tcp_flag::RST) != 0 && known {
-            self.mark();
-            Begun::Silent(Verdict::Empty)
+        if self.work.record.segment_len == 0 {
+            let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+            return Plan { mark: syn || (ends && known), steps: false, silent: Verdict::Empty };
+        }
+        let place = if known {
+            let limit = self.config.head_limit;
+            let seq = self.work.record.segment_seq;
+            self.direction().place(seq, limit)
         } else {
-            Begun::Silent(Verdict::Empty)
+            Place::Apart
+        };
+        if self.plan_region(place) {
+            return Plan { mark: syn, steps: true, silent: Verdict::Body };
         }
+        let ends = flags & (tcp_flag::PSH | tcp_flag::FIN | tcp_flag::RST) != 0;
+        let http = known && self.direction().is_http();
+        Plan { mark: syn || (ends && http), steps: false, silent: Verdict::Body }
     }
 
+    /// Sets up the region of a segment with payload; false where it belongs to a body, or to no HTTP at all.
     #[inline(always)]
-    fn begin_data(&mut self, known: bool) -> Begun {
+    fn plan_region(&mut self, place: Place) -> bool {
         let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
-        let limit = self.config.head_limit;
-        let direction = *self.direction();
-        let place = if known { direction.place(seq, limit) } else { Place::Apart };
-        if let Place::Next = place {
-            return self.region(RecordKind::Continuation, Mode::Continue, 0, &direction);
-        }
-        let starts = detect(&mut self.frame, self.work.payload, self.work.captured);
-        let kind = if starts { RecordKind::Head } else { RecordKind::Continuation };
-        match (place, starts) {
-            (Place::Before(bytes), _) if bytes < len => self.region(kind, Mode::Continue, bytes, &direction),
-            (Place::Before(_), _) => self.region(kind, Mode::Repeat, 0, &direction),
-            (Place::Behind, false) => self.region(kind, Mode::Ahead, 0, &direction),
-            (Place::Behind, true) => {
+        let starts = place != Place::Next && detect(self.frame, self.work.payload, self.work.captured);
+        let (mode, skip) = match place {
+            Place::Next => (Mode::Continue, 0),
+            Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
+            Place::Before(_) => (Mode::Repeat, 0),
+            Place::Behind if !starts => (Mode::Ahead, 0),
+            Place::Behind => {
                 self.direction().note_ahead_end(seq, seq);
-                self.region(kind, Mode::BeginAhead, 0, &direction)
+                (Mode::BeginAhead, 0)
             }
-            (Place::Apart | Place::Next, true) => self.region(kind, Mode::Begin, 0, &direction),
-            (Place::Apart | Place::Next, false) => self.no_head(known && direction.is_http()),
-        }
-    }
-
-    /// A segment of a body, or of no HTTP at all.
-    #[inline(always)]
-    fn no_head(&mut self, http: bool) -> Begun {
-        if http && self.work.record.tcp_flags & (tcp_flag::PSH | tcp_flag::FIN | tcp_flag::RST) != 0 {
-            self.mark();
-        }
-        Begun::Silent(Verdict::Body)
+            Place::Apart if starts => (Mode::Begin, 0),
+            Place::Apart => return false,
+        };
+        self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
+        true
     }
 
     /// Sets up a region from the payload's first byte on, of which `skip` bytes were searched before.
     #[inline(always)]
-    fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32, direction: &Direction) -> Begun {
+    fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32) {
         let limit = self.config.head_limit;
         let seq = self.work.record.segment_seq;
+        let direction = self.direction();
         let (left, line) = match mode {
             Mode::Continue => (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line),
             Mode::Ahead => (limit, direction.line_ahead_of(seq)),
@@ -166,9 +165,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.line = line;
         work.mode = mode as u32;
         work.lost = 0;
-        work.record.kind = kind as u8;
-        self.counters.heads = self.counters.heads.wrapping_add(u64::from(kind as u8 == RecordKind::Head as u8));
-        Begun::Steps
+        work.kind = kind as u32;
+        self.counters.heads = self.counters.heads.wrapping_add(u64::from(kind == RecordKind::Head));
     }
 
     /// Copies one slice; false when nothing of the segment is left to copy.
@@ -179,31 +177,22 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let slice = self.frame.opaque(slice);
         let skip = work.skip.min(slice);
         let from = work.payload + work.at + skip;
-        match search(&mut self.frame, from, slice - skip, Line::from_u32(work.line)) {
-            Search::End(end) => {
-                self.slice(skip + end, record_flag::HEAD_END);
+        let found = search(self.frame, from, slice - skip, Line::from_u32(work.line));
+        let (bytes, flags) = match found {
+            Search::End(end) => (skip + end, record_flag::HEAD_END),
+            Search::Open(line) => {
+                work.line = line as u32;
+                (slice, open_flags(work, slice))
+            }
+        };
+        work.skip -= skip;
+        self.slice(bytes, flags);
+        match found {
+            Search::End(_) => {
                 self.ended();
                 self.next_head()
             }
-            Search::Open(line) => {
-                self.work.line = line as u32;
-                self.work.skip -= skip;
-                self.slice(slice, self.open_flags(slice));
-                self.open()
-            }
-        }
-    }
-
-    /// Flags of a slice without the empty line, at the end of what may or can be copied.
-    #[inline(always)]
-    fn open_flags(&self, slice: u32) -> u8 {
-        let work = &*self.work;
-        if slice == work.left {
-            record_flag::HEAD_LIMIT
-        } else if work.at + slice == work.captured && work.captured < work.record.segment_len {
-            record_flag::SNAPPED
-        } else {
-            0
+            Search::Open(_) => self.open(),
         }
     }
 
@@ -213,6 +202,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let work = &mut *self.work;
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
+        work.record.kind = work.kind as u8;
+        work.kind = RecordKind::Continuation as u32;
         work.record.flags = flags;
         let offset = work.payload + work.at;
         work.at += bytes;
@@ -220,7 +211,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         if work.lost == 0 {
             self.emit(offset);
         }
-        self.work.record.kind = RecordKind::Continuation as u8;
     }
 
     fn mark(&mut self) {
@@ -231,7 +221,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.emit(0);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn emit(&mut self, offset: u32) {
         let record = &mut self.work.record;
         if record.tunnel_type == TunnelType::None as u8 {
@@ -240,7 +230,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             record.outer_src_ip = [0; 16];
             record.outer_dst_ip = [0; 16];
         }
-        let handed_over = self.sink.emit(&mut self.frame, &mut self.work.record, offset);
+        let handed_over = self.sink.emit(self.frame, &mut self.work.record, offset);
         let head = self.work.record.kind == RecordKind::Head as u8;
         let rank = if handed_over {
             self.counters.records = self.counters.records.wrapping_add(1);
@@ -273,7 +263,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     fn next_head(&mut self) -> bool {
         let work = &mut *self.work;
         let (offset, len) = (work.payload + work.at, work.captured.saturating_sub(work.at));
-        if !detect(&mut self.frame, offset, len) {
+        if !detect(self.frame, offset, len) {
             return false;
         }
         work.mode = Mode::from_u32(work.mode).next() as u32;
@@ -281,7 +271,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.line = Line::Inside as u32;
         work.skip = 0;
         work.lost = 0;
-        work.record.kind = RecordKind::Head as u8;
+        work.kind = RecordKind::Head as u32;
         self.counters.heads = self.counters.heads.wrapping_add(1);
         true
     }
@@ -327,13 +317,26 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     }
 }
 
-/// What `begin` left to do.
-#[derive(Clone, Copy)]
-enum Begun {
-    /// A region to copy.
-    Steps,
-    /// Nothing; the verdict of a frame without records.
-    Silent(Verdict),
+/// What is to be done with a segment.
+struct Plan {
+    /// A mark is to be handed over, first.
+    mark: bool,
+    /// A region is set up to be copied.
+    steps: bool,
+    /// The verdict where neither is.
+    silent: Verdict,
+}
+
+/// Flags of a slice without the empty line, at the end of what may or can be copied.
+#[inline(always)]
+fn open_flags(work: &Work, slice: u32) -> u8 {
+    if slice == work.left {
+        record_flag::HEAD_LIMIT
+    } else if work.at + slice == work.captured && work.captured < work.record.segment_len {
+        record_flag::SNAPPED
+    } else {
+        0
+    }
 }
 
 #[inline(always)]

@@ -1,0 +1,178 @@
+//! The redaction key of an installation: 32 random bytes in a file that only its owner can read.
+//!
+//! Loaded once at start, never logged. Invariant: a key file is created whole or not at all, and never overwritten.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 32;
+
+/// The key of the tokens.
+pub struct Key([u8; KEY_BYTES]);
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file is there and cannot be read.
+    #[error("cannot read the redaction key {}; let the user hdrcap runs as own it", path.display())]
+    Unreadable {
+        /// The key file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file could not be made.
+    #[error("cannot create the redaction key {}; check that its folder exists and is writable", path.display())]
+    NotCreated {
+        /// The key file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Group or others may read or write it.
+    #[error("the redaction key {} is open to others (mode {mode:04o}); run `chmod 600` on it, and remove it first if it may be known", path.display())]
+    Permissions {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a key.
+    #[error("the redaction key {} is no regular file of {KEY_BYTES} bytes; restore it, or remove it to have a new one made (tokens then differ from those in older files)", path.display())]
+    NoKey {
+        /// The key file.
+        path: PathBuf,
+    },
+}
+
+impl Key {
+    /// A key from its bytes.
+    pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Key {
+        Key(bytes)
+    }
+
+    /// Reads the key file, or makes one with mode 0600 where there is none.
+    pub fn load_or_create(path: &Path) -> Result<Key, KeyError> {
+        match load(path) {
+            Err(KeyError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                create(path).map_err(|source| KeyError::NotCreated { path: path.into(), source })?;
+                load(path)
+            }
+            loaded => loaded,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        std::hint::black_box(&mut self.0);
+    }
+}
+
+fn load(path: &Path) -> Result<Key, KeyError> {
+    let unreadable = |source| KeyError::Unreadable { path: path.into(), source };
+    let no_link = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(no_link).open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() != KEY_BYTES as u64 {
+        return Err(KeyError::NoKey { path: path.into() });
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Permissions { path: path.into(), mode });
+    }
+    let mut key = Key([0; KEY_BYTES]);
+    file.read_exact(&mut key.0).map_err(unreadable)?;
+    Ok(key)
+}
+
+/// Writes a new key beside `path` and links it there: whoever comes first wins, nobody sees half a key.
+fn create(path: &Path) -> io::Result<()> {
+    let mut key = Key([0; KEY_BYTES]);
+    File::open("/dev/urandom")?.read_exact(&mut key.0)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(name);
+    let linked = write_synced(&fresh, &key).and_then(|()| match fs::hard_link(&fresh, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    });
+    let removed = fs::remove_file(&fresh);
+    linked.and(removed)?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => File::open(".")?.sync_all(),
+    }
+}
+
+fn write_synced(path: &Path, key: &Key) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&key.0)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("redact.key");
+        let first = Key::load_or_create(&path).unwrap();
+        let second = Key::load_or_create(&path).unwrap();
+        assert_eq!(first.0, second.0);
+        assert_ne!(first.0, [0; KEY_BYTES]);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(format!("{first:?}"), "Key(..)");
+    }
+
+    #[test]
+    fn two_installations_differ() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = Key::load_or_create(&folder.path().join("a")).unwrap();
+        let other = Key::load_or_create(&folder.path().join("b")).unwrap();
+        assert_ne!(one.0, other.0);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        drop(Key::load_or_create(&path).unwrap());
+        set_mode(&path, 0o640);
+        let error = Key::load_or_create(&path).unwrap_err();
+        assert!(matches!(error, KeyError::Permissions { mode: 0o640, .. }), "{error}");
+        assert!(error.to_string().contains("chmod 600"));
+        fs::write(&path, b"short").unwrap();
+        set_mode(&path, 0o600);
+        assert!(matches!(Key::load_or_create(&path).unwrap_err(), KeyError::NoKey { .. }));
+        assert_eq!(fs::read(&path).unwrap(), b"short");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(Key::load_or_create(&link).unwrap_err(), KeyError::Unreadable { .. }));
+        let nowhere = folder.path().join("no").join("key");
+        assert!(matches!(Key::load_or_create(&nowhere).unwrap_err(), KeyError::NotCreated { .. }));
+    }
+}

@@ -1,0 +1,2 @@
+//! The live source.
+pub mod load;
