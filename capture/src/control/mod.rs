@@ -33,7 +33,7 @@ use self::{progress::Progress, stats::GAUGES, watch::Watch};
 use crate::{
     encoder::Encoder,
     limits,
-    redact::{KEY_BYTES, Key, Policy, Redactor},
+    redact::{Key, Policy, Redactor},
     settings::{RedactSettings, Settings, Source},
 };
 
@@ -79,7 +79,7 @@ fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
         }
         RedactSettings::Off => {
             warn!("redaction is off: credentials and cookies are stored as they are");
-            Ok(Redactor::new(Policy::off(), Key::from_bytes([0; KEY_BYTES])))
+            Ok(Redactor::new(Policy::off(), Key::from_bytes([0; 32])))
         }
     }
 }
