@@ -121,17 +121,24 @@ fn a_second_daemon_on_a_folder_is_refused() {
     first
         .args(["--pcap", "-", "--out"])
         .arg(&out)
+        .arg("--key-file")
+        .arg(folder.path().join("key"))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut first = first.spawn().unwrap();
-    let ended = wait::until("the first daemon holds the folder", || {
-        let ended = replay(&[&pcap], &out, &[]);
-        (!ended.status.success()).then_some(ended)
+    wait::until("the first daemon has a file in the folder open", || {
+        has_open_below(first.id(), &out).then_some(())
     });
+    let ended = replay(&[&pcap], &out, &[]);
     assert_refused(&ended, &[&out.display().to_string(), &first.id().to_string()]);
     drop(first.stdin.take());
     first.wait().unwrap();
+}
+
+fn has_open_below(pid: u32, folder: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| file.starts_with(folder))
 }
 
 #[test]

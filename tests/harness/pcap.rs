@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Writes a capture of one request (`GET /kept`) and its response, and returns its path.
+const SYN: u8 = 0x02;
+const PSH: u8 = 0x08;
+const ACK: u8 = 0x10;
+
+/// Writes a capture of a handshake, one request (`GET /kept`) and its response, and returns its path.
 ///
 /// # Panics
 /// Where `folder` is not writable.
@@ -13,28 +17,38 @@ use std::{
 pub fn one_transaction(folder: &Path) -> PathBuf {
     let request = b"GET /kept HTTP/1.1\r\nHost: shop.example\r\n\r\n";
     let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    let (client, server) = (([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 80));
-    let after_request = 1 + request.len() as u32;
-    let mut bytes = Vec::new();
-    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
-        bytes.extend(word.to_le_bytes());
+    let (client, server) = (End([10, 0, 0, 1], 40000), End([10, 0, 0, 2], 80));
+    let answered = 1 + request.len() as u32;
+    let frames = [
+        frame(client, server, Tcp { seq: 0, ack: 0, flags: SYN }, b""),
+        frame(server, client, Tcp { seq: 0, ack: 1, flags: SYN | ACK }, b""),
+        frame(client, server, Tcp { seq: 1, ack: 1, flags: PSH | ACK }, request),
+        frame(server, client, Tcp { seq: 1, ack: answered, flags: PSH | ACK }, response),
+    ];
+    // Microseconds, version 2.4, whole frames, Ethernet.
+    let header = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1];
+    let mut bytes: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
+    for (frame, microseconds) in frames.iter().zip((0_u32..).step_by(1000)) {
+        let length = frame.len() as u32;
+        let header = [1_700_000_000, microseconds, length, length];
+        bytes.extend(header.into_iter().flat_map(u32::to_le_bytes));
+        bytes.extend(frame);
     }
-    bytes.extend(packet(0, frame(client, server, 1, 1, request)));
-    bytes.extend(packet(1000, frame(server, client, 1, after_request, response)));
     let file = folder.join("transaction.pcap");
     fs::write(&file, bytes).expect("the folder is writable");
     file
 }
 
-fn packet(microseconds: u32, frame: Vec<u8>) -> Vec<u8> {
-    let length = frame.len() as u32;
-    let words = [1_700_000_000, microseconds, length, length];
-    words.into_iter().flat_map(u32::to_le_bytes).chain(frame).collect()
+#[derive(Clone, Copy)]
+struct End([u8; 4], u16);
+
+struct Tcp {
+    seq: u32,
+    ack: u32,
+    flags: u8,
 }
 
-type End = ([u8; 4], u16);
-
-fn frame(from: End, to: End, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
+fn frame(from: End, to: End, tcp: Tcp, payload: &[u8]) -> Vec<u8> {
     const LINK: [u8; 14] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
     let packet_bytes = (40 + payload.len()) as u16;
     let mut frame = LINK.to_vec();
@@ -45,9 +59,9 @@ fn frame(from: End, to: End, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend(to.0);
     frame.extend(from.1.to_be_bytes());
     frame.extend(to.1.to_be_bytes());
-    frame.extend(seq.to_be_bytes());
-    frame.extend(ack.to_be_bytes());
-    frame.extend([0x50, 0x18, 0x10, 0, 0, 0, 0, 0]);
+    frame.extend(tcp.seq.to_be_bytes());
+    frame.extend(tcp.ack.to_be_bytes());
+    frame.extend([0x50, tcp.flags, 0x10, 0, 0, 0, 0, 0]);
     frame.extend(payload);
     frame
 }
