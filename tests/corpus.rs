@@ -21,11 +21,77 @@ const READERS: usize = 4;
 /// Share of the expected messages that must appear.
 const RECALL_MIN: f64 = 0.95;
 
-/// Share of messages beyond the expected ones that may appear.
+/// Share of messages beyond the expected ones that may appear where the witness is right.
 const EXTRA_MAX: f64 = 0.02;
 
-/// Files whose messages differ from the witness's, each with its reason.
-const DIFFERS: &[(&str, &str)] = &[];
+/// Who is right about a file, by the frames and by RFC 9110 and RFC 9112.
+#[derive(Clone, Copy, PartialEq)]
+enum Right {
+    Hdrcap,
+    Witness,
+}
+
+use Right::{Hdrcap, Witness};
+
+const BODY_INCOMPLETE: &str =
+    "the head is whole; the witness waits for a body that does not come whole, and says nothing";
+const HEAD_ENDLESS: &str =
+    "the status line is whole; the witness waits for the end of the head, which is malformed";
+const HTTP2_STATUS_LINE: &str =
+    "a status line that says HTTP/2.0 begins no HTTP/1.x message (RFC 9112 section 2.3)";
+const STATUS_SHORT: &str =
+    "a status of fewer than three digits is a status line all the same, flagged status_bad";
+const STATUS_NO_NUMBER: &str = "the status is no number: the row has none, and is flagged status_bad";
+const MID_SEGMENT: &str = "a message that begins behind another one in the same segment is not looked for";
+
+/// Files whose messages differ from the witness's, who is right, and why.
+const DIFFERS: &[(&str, Right, &str)] = &[
+    ("00f01513f643", Hdrcap, BODY_INCOMPLETE),
+    ("0481b05d3a70", Hdrcap, STATUS_NO_NUMBER),
+    ("10c3e390d062", Witness, MID_SEGMENT),
+    ("11d335b27c81", Hdrcap, BODY_INCOMPLETE),
+    ("1213d15a0f41", Witness, MID_SEGMENT),
+    ("126b03f5a929", Hdrcap, HEAD_ENDLESS),
+    ("16f530b623cf", Hdrcap, HEAD_ENDLESS),
+    ("17890e0290e0", Hdrcap, HTTP2_STATUS_LINE),
+    (
+        "1a51f82ed535",
+        Hdrcap,
+        "what follows a CONNECT that succeeded is a tunnel's, not HTTP of this connection",
+    ),
+    ("1c2318a3c53f", Witness, "MPLS labels are not followed"),
+    ("1ebd87ddac2b", Hdrcap, "QUERY is a registered method, younger than the witness"),
+    ("1fd25d9cb179", Hdrcap, BODY_INCOMPLETE),
+    ("2010314d6a34", Hdrcap, STATUS_SHORT),
+    ("225907e271ff", Hdrcap, "a CR between version and status: the status can be read, the row is flagged"),
+    ("25b3b84a0e09", Hdrcap, BODY_INCOMPLETE),
+    ("2728e7082df4", Hdrcap, BODY_INCOMPLETE),
+    ("273fabb7cf0f", Hdrcap, BODY_INCOMPLETE),
+    ("3044ffe1eb55", Hdrcap, BODY_INCOMPLETE),
+    (
+        "3236dc8673bb",
+        Hdrcap,
+        "a target with a space in it is kept whole, flagged request_line_bad; the witness cuts it",
+    ),
+    ("3351fc2b2a44", Hdrcap, STATUS_SHORT),
+    ("337ccceea782", Witness, "a status line behind an empty line is not looked for"),
+    ("3427b7f0ea90", Hdrcap, BODY_INCOMPLETE),
+    ("3506ce41bfea", Hdrcap, BODY_INCOMPLETE),
+    (
+        "36f01c5d8d9e",
+        Hdrcap,
+        "frame times jump by years: the connection is forgotten when its retransmission comes",
+    ),
+    (
+        "3861c3d55fa0",
+        Hdrcap,
+        "a tab before the status: the status is 200, the witness takes two digits of it",
+    ),
+    ("3acd14030b84", Witness, "GRE in UDP (RFC 8086) is not followed"),
+    ("3d617595dc62", Hdrcap, STATUS_NO_NUMBER),
+    ("3e27eb18f5d2", Hdrcap, HTTP2_STATUS_LINE),
+    ("3f0e636b97ae", Hdrcap, HEAD_ENDLESS),
+];
 
 #[derive(Deserialize)]
 struct Expected {
@@ -120,20 +186,34 @@ fn compare(expected: &Expected, mut seen: Messages) -> Difference {
 }
 
 fn judge(differences: &BTreeMap<&str, Difference>) {
-    let sum = |part: fn(&Difference) -> usize| differences.values().map(part).sum::<usize>();
-    let (expected, missing) = (sum(|d| d.expected), sum(|d| d.missing.len()));
-    let extra = sum(|d| d.extra.len());
-    let differing: BTreeMap<_, _> =
-        differences.iter().filter(|(_, d)| !d.missing.is_empty() || !d.extra.is_empty()).collect();
-    for (file, difference) in &differing {
+    let mut sums = Sums::default();
+    let mut differing = BTreeSet::new();
+    for (file, difference) in differences {
+        sums.expected += difference.expected;
+        if difference.missing.is_empty() && difference.extra.is_empty() {
+            continue;
+        }
         println!("{file}: missing {:?}, extra {:?}", difference.missing, difference.extra);
+        differing.insert(file.trim_start_matches("pcap/").trim_end_matches(".pcap"));
+        sums.missing += difference.missing.len();
+        sums.extra += difference.extra.len();
+        if !DIFFERS.iter().any(|(name, right, _)| file.contains(name) && *right == Hdrcap) {
+            sums.extra_wrong += difference.extra.len();
+        }
     }
-    println!("corpus: {expected} messages expected, {missing} missing, {extra} extra");
-    let reasoned: BTreeSet<&str> = DIFFERS.iter().map(|(file, _)| *file).collect();
-    let differing: BTreeSet<&str> = differing.keys().map(|file| **file).collect();
+    println!("corpus: {sums:?}");
+    let reasoned: BTreeSet<&str> = DIFFERS.iter().map(|(file, ..)| *file).collect();
     assert_eq!(differing, reasoned, "the files that differ are not those that DIFFERS gives a reason for");
-    let recall = 1.0 - missing as f64 / expected as f64;
+    let recall = 1.0 - sums.missing as f64 / sums.expected as f64;
     assert!(recall >= RECALL_MIN, "recall is {recall:.4}");
-    let surplus = extra as f64 / expected as f64;
-    assert!(surplus < EXTRA_MAX, "extra messages are {surplus:.4} of the expected ones");
+    let surplus = sums.extra_wrong as f64 / sums.expected as f64;
+    assert!(surplus < EXTRA_MAX, "wrong extra messages are {surplus:.4} of the expected ones");
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    expected: usize,
+    missing: usize,
+    extra: usize,
+    extra_wrong: usize,
 }

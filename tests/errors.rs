@@ -64,8 +64,11 @@ fn binary_for_all(folder: &Path) -> PathBuf {
 
 #[test]
 fn an_unknown_interface_names_the_known_ones() {
-    let out = folder();
-    let ended = run_to_end(Command::new(binary()).args(["--iface", "nosuch0", "--out"]).arg(out.path()));
+    let folder = folder();
+    let key = folder.path().join("key");
+    let mut command = Command::new(binary());
+    command.args(["--iface", "nosuch0", "--out"]).arg(folder.path().join("data")).arg("--key-file").arg(key);
+    let ended = run_to_end(&mut command);
     assert_refused(&ended, &["nosuch0", "lo"]);
 }
 
