@@ -6,12 +6,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use harness::{daemon::replay, query::duckdb, tree};
+use harness::{daemon::replay, query::Dataset, tree};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -122,44 +122,41 @@ fn the_corpus_is_understood() {
     let expected: Vec<Expected> = expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let out = tempfile::tempdir().unwrap();
     read_all(&corpus, &expected, out.path());
-    let mut seen = messages(out.path());
+    let mut seen = messages(Dataset(out.path()));
     let differences: BTreeMap<&str, Difference> = expected
         .iter()
-        .map(|entry| (entry.file.as_str(), compare(entry, seen.remove(&entry.file).unwrap_or_default())))
+        .map(|entry| name(&entry.file))
+        .zip(&expected)
+        .map(|(name, entry)| (name, compare(entry, seen.remove(name).unwrap_or_default())))
         .collect();
     assert!(seen.is_empty(), "rows of files that are not in the corpus: {seen:?}");
     judge(&differences);
+    assert_heads_are_rebuilt(Dataset(out.path()));
 }
 
-/// Replays each file into a folder of its own; several at a time, for they mostly wait for the disk.
+/// Replays each file under a sensor of its name; several at a time, for they mostly wait for the disk.
 fn read_all(corpus: &Path, expected: &[Expected], out: &Path) {
     let next = AtomicUsize::new(0);
     let read = || {
         while let Some(entry) = expected.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let ended = replay(&[&corpus.join(&entry.file)], &folder(out, &entry.file), &["--redact", "off"]);
-            ended.balance().assert_closed();
+            let options = ["--redact", "off", "--sensor", name(&entry.file)];
+            replay(&[&corpus.join(&entry.file)], out, &options).balance().assert_closed();
         }
     };
     thread::scope(|scope| (0..READERS).for_each(|_| drop(scope.spawn(read))));
 }
 
-fn folder(out: &Path, file: &str) -> PathBuf {
-    out.join(file.replace('/', "+"))
+/// `14a0f0fe3a22` of `pcap/14a0f0fe3a22.pcap`.
+fn name(file: &str) -> &str {
+    file.trim_start_matches("pcap/").split('.').next().unwrap_or_default()
 }
 
-/// Messages found, by corpus file.
-fn messages(out: &Path) -> BTreeMap<String, Messages> {
-    let sql = format!(
-        "SELECT filename, method_raw AS method, target_raw AS target, status, info_status \
-         FROM read_parquet('{}/*/http/**/*.parquet', filename = true)",
-        out.display()
-    );
+/// Messages found, by name of the corpus file.
+fn messages(dataset: Dataset<'_>) -> BTreeMap<String, Messages> {
     let mut found = BTreeMap::<String, Messages>::new();
-    for row in duckdb(&sql) {
-        let name = row["filename"].as_str().unwrap().strip_prefix(out.to_str().unwrap()).unwrap();
-        let file = name.trim_start_matches('/').split('/').next().unwrap().replace('+', "/");
-        let messages = found.entry(file).or_default();
-        if let (Some(method), Some(target)) = (row["method"].as_str(), row["target"].as_str()) {
+    for row in dataset.query("SELECT sensor, method_raw, target_raw, status, info_status FROM http") {
+        let messages = found.entry(row["sensor"].as_str().unwrap().to_owned()).or_default();
+        if let (Some(method), Some(target)) = (row["method_raw"].as_str(), row["target_raw"].as_str()) {
             *messages.entry(format!("{method} {target}")).or_default() += 1;
         }
         let informational = row["info_status"].as_array().into_iter().flatten();
@@ -168,6 +165,17 @@ fn messages(out: &Path) -> BTreeMap<String, Messages> {
         }
     }
     found
+}
+
+/// The shipped view gives each whole head back in as many bytes as the wire had, unless the row says that it cannot.
+fn assert_heads_are_rebuilt(dataset: Dataset<'_>) {
+    let sql = "SELECT sensor, http.flags, req_head_bytes, octet_length(request_head) AS request_bytes, \
+                      resp_head_bytes, octet_length(response_head) AS response_bytes, target_raw \
+               FROM heads JOIN http USING (ts_ns, sensor, flow_id, transaction_index) \
+               WHERE NOT list_has_any(http.flags, ['head_truncated', 'gap_in_head', 'start_line_normalized']) \
+                 AND (request_bytes IS DISTINCT FROM req_head_bytes OR response_bytes IS DISTINCT FROM resp_head_bytes)";
+    let wrong = dataset.query(sql);
+    assert!(wrong.is_empty(), "heads that are not rebuilt as they were: {wrong:#?}");
 }
 
 fn compare(expected: &Expected, mut seen: Messages) -> Difference {
@@ -194,10 +202,10 @@ fn judge(differences: &BTreeMap<&str, Difference>) {
             continue;
         }
         println!("{file}: missing {:?}, extra {:?}", difference.missing, difference.extra);
-        differing.insert(file.trim_start_matches("pcap/").trim_end_matches(".pcap"));
+        differing.insert(*file);
         sums.missing += difference.missing.len();
         sums.extra += difference.extra.len();
-        if !DIFFERS.iter().any(|(name, right, _)| file.contains(name) && *right == Hdrcap) {
+        if !DIFFERS.iter().any(|(name, right, _)| name == file && *right == Hdrcap) {
             sums.extra_wrong += difference.extra.len();
         }
     }
