@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-TABLE = "read_parquet('{out}/http/**/*.parquet', hive_partitioning = true)"
+VIEWS = Path(__file__).parents[1] / "storage/sql/views.sql"
 
 QUERIES = {
     "Top paths, with latency in microseconds": """
@@ -22,8 +22,12 @@ QUERIES = {
         FROM http GROUP BY ALL ORDER BY transactions DESC""",
 }
 
-ONE = "SELECT * FROM http ORDER BY x_request_id = 'quickstart' DESC NULLS LAST, ts LIMIT 1"
+# The transaction that quickstart sends last, where there is one.
+ONE = "SELECT * FROM http ORDER BY x_request_id = 'quickstart' DESC NULLS LAST, ts_ns LIMIT 1"
 
+HEADS = f"""
+    SELECT decode(request_head), decode(response_head)
+    FROM heads JOIN ({ONE}) AS one USING (ts_ns, sensor, flow_id, transaction_index)"""
 
 
 def main():
@@ -32,14 +36,17 @@ def main():
     if not files:
         sys.exit(f"show.py: no Parquet file under {out}/http: nothing was captured")
     db = duckdb.connect()
-    db.execute(f"CREATE VIEW http AS FROM {TABLE.format(out=out)}")
+    db.execute(VIEWS.read_text().replace("HDRCAP_DATASET", str(out)))
     total = sum(file.stat().st_size for file in files)
     rows = db.execute("SELECT count(*) FROM http").fetchone()[0]
     print(f"{rows} transactions in {len(files)} file(s), {total} bytes: {total / max(rows, 1):.0f} bytes each\n")
     for title, query in QUERIES.items():
         print(title)
         db.sql(query).show(max_width=120)
-    print("One whole transaction (columns that are null are left out)")
+    print("One transaction, its heads rebuilt from the columns (secrets are tokens)")
+    for head in db.execute(HEADS).fetchone():
+        print("".join(f"    {line}\n" for line in (head or "not seen").splitlines()))
+    print("The same transaction, as columns (those that are null are left out)")
     transaction(db)
 
 

@@ -5,21 +5,93 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    io::{self, Write as _},
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
-use harness::{daemon::replay, query::duckdb, tree};
+use harness::{daemon::replay, query::Dataset, tree};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// Files read at a time.
+const READERS: usize = 4;
 
 /// Share of the expected messages that must appear.
 const RECALL_MIN: f64 = 0.95;
 
-/// Share of messages beyond the expected ones that may appear.
+/// Share of messages beyond the expected ones that may appear where the witness is right.
 const EXTRA_MAX: f64 = 0.02;
 
-/// Files whose messages differ from the witness's, each with its reason.
-const DIFFERS: &[(&str, &str)] = &[];
+/// Who is right about a file, by the frames and by RFC 9110 and RFC 9112.
+#[derive(Clone, Copy, PartialEq)]
+enum Right {
+    Hdrcap,
+    Witness,
+}
+
+use Right::{Hdrcap, Witness};
+
+const BODY_INCOMPLETE: &str =
+    "the head is whole; the witness waits for a body that does not come whole, and says nothing";
+const HEAD_ENDLESS: &str =
+    "the status line is whole; the witness waits for the end of the head, which is malformed";
+const HTTP2_STATUS_LINE: &str =
+    "a status line that says HTTP/2.0 begins no HTTP/1.x message (RFC 9112 section 2.3)";
+const STATUS_SHORT: &str =
+    "a status of fewer than three digits is a status line all the same, flagged status_bad";
+const STATUS_NO_NUMBER: &str = "the status is no number: the row has none, and is flagged status_bad";
+const MID_SEGMENT: &str = "a message that begins behind another one in the same segment is not looked for";
+
+/// Files whose messages differ from the witness's, who is right, and why.
+const DIFFERS: &[(&str, Right, &str)] = &[
+    ("00f01513f643", Hdrcap, BODY_INCOMPLETE),
+    ("0481b05d3a70", Hdrcap, STATUS_NO_NUMBER),
+    ("10c3e390d062", Witness, MID_SEGMENT),
+    ("11d335b27c81", Hdrcap, BODY_INCOMPLETE),
+    ("1213d15a0f41", Witness, MID_SEGMENT),
+    ("126b03f5a929", Hdrcap, HEAD_ENDLESS),
+    ("16f530b623cf", Hdrcap, HEAD_ENDLESS),
+    ("17890e0290e0", Hdrcap, HTTP2_STATUS_LINE),
+    (
+        "1a51f82ed535",
+        Hdrcap,
+        "what follows a CONNECT that succeeded is a tunnel's, not HTTP of this connection",
+    ),
+    ("1c2318a3c53f", Witness, "MPLS labels are not followed"),
+    ("1ebd87ddac2b", Hdrcap, "QUERY is a registered method, younger than the witness"),
+    ("1fd25d9cb179", Hdrcap, BODY_INCOMPLETE),
+    ("2010314d6a34", Hdrcap, STATUS_SHORT),
+    ("225907e271ff", Hdrcap, "a CR between version and status: the status can be read, the row is flagged"),
+    ("25b3b84a0e09", Hdrcap, BODY_INCOMPLETE),
+    ("2728e7082df4", Hdrcap, BODY_INCOMPLETE),
+    ("273fabb7cf0f", Hdrcap, BODY_INCOMPLETE),
+    ("3044ffe1eb55", Hdrcap, BODY_INCOMPLETE),
+    (
+        "3236dc8673bb",
+        Hdrcap,
+        "a target with a space in it is kept whole, flagged request_line_bad; the witness cuts it",
+    ),
+    ("3351fc2b2a44", Hdrcap, STATUS_SHORT),
+    ("337ccceea782", Witness, "a status line behind an empty line is not looked for"),
+    ("3427b7f0ea90", Hdrcap, BODY_INCOMPLETE),
+    ("3506ce41bfea", Hdrcap, BODY_INCOMPLETE),
+    (
+        "36f01c5d8d9e",
+        Hdrcap,
+        "frame times jump by years: the connection is forgotten when its retransmission comes",
+    ),
+    (
+        "3861c3d55fa0",
+        Hdrcap,
+        "a tab before the status: the status is 200, the witness takes two digits of it",
+    ),
+    ("3acd14030b84", Witness, "GRE in UDP (RFC 8086) is not followed"),
+    ("3d617595dc62", Hdrcap, STATUS_NO_NUMBER),
+    ("3e27eb18f5d2", Hdrcap, HTTP2_STATUS_LINE),
+    ("3f0e636b97ae", Hdrcap, HEAD_ENDLESS),
+];
 
 #[derive(Deserialize)]
 struct Expected {
@@ -42,51 +114,49 @@ struct Difference {
 fn the_corpus_is_understood() {
     let corpus = tree::root().join("../shared/corpus");
     if !corpus.is_dir() {
-        println!("the corpus is not beside this tree: this test was left out");
+        // Past the test harness, which keeps what passing tests print.
+        writeln!(io::stderr(), "the corpus is not beside this tree: its test was left out").unwrap();
         return;
     }
     let expected = fs::read_to_string(corpus.join("expected.jsonl")).unwrap();
     let expected: Vec<Expected> = expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let out = tempfile::tempdir().unwrap();
-    for entry in &expected {
-        let ended = replay(&[&corpus.join(&entry.file)], &folder(out.path(), &entry.file), &[]);
-        assert!(
-            ended.status.code().is_some_and(|code| code != 101),
-            "{}: {}\n{}",
-            entry.file,
-            ended.status,
-            ended.stderr
-        );
-        if ended.status.success() {
-            ended.balance().assert_closed();
-        }
-    }
-    let mut seen = messages(out.path());
+    read_all(&corpus, &expected, out.path());
+    let mut seen = messages(Dataset(out.path()));
     let differences: BTreeMap<&str, Difference> = expected
         .iter()
-        .map(|entry| (entry.file.as_str(), compare(entry, seen.remove(&entry.file).unwrap_or_default())))
+        .map(|entry| name(&entry.file))
+        .zip(&expected)
+        .map(|(name, entry)| (name, compare(entry, seen.remove(name).unwrap_or_default())))
         .collect();
     assert!(seen.is_empty(), "rows of files that are not in the corpus: {seen:?}");
     judge(&differences);
+    assert_heads_are_rebuilt(Dataset(out.path()));
 }
 
-fn folder(out: &Path, file: &str) -> PathBuf {
-    out.join(file.replace('/', "+"))
+/// Replays each file under a sensor of its name; several at a time, for they mostly wait for the disk.
+fn read_all(corpus: &Path, expected: &[Expected], out: &Path) {
+    let next = AtomicUsize::new(0);
+    let read = || {
+        while let Some(entry) = expected.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let options = ["--redact", "off", "--sensor", name(&entry.file)];
+            replay(&[&corpus.join(&entry.file)], out, &options).balance().assert_closed();
+        }
+    };
+    thread::scope(|scope| (0..READERS).for_each(|_| drop(scope.spawn(read))));
 }
 
-/// Messages found, by corpus file.
-fn messages(out: &Path) -> BTreeMap<String, Messages> {
-    let sql = format!(
-        "SELECT filename, method_raw AS method, target_raw AS target, status, info_status \
-         FROM read_parquet('{}/*/http/**/*.parquet', filename = true)",
-        out.display()
-    );
+/// `14a0f0fe3a22` of `pcap/14a0f0fe3a22.pcap`.
+fn name(file: &str) -> &str {
+    file.trim_start_matches("pcap/").split('.').next().unwrap_or_default()
+}
+
+/// Messages found, by name of the corpus file.
+fn messages(dataset: Dataset<'_>) -> BTreeMap<String, Messages> {
     let mut found = BTreeMap::<String, Messages>::new();
-    for row in duckdb(&sql) {
-        let name = row["filename"].as_str().unwrap().strip_prefix(out.to_str().unwrap()).unwrap();
-        let file = name.trim_start_matches('/').split('/').next().unwrap().replace('+', "/");
-        let messages = found.entry(file).or_default();
-        if let (Some(method), Some(target)) = (row["method"].as_str(), row["target"].as_str()) {
+    for row in dataset.query("SELECT sensor, method_raw, target_raw, status, info_status FROM http") {
+        let messages = found.entry(row["sensor"].as_str().unwrap().to_owned()).or_default();
+        if let (Some(method), Some(target)) = (row["method_raw"].as_str(), row["target_raw"].as_str()) {
             *messages.entry(format!("{method} {target}")).or_default() += 1;
         }
         let informational = row["info_status"].as_array().into_iter().flatten();
@@ -95,6 +165,17 @@ fn messages(out: &Path) -> BTreeMap<String, Messages> {
         }
     }
     found
+}
+
+/// The shipped view gives each whole head back in as many bytes as the wire had, unless the row says that it cannot.
+fn assert_heads_are_rebuilt(dataset: Dataset<'_>) {
+    let sql = "SELECT sensor, http.flags, req_head_bytes, octet_length(request_head) AS request_bytes, \
+                      resp_head_bytes, octet_length(response_head) AS response_bytes, target_raw \
+               FROM heads JOIN http USING (ts_ns, sensor, flow_id, transaction_index) \
+               WHERE NOT list_has_any(http.flags, ['head_truncated', 'gap_in_head', 'start_line_normalized']) \
+                 AND (request_bytes IS DISTINCT FROM req_head_bytes OR response_bytes IS DISTINCT FROM resp_head_bytes)";
+    let wrong = dataset.query(sql);
+    assert!(wrong.is_empty(), "heads that are not rebuilt as they were: {wrong:#?}");
 }
 
 fn compare(expected: &Expected, mut seen: Messages) -> Difference {
@@ -113,20 +194,34 @@ fn compare(expected: &Expected, mut seen: Messages) -> Difference {
 }
 
 fn judge(differences: &BTreeMap<&str, Difference>) {
-    let sum = |part: fn(&Difference) -> usize| differences.values().map(part).sum::<usize>();
-    let (expected, missing) = (sum(|d| d.expected), sum(|d| d.missing.len()));
-    let extra = sum(|d| d.extra.len());
-    let differing: BTreeMap<_, _> =
-        differences.iter().filter(|(_, d)| !d.missing.is_empty() || !d.extra.is_empty()).collect();
-    for (file, difference) in &differing {
+    let mut sums = Sums::default();
+    let mut differing = BTreeSet::new();
+    for (file, difference) in differences {
+        sums.expected += difference.expected;
+        if difference.missing.is_empty() && difference.extra.is_empty() {
+            continue;
+        }
         println!("{file}: missing {:?}, extra {:?}", difference.missing, difference.extra);
+        differing.insert(*file);
+        sums.missing += difference.missing.len();
+        sums.extra += difference.extra.len();
+        if !DIFFERS.iter().any(|(name, right, _)| name == file && *right == Hdrcap) {
+            sums.extra_wrong += difference.extra.len();
+        }
     }
-    println!("corpus: {expected} messages expected, {missing} missing, {extra} extra");
-    let reasoned: BTreeSet<&str> = DIFFERS.iter().map(|(file, _)| *file).collect();
-    let differing: BTreeSet<&str> = differing.keys().map(|file| **file).collect();
+    println!("corpus: {sums:?}");
+    let reasoned: BTreeSet<&str> = DIFFERS.iter().map(|(file, ..)| *file).collect();
     assert_eq!(differing, reasoned, "the files that differ are not those that DIFFERS gives a reason for");
-    let recall = 1.0 - missing as f64 / expected as f64;
+    let recall = 1.0 - sums.missing as f64 / sums.expected as f64;
     assert!(recall >= RECALL_MIN, "recall is {recall:.4}");
-    let surplus = extra as f64 / expected as f64;
-    assert!(surplus < EXTRA_MAX, "extra messages are {surplus:.4} of the expected ones");
+    let surplus = sums.extra_wrong as f64 / sums.expected as f64;
+    assert!(surplus < EXTRA_MAX, "wrong extra messages are {surplus:.4} of the expected ones");
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    expected: usize,
+    missing: usize,
+    extra: usize,
+    extra_wrong: usize,
 }

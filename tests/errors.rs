@@ -10,6 +10,7 @@ use std::{
 use harness::{
     daemon::{Ended, binary, replay, run_to_end},
     lab::require_root,
+    pcap,
     query::Dataset,
     wait,
 };
@@ -20,49 +21,6 @@ fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     folder
-}
-
-/// One request and its response in a classic pcap file of 64-byte header frames: enough to give one row.
-fn small_pcap(folder: &Path) -> PathBuf {
-    let request = b"GET /kept HTTP/1.1\r\nHost: shop.example\r\n\r\n";
-    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-    let (client, server) = (([10, 0, 0, 1], 40000), ([10, 0, 0, 2], 80));
-    let after_request = 1 + request.len() as u32;
-    let mut bytes = Vec::new();
-    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
-        bytes.extend(word.to_le_bytes());
-    }
-    bytes.extend(packet(0, frame(client, server, 1, 1, request)));
-    bytes.extend(packet(1000, frame(server, client, 1, after_request, response)));
-    let file = folder.join("small.pcap");
-    fs::write(&file, bytes).unwrap();
-    file
-}
-
-fn packet(microseconds: u32, frame: Vec<u8>) -> Vec<u8> {
-    let length = frame.len() as u32;
-    let words = [1_700_000_000, microseconds, length, length];
-    words.into_iter().flat_map(u32::to_le_bytes).chain(frame).collect()
-}
-
-type End = ([u8; 4], u16);
-
-fn frame(from: End, to: End, seq: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
-    const LINK: [u8; 14] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    let packet_bytes = (40 + payload.len()) as u16;
-    let mut frame = LINK.to_vec();
-    frame.extend([0x45, 0]);
-    frame.extend(packet_bytes.to_be_bytes());
-    frame.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
-    frame.extend(from.0);
-    frame.extend(to.0);
-    frame.extend(from.1.to_be_bytes());
-    frame.extend(to.1.to_be_bytes());
-    frame.extend(seq.to_be_bytes());
-    frame.extend(ack.to_be_bytes());
-    frame.extend([0x50, 0x18, 0x10, 0, 0, 0, 0, 0]);
-    frame.extend(payload);
-    frame
 }
 
 /// Checks that a run failed with one message that has each of `parts` in it.
@@ -80,7 +38,7 @@ fn assert_refused(ended: &Ended, parts: &[&str]) {
     }
 }
 
-fn as_nobody(program: &Path) -> Command {
+fn as_nobody(program: &Path, folder: &Path) -> Command {
     require_root("running as another user");
     let mut command = Command::new("setpriv");
     command.args([
@@ -92,7 +50,7 @@ fn as_nobody(program: &Path) -> Command {
         "--inh-caps=-all",
         "--bounding-set=-all",
     ]);
-    command.arg(program);
+    command.arg(program).arg("--key-file").arg(folder.join("key"));
     command
 }
 
@@ -106,26 +64,31 @@ fn binary_for_all(folder: &Path) -> PathBuf {
 
 #[test]
 fn an_unknown_interface_names_the_known_ones() {
-    let out = folder();
-    let ended = run_to_end(Command::new(binary()).args(["--iface", "nosuch0", "--out"]).arg(out.path()));
+    let folder = folder();
+    let key = folder.path().join("key");
+    let mut command = Command::new(binary());
+    command.args(["--iface", "nosuch0", "--out"]).arg(folder.path().join("data")).arg("--key-file").arg(key);
+    let ended = run_to_end(&mut command);
     assert_refused(&ended, &["nosuch0", "lo"]);
 }
 
 #[test]
 fn a_capture_without_privilege_names_the_capabilities() {
-    let out = folder();
-    let program = binary_for_all(out.path());
-    let ended = run_to_end(as_nobody(&program).args(["--iface", "lo", "--out"]).arg(out.path().join("data")));
+    let folder = folder();
+    let program = binary_for_all(folder.path());
+    let data = folder.path().join("data");
+    let ended = run_to_end(as_nobody(&program, folder.path()).args(["--iface", "lo", "--out"]).arg(data));
     assert_refused(&ended, &["CAP_BPF", "CAP_NET_ADMIN"]);
 }
 
 #[test]
 fn a_replay_needs_no_privilege() {
-    let out = folder();
-    let program = binary_for_all(out.path());
-    let pcap = small_pcap(out.path());
-    let data = out.path().join("data");
-    let ended = run_to_end(as_nobody(&program).arg("--json").arg("--pcap").arg(pcap).arg("--out").arg(&data));
+    let folder = folder();
+    let program = binary_for_all(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
+    let data = folder.path().join("data");
+    let mut command = as_nobody(&program, folder.path());
+    let ended = run_to_end(command.arg("--json").arg("--pcap").arg(pcap).arg("--out").arg(&data));
     ended.balance().assert_closed();
     assert_eq!(Dataset(&data).number("SELECT count(*) FROM http WHERE pair_state = 'ack_verified'"), 1);
 }
@@ -133,7 +96,7 @@ fn a_replay_needs_no_privilege() {
 #[test]
 fn an_output_below_a_file_is_refused() {
     let folder = folder();
-    let pcap = small_pcap(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
     let out = pcap.join("data");
     assert_refused(&replay(&[&pcap], &out, &[]), &[&out.display().to_string()]);
 }
@@ -142,48 +105,60 @@ fn an_output_below_a_file_is_refused() {
 fn an_output_of_another_user_is_refused() {
     let folder = folder();
     let program = binary_for_all(folder.path());
-    let pcap = small_pcap(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
     let out = folder.path().join("locked");
     fs::create_dir(&out).unwrap();
     fs::set_permissions(&out, fs::Permissions::from_mode(0o555)).unwrap();
-    let ended = run_to_end(as_nobody(&program).arg("--pcap").arg(&pcap).arg("--out").arg(&out));
-    assert_refused(&ended, &[&out.display().to_string(), "permission"]);
+    let ended =
+        run_to_end(as_nobody(&program, folder.path()).arg("--pcap").arg(&pcap).arg("--out").arg(&out));
+    assert_refused(&ended, &[&out.display().to_string(), "ermission denied", "chmod"]);
 }
 
 #[test]
 fn a_second_daemon_on_a_folder_is_refused() {
     let folder = folder();
-    let pcap = small_pcap(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
     let out = folder.path().join("data");
     // The first one waits for frames from a pipe that nobody writes to.
     let mut first = Command::new(binary());
     first
         .args(["--pcap", "-", "--out"])
         .arg(&out)
+        .arg("--key-file")
+        .arg(folder.path().join("key"))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut first = first.spawn().unwrap();
-    let ended = wait::until("the first daemon holds the folder", || {
-        let ended = replay(&[&pcap], &out, &[]);
-        (!ended.status.success()).then_some(ended)
+    wait::until("the first daemon has a file in the folder open", || {
+        has_open_below(first.id(), &out).then_some(())
     });
+    let ended = replay(&[&pcap], &out, &[]);
     assert_refused(&ended, &[&out.display().to_string(), &first.id().to_string()]);
     drop(first.stdin.take());
     first.wait().unwrap();
 }
 
+fn has_open_below(pid: u32, folder: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| file.starts_with(folder))
+}
+
 #[test]
 fn a_truncated_capture_keeps_what_came_before() {
     let folder = folder();
-    let pcap = small_pcap(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
     let mut bytes = fs::read(&pcap).unwrap();
     let cut = bytes.clone();
     bytes.extend(&cut[24..60]);
     fs::write(&pcap, bytes).unwrap();
     let out = folder.path().join("data");
     let ended = replay(&[&pcap], &out, &[]);
-    assert!(ended.stderr.contains("small.pcap") && ended.stderr.contains("truncated"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("transaction.pcap") && ended.stderr.contains("truncated"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(Dataset(&out).number("SELECT count(*) FROM http WHERE path = '/kept' AND status = 200"), 1);
 }
 
@@ -208,7 +183,7 @@ fn an_empty_or_absent_file_is_named() {
 #[test]
 fn bad_options_are_named() {
     let folder = folder();
-    let pcap = small_pcap(folder.path());
+    let pcap = pcap::one_transaction(folder.path());
     let bad = [
         ["--net", "10.0.0.0/64"],
         ["--net", "shop.example"],

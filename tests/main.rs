@@ -4,5 +4,6 @@
 mod corpus;
 mod errors;
 mod live;
+mod readme;
 mod replay;
 mod tidy;

@@ -36,6 +36,12 @@ pub fn binary() -> PathBuf {
     newest.expect("no hdrcap binary: run `cargo build -p capture`, or name one in HDRCAP_BIN").1
 }
 
+/// The key of every test's tokens: one for all, so that two runs give the same token to the same secret.
+#[must_use]
+pub fn key_file() -> PathBuf {
+    tree::target().join("integration.key")
+}
+
 /// A capture under way on the lab's mirror port.
 pub struct Capture {
     child: Child,
@@ -69,6 +75,8 @@ impl Capture {
             .on(Host::Sensor, binary())
             .args(["--iface", MIRROR_PORT, "--json", "--out"])
             .arg(out)
+            .arg("--key-file")
+            .arg(key_file())
             .args(options)
             .stdin(Stdio::null())
             .stdout(File::create(printed.path().join("stdout")).expect("the folder was just made"))
@@ -131,6 +139,9 @@ pub fn replay(files: &[&Path], out: &Path, options: &[&str]) -> Ended {
     let mut arguments: Vec<OsString> = vec!["--json".into(), "--pcap".into()];
     arguments.extend(files.iter().map(OsString::from));
     arguments.extend(["--out".into(), out.into()]);
+    if !options.contains(&"--redact") {
+        arguments.extend(["--key-file".into(), key_file().into()]);
+    }
     arguments.extend(options.iter().map(OsString::from));
     run_to_end(Command::new(binary()).args(arguments))
 }

@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod lab;
+pub mod pcap;
 pub mod query;
 pub mod tree;
 pub mod wait;

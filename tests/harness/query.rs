@@ -14,13 +14,19 @@ use crate::{run, tree};
 pub struct Dataset<'a>(pub &'a Path);
 
 impl Dataset<'_> {
-    /// Answers a query in which `http` stands for the table, one JSON object per row.
+    /// Answers a query over the shipped views (`http`, `heads`, ...), one JSON object per row.
     ///
     /// # Panics
-    /// Where DuckDB refuses the query or a file.
+    /// Where DuckDB refuses the views, the query or a file.
     #[must_use]
     pub fn query(self, sql: &str) -> Vec<Value> {
-        duckdb(&sql_with_tables(sql, &[("http", self.0)]))
+        answers(Command::new(python()).arg(duckdb_script()).arg(sql).arg(self.0))
+    }
+
+    /// The files of table `http` as a table of SQL, as they are: no column from the folder names.
+    #[must_use]
+    pub fn files(self) -> String {
+        format!("read_parquet('{}/http/**/*.parquet', hive_partitioning = false)", self.0.display())
     }
 
     /// Answers a query of one value.
@@ -39,8 +45,8 @@ impl Dataset<'_> {
 /// Rows of `left` that `right` lacks or has fewer of, in the columns that `columns` selects; at most ten.
 #[must_use]
 pub fn rows_missing(left: Dataset<'_>, right: Dataset<'_>, columns: &str) -> Vec<Value> {
-    let sql = format!("SELECT {columns} FROM lhs EXCEPT ALL SELECT {columns} FROM rhs LIMIT 10");
-    duckdb(&sql_with_tables(&sql, &[("lhs", left.0), ("rhs", right.0)]))
+    let (left, right) = (left.files(), right.files());
+    duckdb(&format!("SELECT {columns} FROM {left} EXCEPT ALL SELECT {columns} FROM {right} LIMIT 10"))
 }
 
 /// Answers a query in DuckDB, one JSON object per row.
@@ -49,17 +55,20 @@ pub fn rows_missing(left: Dataset<'_>, right: Dataset<'_>, columns: &str) -> Vec
 /// Where DuckDB refuses it.
 #[must_use]
 pub fn duckdb(sql: &str) -> Vec<Value> {
-    answers(Command::new(python()).arg(tree::root().join("tests/harness/duckdb_query.py")).arg(sql))
+    answers(Command::new(python()).arg(duckdb_script()).arg(sql))
 }
 
-/// Answers a query of PySpark in which `http` stands for the table of `folder`, one JSON object per row.
+/// Answers queries of PySpark in which `http` stands for the table of `folder`: per query its rows as JSON objects.
 ///
 /// # Panics
-/// Where Spark refuses the query or a file.
+/// Where Spark refuses a query or a file.
 #[must_use]
-pub fn spark(folder: &Path, sql: &str) -> Vec<Value> {
+pub fn spark<const N: usize>(folder: &Path, sql: [&str; N]) -> [Vec<Value>; N] {
     let script = tree::root().join("tests/harness/spark_query.py");
-    answers(Command::new(python()).arg(script).arg(folder.join("http")).arg(sql))
+    let rows = answers(Command::new(python()).arg(script).arg(folder.join("http")).args(sql));
+    let rows =
+        rows.into_iter().map(|rows| serde_json::from_value(rows).expect("an answer is an array of rows"));
+    rows.collect::<Vec<_>>().try_into().expect("every query is answered")
 }
 
 fn answers(command: &mut Command) -> Vec<Value> {
@@ -68,17 +77,8 @@ fn answers(command: &mut Command) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("the answer is JSON lines")).collect()
 }
 
-fn sql_with_tables(sql: &str, tables: &[(&str, &Path)]) -> String {
-    let tables: Vec<String> = tables
-        .iter()
-        .map(|(name, folder)| {
-            format!(
-                "{name} AS (FROM read_parquet('{}/http/**/*.parquet', hive_partitioning = false))",
-                folder.display()
-            )
-        })
-        .collect();
-    format!("WITH {} {sql}", tables.join(", "))
+fn duckdb_script() -> PathBuf {
+    tree::root().join("tests/harness/duckdb_query.py")
 }
 
 fn python() -> PathBuf {
