@@ -1,0 +1,3 @@
+//! One integration binary: see the modules.
+
+mod verdicts;
