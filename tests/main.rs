@@ -1,3 +1,4 @@
 //! One integration binary: see the modules.
 
+#[cfg(test)]
 mod verdicts;
