@@ -6,7 +6,7 @@ use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
 use common::record::{RecordKind, record_flag};
 use common::verdict::Verdict;
-use tests::is_root;
+use harness::needs_root;
 
 const RING_BYTES: u32 = 1 << 20;
 
