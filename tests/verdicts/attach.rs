@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHILD_VARIABLE: &str = "HDRCAP_TEST_HOLD";
 
 /// Runs a test in a thread with a namespace that holds a veth pair, `mirror` and `sender`, both up and without address.
-fn in_namespace(name: &str, test: fn()) {
+fn in_namespace(test: fn()) {
     needs_root();
     let thread = std::thread::spawn(move || {
         // SAFETY: changes the namespace of this thread only, which ends with the test.
@@ -133,7 +133,7 @@ fn exchange(source: &mut LiveSource, frames: &[Vec<u8>]) -> Records {
 
 #[test]
 fn native_attach_captures_and_drops_on_a_mirror_port() {
-    in_namespace("verdicts::attach::native_attach_captures_and_drops_on_a_mirror_port", || {
+    in_namespace(|| {
         let below = Wire::open("mirror");
         let mut source = LiveSource::open(&settings("mirror")).unwrap();
         assert_eq!(source.attachments()[0].mode, Mode::Native);
@@ -155,7 +155,7 @@ fn native_attach_captures_and_drops_on_a_mirror_port() {
 
 #[test]
 fn auto_passes_where_an_address_lives_and_on_ports_of_a_bridge() {
-    in_namespace("verdicts::attach::auto_passes_where_an_address_lives_and_on_ports_of_a_bridge", || {
+    in_namespace(|| {
         ip("address add 192.0.2.1/24 dev mirror");
         let below = Wire::open("mirror");
         let mut source = LiveSource::open(&settings("mirror")).unwrap();
@@ -184,7 +184,7 @@ fn auto_passes_where_an_address_lives_and_on_ports_of_a_bridge() {
 
 #[test]
 fn two_interfaces_are_counted_apart() {
-    in_namespace("verdicts::attach::two_interfaces_are_counted_apart", || {
+    in_namespace(|| {
         let both = LiveSettings { ifaces: vec!["mirror".to_owned(), "lo".to_owned()], ..settings("mirror") };
         let mut source = LiveSource::open(&both).unwrap();
         let lo = &source.attachments()[1];
@@ -200,7 +200,7 @@ fn two_interfaces_are_counted_apart() {
 
 #[test]
 fn a_kill_leaves_nothing_behind() {
-    in_namespace("verdicts::attach::a_kill_leaves_nothing_behind", || {
+    in_namespace(|| {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["verdicts::attach::child_holds_an_interface", "--exact", "--ignored", "--nocapture"])
             .env(CHILD_VARIABLE, "mirror")
@@ -232,7 +232,7 @@ fn child_holds_an_interface() {
 
 #[test]
 fn refusals_tell_what_to_do() {
-    in_namespace("verdicts::attach::refusals_tell_what_to_do", || {
+    in_namespace(|| {
         let unknown = LiveSource::open(&settings("mirrr")).unwrap_err();
         assert!(matches!(&unknown, LiveError::Nic(NicError::Unknown { .. })));
         assert!(
@@ -258,7 +258,7 @@ fn refusals_tell_what_to_do() {
 
 #[test]
 fn jumbo_interfaces_attach_natively() {
-    in_namespace("verdicts::attach::jumbo_interfaces_attach_natively", || {
+    in_namespace(|| {
         ip("link set dev mirror mtu 9000");
         ip("link set dev sender mtu 9000");
         let mut source = LiveSource::open(&settings("mirror")).unwrap();

@@ -29,9 +29,8 @@ fn verdict(frame: &[u8]) -> Verdict {
 macro_rules! verdict_tests {
     ($($(#[$doc:meta])* $name:ident => $body:expr;)+) => {
         $($(#[$doc])* #[test] fn $name() {
-            if is_root(concat!("verdicts::each::", stringify!($name))) {
+            needs_root();
                 $body
-            }
         })+
     };
 }
