@@ -27,7 +27,10 @@ pub fn say(text: &str) {
 /// # Panics
 /// Without root: BPF programs and network namespaces need it.
 pub fn needs_root() {
-    assert!(rustix::process::geteuid().is_root(), "this test loads BPF programs: run it as root, or by scripts/test");
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test loads BPF programs: run it as root, or by scripts/test"
+    );
 }
 
 /// Runs `command` to its end and returns its output, panicking with what it said where it fails.

@@ -7,11 +7,11 @@ use capture::source::live::nic::NicError;
 use capture::source::live::{ActionChoice, LiveError, LiveSettings, LiveSource, netlink};
 use common::record::tcp_flag::ACK;
 use common::verdict::Verdict;
+use harness::needs_root;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use harness::needs_root;
 
 /// Longest wait for something that another part of the kernel does.
 const PATIENCE: Duration = Duration::from_secs(10);

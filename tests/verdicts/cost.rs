@@ -4,8 +4,8 @@ use super::frames::{Segment, head};
 use super::kernel::Kernel;
 use common::config::Config;
 use common::record::tcp_flag::ACK;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use harness::{needs_root, say};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;

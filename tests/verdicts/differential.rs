@@ -5,11 +5,11 @@ use super::kernel::{Kernel, decide_in_user_space};
 use capture::source::decider::Decider;
 use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
+use harness::{corpus::captures, needs_root, say};
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::fs::File;
 use std::path::Path;
-use harness::{corpus::captures, needs_root, say};
 
 /// Largest frame a test run takes here: several buffers, as a jumbo frame has.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
