@@ -139,7 +139,7 @@ impl LineRedactor {
             return None;
         }
         self.spans.clear();
-        self.text.search(Text { value, uri: true, cut }, &self.policy, &mut self.spans);
+        self.text.search(Text { value, target: true, cut }, &self.policy, &mut self.spans);
         if bare {
             detect::authority(value, cut, &mut self.spans);
         }
@@ -256,7 +256,7 @@ impl LineRedactor {
     }
 
     fn plain(&mut self, value: &[u8], cut: bool) {
-        self.text.search(Text::of_value(value, cut), &self.policy, &mut self.spans);
+        self.text.search(Text { value, target: false, cut }, &self.policy, &mut self.spans);
         if self.jwt_seen {
             detect::jwts(value, &mut self.spans);
         }
