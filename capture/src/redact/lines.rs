@@ -143,7 +143,9 @@ impl LineRedactor {
         if bare {
             detect::authority(value, cut, &mut self.spans);
         }
-        detect::jwts(value, &mut self.spans);
+        if self.jwt_seen {
+            detect::jwts(value, &mut self.spans);
+        }
         if let Some(space) = value.iter().position(|&byte| is_lenient_space(byte) || byte == 0)
             && sensitive::mentions(value)
         {

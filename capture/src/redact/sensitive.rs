@@ -131,12 +131,19 @@ pub(super) fn is_sensitive(name: &[u8], names: Names) -> bool {
 /// True where any word of `text` promises a secret.
 #[inline]
 pub(super) fn mentions(text: &[u8]) -> bool {
-    let mut window = text.iter().take(2).fold(0, |window, &byte| trigram(window, byte));
-    let after = text.iter().skip(2).copied().chain(std::iter::once(0));
-    after.take(text.len().saturating_sub(1)).enumerate().any(|(at, byte)| {
+    let mut window = 0;
+    for (end, &byte) in text.iter().enumerate() {
         window = trigram(window, byte);
-        BEGINNINGS[window / 64] >> (window % 64) & 1 != 0 && begins_word(text, at)
-    })
+        if is_beginning(window) && end >= 2 && begins_word(text, end - 2) {
+            return true;
+        }
+    }
+    text.len() >= 2 && is_beginning(trigram(window, 0)) && begins_word(text, text.len() - 2)
+}
+
+#[inline]
+fn is_beginning(window: usize) -> bool {
+    BEGINNINGS[window / 64] >> (window % 64) & 1 != 0
 }
 
 /// True where a word that counts begins at `at`.
