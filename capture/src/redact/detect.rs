@@ -303,6 +303,12 @@ impl TextDetector {
     }
 }
 
+/// True where the byte at `at` is an `=` behind the name of a parameter that stays; a name may not be encoded here.
+#[inline]
+pub(super) fn is_harmless_parameter(value: &[u8], at: usize, policy: &Policy) -> bool {
+    value[at] == b'=' && policy.parameter(name_before(value, at)) == Action::Keep
+}
+
 /// The name before the `=` at `equals`, quotes and blanks between them left out.
 fn name_before(value: &[u8], equals: usize) -> &[u8] {
     let separator = |byte: u8| is_blank(byte) || byte == b'"' || byte == b'\'';
