@@ -131,7 +131,7 @@ pub(super) fn cookies<'a>(
     }
 }
 
-/// The value of the cookie that is set (RFC 6265 section 4.1), and every attribute that is not known.
+/// The value of the cookie that is set (RFC 6265 section 4.1), and every attribute that is not surely one.
 pub(super) fn set_cookie<'a>(
     value: &'a [u8],
     action: Action,
@@ -145,9 +145,11 @@ pub(super) fn set_cookie<'a>(
     let mut start = end + 1;
     while start < value.len() {
         let end = memchr(b';', &value[start..]).map_or(value.len(), |at| start + at);
-        let name = split_once(&value[start..end], b'=').map_or(&value[start..end], |(name, _)| name);
-        let known = COOKIE_ATTRIBUTES.iter().any(|attribute| attribute.eq_ignore_ascii_case(trim(name)));
-        if !known {
+        let attribute = &value[start..end];
+        let (name, content) = split_once(attribute, b'=').unwrap_or((attribute, b""));
+        let known = COOKIE_ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(trim(name)));
+        let odd = content.iter().any(|byte| b"=@%{\"".contains(byte));
+        if !known || odd {
             spans.add(start, end, action);
         }
         start = end + 1;

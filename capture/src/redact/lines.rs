@@ -250,7 +250,12 @@ impl LineRedactor {
             Class::Credentials(action) => detect::credentials(value, action, spans),
             Class::Cookies(action) => detect::cookies(value, action, spans, name),
             Class::SetCookie(action) => detect::set_cookie(value, action, spans, name),
-            Class::Host => detect::authority(value, cut, spans),
+            Class::Host => {
+                detect::authority(value, cut, spans);
+                if value.iter().any(|byte| b"=%{".contains(byte)) {
+                    self.text.search(Text { value, target: false, cut }, &self.policy, spans);
+                }
+            }
         }
         if self.jwt_seen {
             detect::jwts(value, &mut self.spans);
