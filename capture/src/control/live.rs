@@ -16,7 +16,7 @@ use tokio::{runtime::Runtime, sync::oneshot};
 use tracing::{info, warn};
 
 use super::{
-    Ended, configure,
+    Ended, configure, joined,
     progress::Progress,
     start_encoder,
     watch::{Stop, Watch},
@@ -46,7 +46,7 @@ pub(super) fn run(
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
-    let (ledgers, threads) =
+    let Collectors { ledgers, threads } =
         start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
     let source = Arc::new(Mutex::new(source));
     let mut watch = Watch::new(counts_of(&source, interfaces), ledgers, &encoder);
@@ -58,10 +58,17 @@ pub(super) fn run(
     source.lock().unwrap_or_else(PoisonError::into_inner).detach();
     closed.store(true, Ordering::Release);
     for thread in threads {
-        thread.join().map_err(|_| anyhow::anyhow!("a collector panicked"))?;
+        joined(thread);
     }
     encoder.finish(|| watch.stats(0));
     Ok(Ended { watch, is_input_damaged: false })
+}
+
+/// Collectors at work, and what they count.
+#[derive(Default)]
+struct Collectors {
+    ledgers: Vec<Arc<CollectorLedger>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// Starts a collector for each ring, on the core whose frames it holds.
@@ -70,23 +77,23 @@ fn start_collectors(
     source: &mut LiveSource,
     (encoder, redactor, interfaces): (&Encoder, &Redactor, &[(u32, String)]),
     closed: &Arc<AtomicBool>,
-) -> anyhow::Result<(Vec<Arc<CollectorLedger>>, Vec<JoinHandle<()>>)> {
+) -> anyhow::Result<Collectors> {
     let collector_settings = CollectorSettings {
         head_bytes_max: settings.head_bytes_max as usize,
         ts_source: TimeSource::Xdp,
         flush_interval_ns: u64::try_from(settings.storage.flush_interval.as_nanos()).ok(),
         full_queue: FullQueue::Shed,
     };
-    let (mut ledgers, mut threads) = (Vec::new(), Vec::new());
+    let mut collectors = Collectors::default();
     for ring in source.take_rings() {
         let ledger = Arc::new(CollectorLedger::default());
         let (queue, own) = (encoder.queue.clone(), Arc::clone(&ledger));
         let mut collector = Collector::new(&collector_settings, redactor.twin(), queue, own);
         collector.set_interfaces(interfaces.to_vec());
-        threads.push(start_collector(ring, collector, Arc::clone(closed))?);
-        ledgers.push(ledger);
+        collectors.threads.push(start_collector(ring, collector, Arc::clone(closed))?);
+        collectors.ledgers.push(ledger);
     }
-    Ok((ledgers, threads))
+    Ok(collectors)
 }
 
 fn start_collector(ring: Ring, collector: Collector, closed: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
@@ -137,7 +144,7 @@ fn tell(source: &LiveSource) {
 }
 
 fn source_settings(settings: &Settings, live: &LiveSettings) -> anyhow::Result<live::LiveSettings> {
-    let mut config = Config::default();
+    let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
     Ok(live::LiveSettings {
         ifaces: live.ifaces.clone(),

@@ -17,6 +17,7 @@ use std::{
     net::IpAddr,
     path::Path,
     process::ExitCode,
+    thread::JoinHandle,
 };
 
 use anyhow::{Context as _, bail};
@@ -62,6 +63,11 @@ struct Ended {
     watch: Watch,
     /// Something of the input could not be read; told already.
     is_input_damaged: bool,
+}
+
+/// What a thread returned; a panic in it goes on in this one, so that it is told once and ends the process.
+fn joined<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn report(settings: &Settings, ended: &Ended) -> anyhow::Result<ExitCode> {

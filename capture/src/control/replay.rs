@@ -15,7 +15,7 @@ use tokio::{runtime::Runtime, sync::oneshot};
 use tracing::{error, warn};
 
 use super::{
-    Ended, configure,
+    Ended, configure, joined,
     progress::Progress,
     start_encoder,
     watch::{Stop, Watch},
@@ -39,7 +39,7 @@ pub(super) fn run(
     runtime: &Runtime,
     progress: &mut Progress,
 ) -> anyhow::Result<Ended> {
-    let mut config = Config::default();
+    let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
     let encoder = start_encoder(settings, &redactor.policy_name())?;
     let ledger = Arc::new(CollectorLedger::default());
@@ -72,7 +72,7 @@ pub(super) fn run(
     if stopped != Stop::SourceEnded {
         warn!("stopped before the end of the input");
     }
-    let end = thread.join().map_err(|_| anyhow::anyhow!("the replay panicked"))?;
+    let end = joined(thread);
     for damage in &end.errors {
         error!("{damage}; what came before is kept");
     }

@@ -57,7 +57,7 @@ pub struct LiveSettings {
     /// Interface names, at most `IFACE_COUNT_MAX`.
     pub ifaces: Vec<String>,
     /// Filters, sampling and head limit; interface slots, action, steering and rings are filled in here.
-    pub config: Config,
+    pub config: Box<Config>,
     /// What becomes of frames.
     pub action: ActionChoice,
     /// Which ring.
@@ -75,7 +75,7 @@ impl LiveSettings {
     pub fn new(ifaces: Vec<String>) -> Self {
         Self {
             ifaces,
-            config: Config::default(),
+            config: Box::default(),
             action: ActionChoice::default(),
             steering: SteeringChoice::default(),
             mode: ModeChoice::default(),
@@ -132,7 +132,7 @@ pub enum LiveError {
 pub struct LiveSource {
     loaded: Loaded,
     nics: Vec<Nic>,
-    config: Config,
+    config: Box<Config>,
     rings: Vec<Ring>,
     attachments: Vec<Attachment>,
     memberships: Vec<Promiscuous>,
@@ -145,10 +145,10 @@ impl LiveSource {
         let nics = nic::find(&settings.ifaces)?;
         let cpus = aya::util::online_cpus().map_err(|(_, error)| LiveError::Cpus(error))?;
         let ring_count = cpus.iter().max().map_or(1, |last| last + 1).min(RING_COUNT_MAX as u32);
-        let config = configure(settings, &nics);
+        let mut config = configure(settings, &nics);
         let (loaded, rings) =
             Loaded::load(&config, RingPlan { count: ring_count, bytes: settings.ring_bytes })?;
-        let config = Config { ring_count, ..config };
+        config.ring_count = ring_count;
         let mut source =
             Self { loaded, nics, config, rings, attachments: Vec::new(), memberships: Vec::new() };
         if settings.promiscuous {
@@ -224,8 +224,8 @@ fn check_names(names: &[String]) -> Result<(), LiveError> {
 }
 
 /// The configuration with everything that follows from the interfaces.
-fn configure(settings: &LiveSettings, nics: &[Nic]) -> Config {
-    let mut config = settings.config;
+fn configure(settings: &LiveSettings, nics: &[Nic]) -> Box<Config> {
+    let mut config = settings.config.clone();
     let ifindexes: Vec<u32> = nics.iter().map(|nic| nic.link.ifindex).collect();
     let placed = config.set_ifaces(&ifindexes);
     assert!(placed, "distinct interface indexes, no more than there are slots");
