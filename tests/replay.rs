@@ -49,6 +49,9 @@ fn a_recording_gives_the_rows_of_the_wire() {
 fn replayed(pcap: &Path, out: &Path, options: &[&str]) -> Balance {
     let balance = replay(&[pcap], out, options).balance();
     balance.assert_closed();
+    if balance.count("rows_written") > 0 {
+        balance.assert_in_files(Dataset(out));
+    }
     balance
 }
 
