@@ -47,9 +47,11 @@ fn build() -> Result<()> {
         );
     }
     let toolchain = toolchain()?;
-    // SAFETY: the build script has this one thread. Stable compilers need the variable for `-Z build-std`; only the
-    // compiler this script starts sees it.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // Stable compilers want the first for `-Z build-std`; the second leaves warnings and errors of what is shown.
+    for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true")] {
+        // SAFETY: the build script has this one thread, and only the cargo it starts sees the variables.
+        unsafe { env::set_var(name, value) };
+    }
     let root_dir = workspace.join("xdp-prog");
     let root_dir = root_dir.to_str().context("the path of the workspace is not UTF-8")?;
     let package = Package { name: "xdp-prog", root_dir, ..Package::default() };
@@ -63,7 +65,9 @@ fn toolchain() -> Result<String> {
         if has_core(&named) {
             return Ok(named);
         }
-        bail!("{TOOLCHAIN_VARIABLE} names {named}, which has no rust-src; try\n  rustup component add rust-src --toolchain {named}");
+        bail!(
+            "{TOOLCHAIN_VARIABLE} names {named}, which has no rust-src; try\n  rustup component add rust-src --toolchain {named}"
+        );
     }
     let in_use = env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".to_owned());
     let candidates = [in_use.as_str(), "debian-web"];
@@ -89,5 +93,6 @@ fn has_core(toolchain: &str) -> bool {
 }
 
 fn in_path(program: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+    env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }

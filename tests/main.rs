@@ -7,3 +7,4 @@ mod live;
 mod readme;
 mod replay;
 mod tidy;
+mod verdicts;

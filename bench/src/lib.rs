@@ -3,6 +3,7 @@
 //! `workload` makes realistic traffic for measuring, `adversary` makes traffic that tries to break reassembly and
 //! pairing. Invariant: a seed gives the same bytes on every machine, so that a record can be repeated by anyone.
 
+pub mod adversary;
 pub mod pcap;
 pub mod random;
 pub mod wire;

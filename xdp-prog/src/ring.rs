@@ -58,7 +58,8 @@ impl Rings {
     fn put<const COPY_BYTES: usize>(&self, ring: &Ring, record: &Record, offset: u32) -> bool {
         let ring = core::ptr::from_ref(ring).cast_mut().cast();
         // SAFETY: `ring` is the ring buffer map the lookup returned.
-        let entry = unsafe { bpf_ringbuf_reserve(ring, (RECORD_BYTES + COPY_BYTES) as u64, 0) }.cast::<Record>();
+        let entry =
+            unsafe { bpf_ringbuf_reserve(ring, (RECORD_BYTES + COPY_BYTES) as u64, 0) }.cast::<Record>();
         if entry.is_null() {
             return false;
         }

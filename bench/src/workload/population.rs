@@ -1,11 +1,8 @@
 //! Who talks and about what: hosts with their targets, user agents, and pools of body bytes. Made once per workload.
 
-use std::{
-    io::Write,
-    net::{Ipv4Addr, Ipv6Addr},
-};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use flate2::{Compression, write::GzEncoder};
+use miniz_oxide::deflate::compress_to_vec;
 
 use super::Profile;
 use crate::random::{Random, Zipf};
@@ -98,9 +95,9 @@ impl Population {
         let text = text(random);
         let gzip = (0..GZIP_COUNT).map(|_| gzip(profile, &text, random)).collect();
         Self {
-            hosts: (0..HOST_COUNT).map(|_| host(random)).collect(),
+            hosts: (0..HOST_COUNT).map(|rank| host(rank, random)).collect(),
             host_ranks: Zipf::new(HOST_COUNT),
-            agents: (0..AGENT_COUNT).map(|_| agent(random)).collect(),
+            agents: (0..AGENT_COUNT).map(|rank| agent(rank, random)).collect(),
             agent_ranks: Zipf::new(AGENT_COUNT),
             noise: random.bytes(POOL_BYTES),
             text,
@@ -150,30 +147,35 @@ fn gzip(profile: Profile, text: &[u8], random: &mut Random) -> Vec<u8> {
         Profile::Mix => random.log_normal(9.8, 1.0, 300, BODY_BYTES_MAX * 2),
     };
     let at = random.below(text.len() - len);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&text[at..at + len]).expect("memory takes every byte");
-    encoder.finish().expect("memory takes every byte")
+    let text = &text[at..at + len];
+    // Compressed by a crate without CPU-dependent paths: its bytes are the same on every machine.
+    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    gzip.extend(compress_to_vec(text, 6));
+    gzip.extend(crc32fast::hash(text).to_le_bytes());
+    gzip.extend((len as u32).to_le_bytes());
+    gzip
 }
 
-fn agent(random: &mut Random) -> String {
+/// A user agent; the rank fixes its kind, so that every seed has the same shares of browsers and programs.
+fn agent(rank: usize, random: &mut Random) -> String {
     let major = random.range(100, 140);
-    match random.below(8) {
-        0..=2 => format!(
+    match rank % 6 {
+        0 | 1 => format!(
             "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.{}.{} \
              Safari/537.36",
             random.range(4000, 7000),
             random.below(200)
         ),
-        3 => format!(
+        2 => format!(
             "Mozilla/5.0 (iPhone; CPU iPhone OS {0}_{1} like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
              Version/{0}.0 Mobile/15E148 Safari/604.1",
             random.range(13, 19),
             random.below(7)
         ),
-        4 => {
+        3 => {
             format!("Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0")
         }
-        5 => format!(
+        4 => format!(
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) \
              Chrome/{major}.0.0.0 Safari/537.36 Edg/{major}.0.{}.{}",
             random.range(1000, 3000),
@@ -190,7 +192,8 @@ fn agent(random: &mut Random) -> String {
     }
 }
 
-fn host(random: &mut Random) -> Host {
+/// A host; the rank fixes what weighs most in the size of heads, so that seeds compare.
+fn host(rank: usize, random: &mut Random) -> Host {
     let name = host_name(random);
     let target_count = random.range(20, 120);
     let octet = |random: &mut Random| random.below(254) as u8 + 1;
@@ -207,11 +210,11 @@ fn host(random: &mut Random) -> Host {
         name,
         v4,
         v6,
-        port: if random.chance(0.85) { 80 } else { 8080 },
-        server: random.pick(SERVERS),
+        port: if rank % 7 == 6 { 8080 } else { 80 },
+        server: SERVERS[rank % SERVERS.len()],
         targets: (0..target_count).map(|_| target(random)).collect(),
         target_ranks: Zipf::new(target_count),
-        security_policy: random.chance(0.2).then(|| security_policy(random)),
+        security_policy: (rank % 5 == 3).then(|| security_policy(random)),
         weak_etags: random.chance(0.5),
     }
 }

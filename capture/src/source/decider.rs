@@ -57,8 +57,7 @@ impl Decider {
         self.work.record.ts_ns = frame.ts_ns;
         self.work.record.ifindex = frame.ifindex;
         self.work.record.queue = 0;
-        let state =
-            State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
+        let state = State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
         let mut bytes = SliceFrame::new(frame.bytes, frame.original_len);
         decide(&mut bytes, frame.link, Slots::new(&mut self.slots), Copies(sink), state)
     }

@@ -62,7 +62,8 @@ impl Direction {
         if ahead == 0 {
             Place::Next
         } else if ahead <= reach {
-            let ended = self.state & state::AHEAD_ENDED != 0 && seq.wrapping_sub(self.ahead_to) <= HEAD_BYTES_MAX;
+            let ended =
+                self.state & state::AHEAD_ENDED != 0 && seq.wrapping_sub(self.ahead_to) <= HEAD_BYTES_MAX;
             if ended { Place::Apart } else { Place::Behind }
         } else if before <= reach {
             Place::Before(before)
@@ -92,7 +93,8 @@ impl Direction {
     /// The head in progress goes on at `next_seq`, or, where that was seen already, behind it.
     #[inline(always)]
     pub fn advance(&mut self, next_seq: u32, head_bytes: u32, line: u32) {
-        let reached = self.state & state::AHEAD != 0 && next_seq.wrapping_sub(self.ahead_from) <= HEAD_BYTES_MAX;
+        let reached =
+            self.state & state::AHEAD != 0 && next_seq.wrapping_sub(self.ahead_from) <= HEAD_BYTES_MAX;
         if reached && self.state & state::AHEAD_ENDED != 0 {
             return self.finish();
         }

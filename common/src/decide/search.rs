@@ -234,13 +234,19 @@ mod tests {
 
     #[test]
     fn every_place_at_every_length() {
-        for end in ["\n\n", "\n\r\n", "\r\n\r\n", "\r\n\n", "\n\r", "\r\n\r", "\n", "\r", "\n\rx\n", "\r\r\n\r\n"] {
+        for end in
+            ["\n\n", "\n\r\n", "\r\n\r\n", "\r\n\n", "\n\r", "\r\n\r", "\n", "\r", "\n\rx\n", "\r\r\n\r\n"]
+        {
             for len in (end.len()..220).chain([2046, 2047, 2048]) {
                 for at in (0..=len - end.len()).filter(|at| len < 220 || at % 61 == 0 || at + 9 > len) {
                     let mut bytes = vec![b'x'; len];
                     bytes[at..at + end.len()].copy_from_slice(end.as_bytes());
                     for (header, line) in [(40, Line::Inside), (54, Line::Begun), (90, Line::BegunByCr)] {
-                        assert_eq!(found(header, &bytes, line), naive(&bytes, line), "{end:?} at {at} of {len}");
+                        assert_eq!(
+                            found(header, &bytes, line),
+                            naive(&bytes, line),
+                            "{end:?} at {at} of {len}"
+                        );
                     }
                 }
             }

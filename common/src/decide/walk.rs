@@ -154,7 +154,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let seq = self.work.record.segment_seq;
         let direction = self.direction();
         let (left, line) = match mode {
-            Mode::Continue => (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line),
+            Mode::Continue => {
+                (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line)
+            }
             Mode::Ahead => (limit, direction.line_ahead_of(seq)),
             Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
         };

@@ -17,7 +17,7 @@ use parquet::file::{
 };
 
 use super::{
-    snapshot::Snapshot,
+    snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
         allow_missing, create_folder, sync_folder, with_suffix,
@@ -126,7 +126,8 @@ pub(crate) fn recover_sensor(dir: &Path, folder: &Path, report: &mut RecoverRepo
 fn remove_leftovers(files: &[PathBuf]) -> io::Result<()> {
     for path in files {
         let name = path.to_string_lossy();
-        let Some(data) = name.strip_suffix(".new").unwrap_or(&name).strip_suffix(SNAPSHOT_SUFFIX) else {
+        let Some(data) = name.strip_suffix(UNFINISHED_SUFFIX).unwrap_or(&name).strip_suffix(SNAPSHOT_SUFFIX)
+        else {
             continue;
         };
         if data.ends_with(STAGED_SUFFIX) && !Path::new(data).exists() {
@@ -169,8 +170,11 @@ pub(crate) fn restore(staged: &Staged, rest: Rest, report: &mut RecoverReport) -
         report.quarantined.extend(keep_rest(staged, &file, &snapshot)?);
     }
     file.set_len(snapshot.data_len)?;
-    file.write_all_at(&snapshot.tail, snapshot.data_len)?;
-    file.sync_all()?;
+    if let Err(error) = file.write_all_at(&snapshot.tail, snapshot.data_len).and_then(|()| file.sync_all()) {
+        // The disk is full: others may have the space until the next attempt.
+        file.set_len(snapshot.data_len)?;
+        return Err(error);
+    }
     let whole_len = snapshot.data_len + snapshot.tail.len() as u64;
     if read_metadata(&file, whole_len).is_none() {
         return quarantine(staged, report);
@@ -281,4 +285,75 @@ fn quarantine_path(staged: &Staged, suffix: &str) -> io::Result<PathBuf> {
     create_folder(&staged.dir, &folder)?;
     let name = staged.data.file_name().expect("a staged file has a name");
     Ok(with_suffix(&folder.join(name), suffix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Batch,
+        dataset::{Writer, WriterSettings},
+        flags::Flags,
+        values::{ConnectionValues, PairState, RowValues, TimeSource},
+    };
+
+    /// A published file with one row.
+    fn published(dir: &Path) -> PathBuf {
+        let mut batch = Batch::new();
+        let local = "127.0.0.1".parse().expect("an address");
+        let connection = batch.connection(&ConnectionValues {
+            iface: "lo",
+            queue: None,
+            sample_weight: 1,
+            flow_id: 1,
+            community_id: "",
+            client: (local, 1),
+            server: (local, 2),
+            vlan_ids: &[],
+            tunnel: None,
+            syn_seen: false,
+            tcp_rtt_us: None,
+        });
+        let values = RowValues {
+            ts_ns: 0,
+            ts_source: TimeSource::Pcap,
+            transaction_index: 0,
+            pair_state: PairState::RequestOnly,
+            req_seq: None,
+            req_end_seq: None,
+            resp_seq: None,
+            resp_ack: None,
+            req_body_bytes: None,
+            resp_body_bytes: None,
+            ttfb_us: None,
+            req_duration_us: None,
+            resp_head_duration_us: None,
+            total_us: None,
+            flags: Flags::NONE,
+        };
+        batch.row(connection, None, None, &values);
+        let mut writer = Writer::open(WriterSettings::new(dir, "s")).expect("a writable folder");
+        writer.write(&batch, 0).expect("written");
+        writer.close();
+        let mut files = Vec::new();
+        list_files(&dir.join("http"), &mut files).expect("a readable folder");
+        files.remove(0)
+    }
+
+    #[test]
+    fn a_file_is_whole_at_its_full_length_and_at_no_other() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = published(dir.path());
+        let file = File::options().read(true).write(true).open(&path).expect("readable");
+        let len = file.metadata().expect("a file").len();
+        assert!(len > 10_000, "the tail is most of a file with one row");
+        for padding in [0, 1, 4096] {
+            file.set_len(len + padding).expect("writable");
+            assert_eq!(whole_length(&file, len + padding).expect("readable"), Some(len));
+        }
+        for cut in (0..len).rev() {
+            file.set_len(cut).expect("writable");
+            assert_eq!(whole_length(&file, cut).expect("readable"), None, "cut at {cut}");
+        }
+    }
 }

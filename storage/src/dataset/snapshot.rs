@@ -8,9 +8,11 @@ use std::{
     path::Path,
 };
 
-use super::staging::{sync_folder, with_suffix};
+use super::staging::{allow_missing, sync_folder, with_suffix};
 
 const MAGIC: &[u8; 8] = b"HDRCAPF1";
+/// Behind the name of a snapshot that has not replaced the one before yet.
+pub(crate) const UNFINISHED_SUFFIX: &str = ".new";
 const HEADER_BYTES: usize = 32;
 
 /// A footer and the length of the data it belongs behind.
@@ -23,13 +25,20 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Replaces the snapshot at `path`, durably.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let beside = with_suffix(path, ".new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&self.header())?;
-        file.write_all(&self.tail)?;
-        file.sync_data()?;
+        let beside = with_suffix(path, UNFINISHED_SUFFIX);
+        if let Err(error) = self.write_new(&beside) {
+            allow_missing(fs::remove_file(&beside))?;
+            return Err(error);
+        }
         fs::rename(&beside, path)?;
         sync_folder(path.parent().expect("a snapshot is in a folder"))
+    }
+
+    fn write_new(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(&self.header())?;
+        file.write_all(&self.tail)?;
+        file.sync_data()
     }
 
     fn header(&self) -> [u8; HEADER_BYTES] {

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Read, Seek, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -138,16 +138,18 @@ impl StagingLock {
     /// Takes the lock in `folder`, which exists; `None` where another process has it.
     pub(crate) fn try_take(folder: &Path) -> io::Result<Option<StagingLock>> {
         let path = folder.join(LOCK_FILE);
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        File::options().append(true).create(true).open(&path)?;
+        // Held open for reading only, so that nothing of ours keeps a filesystem from being remounted read-only.
+        let file = File::open(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Also proves, before anything depends on it, that the filesystem takes bytes.
-        file.set_len(0)?;
-        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-        file.sync_all()?;
+        let mut content = File::create(&path)?;
+        content.write_all(format!("{}\n", std::process::id()).as_bytes())?;
+        content.sync_all()?;
         Ok(Some(StagingLock { _file: file }))
     }
 
@@ -167,10 +169,7 @@ impl StagingLock {
 /// What the holder of a lock wrote into it: its process id.
 fn owner(path: &Path) -> String {
     let mut text = String::new();
-    let read = File::open(path).and_then(|mut file| {
-        file.rewind()?;
-        file.read_to_string(&mut text)
-    });
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
     match read {
         Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
         Ok(_) | Err(_) => "unknown".to_owned(),

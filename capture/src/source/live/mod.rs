@@ -1,2 +1,246 @@
-//! The live source.
+//! The live source: XDP on one or several interfaces, one ring per CPU, one program for all.
+//!
+//! Start order: facts, load, promiscuous mode, attach last. Stop order: detach first, then the collectors drain their
+//! rings until they are empty. Invariant: dropping it leaves every interface as it was, and so does a kill.
+
+pub mod attach;
+pub mod clock;
+pub mod counters;
+pub mod ethtool;
 pub mod load;
+pub mod netlink;
+pub mod nic;
+pub mod promiscuous;
+pub mod ring;
+
+use attach::{AttachError, Attachment, ModeChoice};
+use common::config::{Config, Steering};
+use common::counters::Counters;
+use common::limits::{IFACE_COUNT_MAX, RING_COUNT_MAX};
+use load::{LoadError, Loaded, RingPlan};
+use nic::{Nic, NicError, NicWarning};
+use promiscuous::Promiscuous;
+use ring::Ring;
+use std::io;
+
+/// Bytes of each ring unless `--ring-bytes` says otherwise: a tenth of a second of records at 80 MB/s per core.
+pub const RING_BYTES_DEFAULT: u32 = 8 * 1024 * 1024;
+
+/// What becomes of captured frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ActionChoice {
+    /// Drop where nothing but the capture wants the frames, pass elsewhere.
+    #[default]
+    Auto,
+    /// Pass everywhere.
+    Pass,
+    /// Drop everywhere, the host's own traffic included.
+    Drop,
+}
+
+/// Which ring a record goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SteeringChoice {
+    /// The CPU's where the cards keep connections together, the flow's elsewhere.
+    #[default]
+    Auto,
+    /// The CPU's.
+    Cpu,
+    /// The flow's.
+    Hash,
+}
+
+/// What to capture from, and how.
+#[derive(Clone, Debug)]
+pub struct LiveSettings {
+    /// Interface names, at most `IFACE_COUNT_MAX`.
+    pub ifaces: Vec<String>,
+    /// Filters, sampling and head limit; interface slots, action, steering and rings are filled in here.
+    pub config: Config,
+    /// What becomes of frames.
+    pub action: ActionChoice,
+    /// Which ring.
+    pub steering: SteeringChoice,
+    /// How to attach.
+    pub mode: ModeChoice,
+    /// Bytes of each ring, a power of two.
+    pub ring_bytes: u32,
+    /// Whether frames for other hosts are asked for.
+    pub promiscuous: bool,
+}
+
+impl LiveSettings {
+    /// Defaults for these interfaces.
+    pub fn new(ifaces: Vec<String>) -> Self {
+        Self {
+            ifaces,
+            config: Config::default(),
+            action: ActionChoice::default(),
+            steering: SteeringChoice::default(),
+            mode: ModeChoice::default(),
+            ring_bytes: RING_BYTES_DEFAULT,
+            promiscuous: true,
+        }
+    }
+}
+
+/// Why live capture could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// More interfaces than there are counters for.
+    #[error(
+        "{count} interfaces, but one process captures from {IFACE_COUNT_MAX} at the most: start a second one"
+    )]
+    IfaceCount {
+        /// Interfaces asked for.
+        count: usize,
+    },
+    /// An interface was named twice.
+    #[error("interface {name} is named twice")]
+    IfaceTwice {
+        /// Its name.
+        name: String,
+    },
+    /// About the interfaces.
+    #[error(transparent)]
+    Nic(#[from] NicError),
+    /// About loading.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// About attaching.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The CPUs are unknown.
+    #[error("could not read which CPUs are online")]
+    Cpus(#[source] io::Error),
+    /// Promiscuous mode was refused.
+    #[error(
+        "could not put {iface} into promiscuous mode: it needs cap_net_raw; or capture without it (--no-promiscuous)"
+    )]
+    Promiscuous {
+        /// Interface.
+        iface: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A capture in progress.
+#[derive(Debug)]
+pub struct LiveSource {
+    loaded: Loaded,
+    nics: Vec<Nic>,
+    config: Config,
+    rings: Vec<Ring>,
+    attachments: Vec<Attachment>,
+    memberships: Vec<Promiscuous>,
+}
+
+impl LiveSource {
+    /// Starts capturing: frames are in the rings from the moment this returns.
+    pub fn open(settings: &LiveSettings) -> Result<Self, LiveError> {
+        check_names(&settings.ifaces)?;
+        let nics = nic::find(&settings.ifaces)?;
+        let cpus = aya::util::online_cpus().map_err(|(_, error)| LiveError::Cpus(error))?;
+        let ring_count = cpus.iter().max().map_or(1, |last| last + 1).min(RING_COUNT_MAX as u32);
+        let config = configure(settings, &nics);
+        let (loaded, rings) =
+            Loaded::load(&config, RingPlan { count: ring_count, bytes: settings.ring_bytes })?;
+        let config = Config { ring_count, ..config };
+        let mut source =
+            Self { loaded, nics, config, rings, attachments: Vec::new(), memberships: Vec::new() };
+        if settings.promiscuous {
+            source.join()?;
+        }
+        for nic in &source.nics {
+            source.attachments.push(attach::attach(source.loaded.program()?, nic, settings.mode)?);
+        }
+        Ok(source)
+    }
+
+    fn join(&mut self) -> Result<(), LiveError> {
+        for nic in &self.nics {
+            let membership = Promiscuous::join(nic.link.ifindex)
+                .map_err(|source| LiveError::Promiscuous { iface: nic.link.name.clone(), source })?;
+            self.memberships.push(membership);
+        }
+        Ok(())
+    }
+
+    /// The rings, one per CPU, each for one collector; empty after the first call.
+    pub fn take_rings(&mut self) -> Vec<Ring> {
+        std::mem::take(&mut self.rings)
+    }
+
+    /// The interfaces, in counter order.
+    pub fn nics(&self) -> &[Nic] {
+        &self.nics
+    }
+
+    /// How each interface is attached, and the refusals that led to the generic mode.
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// What is wrong with the interfaces as they are.
+    pub fn warnings(&self) -> Vec<NicWarning> {
+        self.nics.iter().flat_map(Nic::warnings).collect()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes the sampling of flows from now on to one in `weight`.
+    pub fn set_sampling(&mut self, weight: u32) -> Result<(), LiveError> {
+        self.config.set_sampling(weight);
+        Ok(self.loaded.set_config(&self.config)?)
+    }
+
+    /// What the kernel half counted so far, by interface in the order of `nics`.
+    pub fn counters(&self) -> Result<Vec<Counters>, LiveError> {
+        Ok(counters::read(&self.loaded, self.nics.len() as u32)?)
+    }
+
+    /// Stops the flow of frames; the rings keep what they hold.
+    pub fn detach(&mut self) {
+        self.attachments.clear();
+        self.memberships.clear();
+    }
+}
+
+fn check_names(names: &[String]) -> Result<(), LiveError> {
+    if names.len() > IFACE_COUNT_MAX {
+        return Err(LiveError::IfaceCount { count: names.len() });
+    }
+    let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
+    match twice {
+        Some((_, name)) => Err(LiveError::IfaceTwice { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// The configuration with everything that follows from the interfaces.
+fn configure(settings: &LiveSettings, nics: &[Nic]) -> Config {
+    let mut config = settings.config;
+    let ifindexes: Vec<u32> = nics.iter().map(|nic| nic.link.ifindex).collect();
+    let placed = config.set_ifaces(&ifindexes);
+    assert!(placed, "distinct interface indexes, no more than there are slots");
+    let drops = |nic: &Nic| match settings.action {
+        ActionChoice::Auto => nic.is_mirror_port(),
+        ActionChoice::Pass => false,
+        ActionChoice::Drop => true,
+    };
+    config.drop_slots =
+        (0..).zip(nics).filter(|(_, nic)| drops(nic)).fold(0, |bits, (slot, _)| bits | 1 << slot);
+    let steering = match settings.steering {
+        SteeringChoice::Cpu => Steering::Cpu,
+        SteeringChoice::Hash => Steering::Hash,
+        SteeringChoice::Auto if nics.iter().all(Nic::keeps_flows_together) => Steering::Cpu,
+        SteeringChoice::Auto => Steering::Hash,
+    };
+    config.steering = steering as u32;
+    config
+}

@@ -1,0 +1,186 @@
+//! The consumer's side of one BPF ring buffer: maps it, and hands over its records without copying them.
+//!
+//! First stage of a collector. The kernel writes positions and records, we write the consumer position: once per burst,
+//! behind the last record handed over. Invariant: a record that does not validate is counted, never handed over.
+
+use crate::source::RecordSink;
+use common::limits::RECORD_COPY_BYTES_MAX;
+use common::record::{RECORD_BYTES, Record, RecordKind};
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const ENTRY_HEADER_BYTES: u64 = 8;
+const BUSY: u32 = 1 << 31;
+const DISCARDED: u32 = 1 << 30;
+
+/// One ring, read by one thread.
+#[derive(Debug)]
+pub struct Ring {
+    index: u32,
+    capacity: u64,
+    consumer: Mapping,
+    producer: Mapping,
+    position: u64,
+    invalid: u64,
+}
+
+impl Ring {
+    /// Maps the ring buffer map behind `fd`, whose data area has `capacity` bytes (a power of two).
+    pub(crate) fn map(fd: BorrowedFd<'_>, index: u32, capacity: u32) -> io::Result<Self> {
+        let page = page_bytes();
+        let consumer = Mapping::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
+        let producer = Mapping::new(fd, page, page + 2 * capacity as usize, libc::PROT_READ)?;
+        let mut ring =
+            Self { index, capacity: u64::from(capacity), consumer, producer, position: 0, invalid: 0 };
+        ring.position = ring.consumed().load(Ordering::Acquire);
+        Ok(ring)
+    }
+
+    /// Which of the rings this is: the CPU whose frames it holds, or the share of the flow hash.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Bytes the ring can hold.
+    pub fn capacity_bytes(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes written and not yet read.
+    pub fn fill_bytes(&self) -> u64 {
+        self.produced().load(Ordering::Acquire).wrapping_sub(self.position)
+    }
+
+    /// Records that did not validate so far.
+    pub fn invalid_records(&self) -> u64 {
+        self.invalid
+    }
+
+    /// Hands at most `burst_records_max` records to the sink, in order, and returns how many entries it read: zero
+    /// means that nothing finished was there.
+    pub fn drain(&mut self, burst_records_max: usize, sink: &mut impl RecordSink) -> usize {
+        let produced = self.produced().load(Ordering::Acquire);
+        let mut entries = 0;
+        while entries < burst_records_max && self.position != produced {
+            let Some(length) = self.entry(produced, sink) else {
+                break;
+            };
+            self.position += length;
+            entries += 1;
+        }
+        if entries > 0 {
+            // Release: the kernel may overwrite the entries only after they were read.
+            self.consumed().store(self.position, Ordering::Release);
+        }
+        entries
+    }
+
+    /// Handles the entry at the consumer position; the bytes it occupies, or `None` while it is being written.
+    fn entry(&mut self, produced: u64, sink: &mut impl RecordSink) -> Option<u64> {
+        let offset = page_bytes() + (self.position & (self.capacity - 1)) as usize;
+        // Acquire: pairs with the exchange that ends the kernel's writing.
+        let header = self.producer.at::<AtomicU32>(offset).load(Ordering::Acquire);
+        if header & BUSY != 0 {
+            return None;
+        }
+        let length = u64::from(header & !(BUSY | DISCARDED));
+        let occupied = (length + ENTRY_HEADER_BYTES).next_multiple_of(8);
+        if occupied > produced.wrapping_sub(self.position) {
+            // Lengths can no longer be trusted, so neither can the next entry's place: go on where the writer is.
+            self.invalid += 1;
+            return Some(produced.wrapping_sub(self.position));
+        }
+        if header & DISCARDED == 0 {
+            let bytes = self.producer.bytes(offset + ENTRY_HEADER_BYTES as usize, length as usize);
+            match validate(bytes) {
+                Some((record, payload)) => sink.record(record, payload),
+                None => self.invalid += 1,
+            }
+        }
+        Some(occupied)
+    }
+
+    fn consumed(&self) -> &AtomicU64 {
+        self.consumer.at(0)
+    }
+
+    fn produced(&self) -> &AtomicU64 {
+        self.producer.at(0)
+    }
+}
+
+/// The record an entry holds and its payload, if it is one that this version writes.
+fn validate(entry: &[u8]) -> Option<(&Record, &[u8])> {
+    let (header, payload) = entry.split_at_checked(RECORD_BYTES)?;
+    let header = header.as_ptr().cast::<Record>();
+    if !header.is_aligned() {
+        return None;
+    }
+    // SAFETY: the slice has the bytes of a record at an aligned place, and a record is valid whatever its bits.
+    let record = unsafe { &*header };
+    RecordKind::from_byte(record.kind)?;
+    let copied = usize::from(record.copied);
+    let payload = payload.get(..copied)?;
+    (copied <= RECORD_COPY_BYTES_MAX).then_some((record, payload))
+}
+
+/// A shared mapping of a part of the ring buffer map.
+#[derive(Debug)]
+struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread; what is shared with the kernel is read atomically.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, offset: usize, len: usize, protection: i32) -> io::Result<Self> {
+        let offset = offset as libc::off_t;
+        let place = std::ptr::null_mut();
+        // SAFETY: a new shared mapping at a place of the kernel's choice aliases no memory of ours.
+        let base = unsafe { libc::mmap(place, len, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).expect("mmap returns MAP_FAILED, not null");
+        Ok(Self { base, len })
+    }
+
+    fn place(&self, offset: usize, len: usize) -> *const u8 {
+        let end = offset.checked_add(len).expect("an offset into the mapping");
+        assert!(end <= self.len, "offset {offset} and {len} bytes exceed the mapping");
+        // SAFETY: the sum was compared with the length of the mapping.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    /// An atomic at an offset.
+    fn at<A>(&self, offset: usize) -> &A {
+        let place = self.place(offset, size_of::<A>()).cast::<A>();
+        assert!(place.is_aligned(), "entries are aligned to eight bytes");
+        // SAFETY: mapped, aligned, and only ever used as an atomic while the kernel may write to it.
+        unsafe { &*place }
+    }
+
+    /// Bytes of an entry the kernel has finished and will not touch before the consumer position moves.
+    fn bytes(&self, offset: usize, len: usize) -> &[u8] {
+        // SAFETY: mapped; the borrow of the ring ends before the consumer position is stored.
+        unsafe { std::slice::from_raw_parts(self.place(offset, len), len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `mmap` returned, unmapped once.
+        let status = unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+        debug_assert!(status == 0, "munmap of our own mapping");
+    }
+}
+
+pub(crate) fn page_bytes() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(page).expect("the page size is known")
+}
