@@ -4,6 +4,7 @@
 //! or lost, by reason; an error of the disk loses the batch it met, never the thread.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -40,6 +41,8 @@ pub struct Encoder {
     pub queue: Sender<Work>,
     /// What it counts.
     pub ledger: Arc<EncoderLedger>,
+    /// The dataset's folder.
+    pub folder: PathBuf,
     thread: JoinHandle<Encoding>,
 }
 
@@ -48,10 +51,11 @@ impl Encoder {
     pub fn start(writer: Writer, sensor: &str) -> std::io::Result<Encoder> {
         let (queue, work) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
         let ledger = Arc::new(EncoderLedger::default());
+        let folder = writer.dir().to_owned();
         let encoding = Encoding { writer, sensor: sensor.to_owned(), counts: Arc::clone(&ledger) };
         let thread =
             std::thread::Builder::new().name("hdrcap-encode".into()).spawn(move || encoding.run(&work))?;
-        Ok(Encoder { queue, ledger, thread })
+        Ok(Encoder { queue, ledger, folder, thread })
     }
 
     /// Waits until everything in the queue is written; no other sender may be left.

@@ -132,8 +132,27 @@ impl<const N: usize> Published<N> {
     }
 }
 
-/// Published counters of a collector.
-pub type CollectorLedger = Published<COUNTER_COUNT>;
+/// What a collector publishes.
+#[derive(Debug, Default)]
+pub struct CollectorLedger {
+    /// Its counters.
+    pub counts: Published<COUNTER_COUNT>,
+    ring_fill_bytes_max: AtomicU64,
+}
+
+impl CollectorLedger {
+    /// Notes how full the ring was.
+    pub fn raise_ring_fill(&self, bytes: u64) {
+        if bytes > self.ring_fill_bytes_max.load(Ordering::Relaxed) {
+            self.ring_fill_bytes_max.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The fullest the ring was since the last call, in bytes.
+    pub fn take_ring_fill(&self) -> u64 {
+        self.ring_fill_bytes_max.swap(0, Ordering::Relaxed)
+    }
+}
 
 /// Published counters of the encoders.
 pub type EncoderLedger = Published<ENCODER_COUNTER_COUNT>;

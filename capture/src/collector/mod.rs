@@ -120,9 +120,19 @@ impl Collector {
         self.stages.clock_offset_ns = offset_ns;
     }
 
+    /// Counts ring entries that were no records.
+    pub fn count_invalid(&mut self, entries: u64) {
+        self.stages.tally.add(Counter::RecordsInvalid, entries);
+    }
+
+    /// Notes how full the ring was when a burst began.
+    pub fn note_ring_fill(&mut self, bytes: u64) {
+        self.stages.published.raise_ring_fill(bytes);
+    }
+
     /// Makes the counts visible to others; called at burst boundaries.
     pub fn publish(&mut self) {
-        self.stages.published.publish(self.stages.tally.values());
+        self.stages.published.counts.publish(self.stages.tally.values());
     }
 
     fn mark(&mut self, record: &Record) {

@@ -3,6 +3,7 @@
 //! One thread (tokio) that never touches a record. It owns the clock of ticks and intervals, the signals, the progress
 //! line, and the balance at every exit.
 
+mod live;
 pub mod logging;
 
 pub mod progress;
@@ -46,7 +47,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
     let ended = match &settings.source {
         Source::Pcap(files) => replay::run(settings, files, redactor, &runtime, &mut progress),
-        Source::Live(_) => bail!("live"),
+        Source::Live(live) => live::run(settings, live, &redactor, &runtime, &mut progress),
     };
     progress.finish();
     report(settings, &ended?)

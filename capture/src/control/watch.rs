@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     balance::{Balance, InterfaceCounts},
-    encoder::Work,
-    ledger::{COUNTER_COUNT, CollectorLedger, Counter, EncoderLedger, Published},
+    encoder::{Encoder, Work},
+    ledger::{COUNTER_COUNT, CollectorLedger, Counter, EncoderLedger},
     settings::{ReportSettings, StopChoice},
 };
 
@@ -30,7 +30,7 @@ const REFRESH: Duration = Duration::from_millis(500);
 
 /// Why a capture is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub(super) enum Stop {
     /// The source came to its end.
     SourceEnded,
     /// SIGINT or SIGTERM.
@@ -40,25 +40,34 @@ pub enum Stop {
 }
 
 /// Readers of everything that is counted.
-pub struct Watch {
+pub(super) struct Watch {
     interfaces: Box<dyn Fn() -> Vec<InterfaceCounts>>,
     collectors: Vec<Arc<CollectorLedger>>,
     encoder: Arc<EncoderLedger>,
+    disk_free: Box<dyn Fn() -> Option<f64>>,
     deltas: Deltas,
 }
 
 impl Watch {
     /// Readers of these ledgers; `interfaces` is asked whenever somebody looks.
-    pub fn new(
+    pub(super) fn new(
         interfaces: impl Fn() -> Vec<InterfaceCounts> + 'static,
         collectors: Vec<Arc<CollectorLedger>>,
-        encoder: Arc<EncoderLedger>,
+        encoder: &Encoder,
     ) -> Self {
-        Watch { interfaces: Box::new(interfaces), collectors, encoder, deltas: Deltas::default() }
+        let folder = encoder.folder.clone();
+        let disk_free = move || rustix::fs::statvfs(&folder).ok().map(|fs| (fs.f_bavail * fs.f_frsize) as f64);
+        Watch {
+            interfaces: Box::new(interfaces),
+            collectors,
+            encoder: Arc::clone(&encoder.ledger),
+            disk_free: Box::new(disk_free),
+            deltas: Deltas::default(),
+        }
     }
 
     /// Everything counted so far.
-    pub fn balance(&self) -> Balance {
+    pub(super) fn balance(&self) -> Balance {
         let mut collectors = [0; COUNTER_COUNT];
         for values in self.collectors() {
             collectors.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
@@ -67,17 +76,18 @@ impl Watch {
     }
 
     fn collectors(&self) -> Vec<[u64; COUNTER_COUNT]> {
-        self.collectors.iter().map(|ledger| ledger.read()).collect()
+        self.collectors.iter().map(|ledger| ledger.counts.read()).collect()
     }
 
     /// Rows of `capture_stats` for what was counted since the last call.
-    pub fn stats(&mut self, queued: usize) -> Vec<super::stats::Sample> {
-        let gauges: [Option<f64>; GAUGES.len()] = [None, Some(queued as f64), None];
+    pub(super) fn stats(&mut self, queued: usize) -> Vec<super::stats::Sample> {
+        let ring_fill = self.collectors.iter().map(|ledger| ledger.take_ring_fill()).max().unwrap_or(0);
+        let gauges: [Option<f64>; GAUGES.len()] = [Some(ring_fill as f64), Some(queued as f64), (self.disk_free)()];
         self.deltas.next(unix_ns(), &self.balance(), &self.collectors(), gauges)
     }
 
     /// Waits for the end of the source, a signal or the end of the duration; shows and writes what is counted meanwhile.
-    pub async fn until_stop(
+    pub(super) async fn until_stop(
         &mut self,
         report: &ReportSettings,
         (stop, mut ended): (StopChoice, oneshot::Receiver<()>),
@@ -143,13 +153,8 @@ fn now() -> Instant {
 }
 
 /// Unix time in nanoseconds.
-pub fn unix_ns() -> i64 {
+fn unix_ns() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the control plane owns the clock of its intervals")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// New ledgers for `count` threads.
-pub fn ledgers<const N: usize>(count: usize) -> Vec<Arc<Published<N>>> {
-    (0..count).map(|_| Arc::default()).collect()
 }

@@ -13,6 +13,7 @@ use std::{
 pub const KEY_BYTES: usize = 32;
 
 /// The key of the tokens.
+#[derive(Clone)]
 pub struct Key([u8; KEY_BYTES]);
 
 /// Why there is no key.

@@ -81,6 +81,10 @@ pub(super) struct LineRedactor {
 }
 
 impl LineRedactor {
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     pub(super) fn new(policy: Policy, key: Key) -> LineRedactor {
         LineRedactor {
             policy,

@@ -60,6 +60,12 @@ impl Redactor {
         }
     }
 
+    /// Another redactor under the same policy and key, for another thread.
+    #[must_use]
+    pub fn twin(&self) -> Redactor {
+        Redactor::new(self.lines.policy().clone(), self.lines.tokenizer().key().clone())
+    }
+
     /// What the files' metadata call policy and key (`redaction_policy`): `default-1 key=AbCd`, or `off`.
     pub fn policy_name(&self) -> String {
         self.lines.policy_name()

@@ -20,6 +20,10 @@ pub(super) struct Tokenizer {
 }
 
 impl Tokenizer {
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
     pub(super) fn new(key: Key) -> Tokenizer {
         let id = base64url(&blake3::derive_key("hdrcap 2026 redaction key id", key.bytes()));
         let mut front = [b'.'; TOKEN_BYTES - DIGEST_CHARS];

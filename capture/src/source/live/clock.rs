@@ -6,6 +6,11 @@ pub fn unix_offset_ns() -> i64 {
     clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC))
 }
 
+/// The kernel half's clock.
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC).unsigned_abs()
+}
+
 fn clock_ns(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place to write to, and both clocks exist on every kernel.

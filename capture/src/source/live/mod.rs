@@ -11,6 +11,7 @@ pub mod load;
 pub mod netlink;
 pub mod nic;
 pub mod promiscuous;
+pub mod pump;
 pub mod ring;
 
 use attach::{AttachError, Attachment, ModeChoice};
@@ -115,7 +116,7 @@ pub enum LiveError {
     Cpus(#[source] io::Error),
     /// Promiscuous mode was refused.
     #[error(
-        "could not put {iface} into promiscuous mode: it needs cap_net_raw; or capture without it (--no-promiscuous)"
+        "could not put {iface} into promiscuous mode: it needs cap_net_raw; or capture without it (--no-promisc)"
     )]
     Promiscuous {
         /// Interface.

@@ -1,6 +1,8 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks, each section with interfaces of its own.
 //!
 //! Packet, section and interface blocks are looked at whole; every other block is skipped, however long it is.
+//! Walked by hand because the pcap-parser crate refuses clocks of powers of two, reads the clock offset of big-endian
+//! sections in the wrong order, and stops at blocks nobody asked for; it is the witness of the tests.
 
 use super::{
     FRAME_BYTES_MAX, Frame, INTERFACE_COUNT_MAX, OPTION_BYTES_MAX, PcapFault, classic::read_u32, link,

@@ -1,0 +1,162 @@
+//! Runs the pipeline on network interfaces: attach last, detach first.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use anyhow::Context as _;
+use common::{config::Config, counters::Counters};
+use storage::values::TimeSource;
+use tokio::{runtime::Runtime, sync::oneshot};
+use tracing::{info, warn};
+
+use super::{
+    Ended, configure,
+    progress::Progress,
+    start_encoder,
+    watch::{Stop, Watch},
+};
+use crate::{
+    balance::InterfaceCounts,
+    collector::{Collector, CollectorSettings, FullQueue},
+    encoder::Encoder,
+    ledger::CollectorLedger,
+    redact::Redactor,
+    settings::{ActionChoice, LiveSettings, Settings, SteerChoice, XdpModeChoice},
+    source::live::{self, LiveSource, attach, pump::pump, ring::Ring},
+};
+
+/// Captures until a signal comes or the duration is over, and returns what came of it.
+pub(super) fn run(
+    settings: &Settings,
+    live: &LiveSettings,
+    redactor: &Redactor,
+    runtime: &Runtime,
+    progress: &mut Progress,
+) -> anyhow::Result<Ended> {
+    let source_settings = source_settings(settings, live)?;
+    let encoder = start_encoder(settings, &redactor.policy_name())?;
+    let mut source = LiveSource::open(&source_settings)?;
+    tell(&source);
+    let interfaces: Vec<(u32, String)> =
+        source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
+    let closed = Arc::new(AtomicBool::new(false));
+    let (ledgers, threads) = start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
+    let source = Arc::new(Mutex::new(source));
+    let mut watch = Watch::new(counts_of(&source, interfaces), ledgers, &encoder);
+    // Interfaces do not end by themselves; the sender only has to live as long as the wait.
+    let (_never_ends, ended) = oneshot::channel();
+    let until = watch.until_stop(&settings.report, (live.stop, ended), progress, &encoder.queue, |_| ());
+    let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
+    info!("{}", if stopped == Stop::Duration { "the duration is over" } else { "stopping" });
+    source.lock().unwrap_or_else(PoisonError::into_inner).detach();
+    closed.store(true, Ordering::Release);
+    for thread in threads {
+        thread.join().map_err(|_| anyhow::anyhow!("a collector panicked"))?;
+    }
+    encoder.finish(|| watch.stats(0));
+    Ok(Ended { watch, is_input_damaged: false })
+}
+
+/// Starts a collector for each ring, on the core whose frames it holds.
+fn start_collectors(
+    settings: &Settings,
+    source: &mut LiveSource,
+    (encoder, redactor, interfaces): (&Encoder, &Redactor, &[(u32, String)]),
+    closed: &Arc<AtomicBool>,
+) -> anyhow::Result<(Vec<Arc<CollectorLedger>>, Vec<JoinHandle<()>>)> {
+    let collector_settings = CollectorSettings {
+        head_bytes_max: settings.head_bytes_max as usize,
+        ts_source: TimeSource::Xdp,
+        flush_interval_ns: u64::try_from(settings.storage.flush_interval.as_nanos()).ok(),
+        full_queue: FullQueue::Shed,
+    };
+    let (mut ledgers, mut threads) = (Vec::new(), Vec::new());
+    for ring in source.take_rings() {
+        let ledger = Arc::new(CollectorLedger::default());
+        let (queue, own) = (encoder.queue.clone(), Arc::clone(&ledger));
+        let mut collector = Collector::new(&collector_settings, redactor.twin(), queue, own);
+        collector.set_interfaces(interfaces.to_vec());
+        threads.push(start_collector(ring, collector, Arc::clone(closed))?);
+        ledgers.push(ledger);
+    }
+    Ok((ledgers, threads))
+}
+
+fn start_collector(ring: Ring, collector: Collector, closed: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
+    let core = ring.index();
+    std::thread::Builder::new().name(format!("hdrcap-core{core}")).spawn(move || {
+        if let Err(error) = pin(core) {
+            warn!("the collector of core {core} could not be pinned there: {error}");
+        }
+        pump(ring, collector, &closed);
+    })
+}
+
+fn pin(core: u32) -> rustix::io::Result<()> {
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core as usize);
+    rustix::thread::sched_setaffinity(None, &cores)
+}
+
+/// A reader of the kernel half's counts; where they cannot be read, the last ones known.
+fn counts_of(
+    source: &Arc<Mutex<LiveSource>>,
+    interfaces: Vec<(u32, String)>,
+) -> impl Fn() -> Vec<InterfaceCounts> + 'static {
+    let source = Arc::clone(source);
+    let last = Mutex::new(vec![Counters::default(); interfaces.len()]);
+    move || {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        match source.lock().unwrap_or_else(PoisonError::into_inner).counters() {
+            Ok(counters) => *last = counters,
+            Err(error) => warn!("the kernel half's counts could not be read: {error}"),
+        }
+        let named = interfaces.iter().zip(last.iter());
+        named.map(|((_, name), counters)| InterfaceCounts::of(name.clone(), counters)).collect()
+    }
+}
+
+/// Says how each interface is captured from, and what is wrong with it.
+fn tell(source: &LiveSource) {
+    for attachment in source.attachments() {
+        if let Some(refusal) = &attachment.fallback {
+            warn!("{refusal}; capturing in generic mode, which is slower");
+        }
+        info!(iface = %attachment.iface, mode = ?attachment.mode, "capturing");
+    }
+    for warning in source.warnings() {
+        warn!("{warning}");
+    }
+}
+
+fn source_settings(settings: &Settings, live: &LiveSettings) -> anyhow::Result<live::LiveSettings> {
+    let mut config = Config::default();
+    configure(&mut config, settings)?;
+    Ok(live::LiveSettings {
+        ifaces: live.ifaces.clone(),
+        config,
+        action: match live.action {
+            ActionChoice::Auto => live::ActionChoice::Auto,
+            ActionChoice::Pass => live::ActionChoice::Pass,
+            ActionChoice::Drop => live::ActionChoice::Drop,
+        },
+        steering: match live.steer {
+            SteerChoice::Auto => live::SteeringChoice::Auto,
+            SteerChoice::Cpu => live::SteeringChoice::Cpu,
+            SteerChoice::Hash => live::SteeringChoice::Hash,
+        },
+        mode: match live.xdp_mode {
+            XdpModeChoice::Auto => attach::ModeChoice::Auto,
+            XdpModeChoice::Native => attach::ModeChoice::Native,
+            XdpModeChoice::Generic => attach::ModeChoice::Generic,
+        },
+        ring_bytes: live.ring_bytes,
+        promiscuous: live.promiscuous,
+    })
+}
