@@ -78,7 +78,7 @@ fn a_capture_without_privilege_names_the_capabilities() {
     let program = binary_for_all(folder.path());
     let data = folder.path().join("data");
     let ended = run_to_end(as_nobody(&program, folder.path()).args(["--iface", "lo", "--out"]).arg(data));
-    assert_refused(&ended, &["CAP_BPF", "CAP_NET_ADMIN"]);
+    assert_refused(&ended, &["cap_bpf", "cap_net_admin"]);
 }
 
 #[test]

@@ -11,7 +11,11 @@ pub mod tree;
 pub mod wait;
 pub mod web;
 
-use std::process::{Command, Output};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::{Command, Output},
+};
 
 /// Runs `command` to its end and returns its output, panicking with what it said where it fails.
 ///
@@ -36,4 +40,23 @@ pub fn output(command: &mut Command) -> Output {
 /// Standard output and error of a finished program, for a message.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Says something that shows whatever the test runner does with the output of tests: what was left out, and why.
+///
+/// # Panics
+/// Where standard error is closed.
+pub fn say(text: &str) {
+    writeln!(io::stderr(), "\n    {text}").expect("standard error can be written");
+}
+
+/// The folder of public captures beside this tree; where there is none, says which `test` is left out.
+#[must_use]
+pub fn corpus(test: &str) -> Option<PathBuf> {
+    let folder = tree::root().join("../shared/corpus");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    say(&format!("left out, no public captures beside this tree: {test}"));
+    None
 }
