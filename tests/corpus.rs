@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use harness::{daemon::replay, query::Dataset};
+use harness::{corpus, daemon::replay, query::Dataset};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -111,7 +111,7 @@ struct Difference {
 
 #[test]
 fn the_corpus_is_understood() {
-    let Some(corpus) = harness::corpus("corpus::the_corpus_is_understood") else {
+    let Some(corpus) = corpus::folder("corpus::the_corpus_is_understood") else {
         return;
     };
     let expected = fs::read_to_string(corpus.join("expected.jsonl")).unwrap();

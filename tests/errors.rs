@@ -9,8 +9,7 @@ use std::{
 
 use harness::{
     daemon::{Ended, binary, replay, run_to_end},
-    lab::require_root,
-    pcap,
+    needs_root, pcap,
     query::Dataset,
     wait,
 };
@@ -39,7 +38,7 @@ fn assert_refused(ended: &Ended, parts: &[&str]) {
 }
 
 fn as_nobody(program: &Path, folder: &Path) -> Command {
-    require_root("running as another user");
+    needs_root();
     let mut command = Command::new("setpriv");
     command.args([
         "--reuid",

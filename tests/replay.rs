@@ -12,8 +12,7 @@ use harness::{
 use crate::live::shopping;
 
 /// Every column but those that tell of the way the frames took, or of a clock.
-const SAME_COLUMNS: &str =
-    "COLUMNS(lambda c: c NOT IN ('ts', 'ts_ns', 'ts_source', 'sensor', 'iface', 'queue') AND c NOT LIKE '%_us')";
+const SAME_COLUMNS: &str = "COLUMNS(lambda c: c NOT IN ('ts', 'ts_ns', 'ts_source', 'sensor', 'iface', 'queue') AND c NOT LIKE '%_us')";
 
 #[test]
 fn a_recording_gives_the_rows_of_the_wire() {

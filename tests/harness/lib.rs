@@ -3,6 +3,7 @@
 //! A test that lacks a tool, a privilege or the binary fails and says what to do; it never passes by doing nothing.
 //! Invariant: whatever a helper starts or makes is gone when its value is dropped.
 
+pub mod corpus;
 pub mod daemon;
 pub mod lab;
 pub mod pcap;
@@ -12,10 +13,25 @@ pub mod wait;
 pub mod web;
 
 use std::{
-    io::{self, Write as _},
-    path::PathBuf,
+    io::Write as _,
     process::{Command, Output},
 };
+
+/// Says something that shows whether or not the test runner keeps output: what was left out, what was measured.
+pub fn say(text: &str) {
+    writeln!(std::io::stderr(), "\n    {text}").unwrap_or_default();
+}
+
+/// Fails the test where it does not run as root.
+///
+/// # Panics
+/// Without root: BPF programs, network namespaces and a change of user need it.
+pub fn needs_root() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test loads BPF programs, makes network namespaces or becomes another user: run scripts/test as root"
+    );
+}
 
 /// Runs `command` to its end and returns its output, panicking with what it said where it fails.
 ///
@@ -40,23 +56,4 @@ pub fn output(command: &mut Command) -> Output {
 /// Standard output and error of a finished program, for a message.
 pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-/// Says something that shows whatever the test runner does with the output of tests: what was left out, and why.
-///
-/// # Panics
-/// Where standard error is closed.
-pub fn say(text: &str) {
-    writeln!(io::stderr(), "\n    {text}").expect("standard error can be written");
-}
-
-/// The folder of public captures beside this tree; where there is none, says which `test` is left out.
-#[must_use]
-pub fn corpus(test: &str) -> Option<PathBuf> {
-    let folder = tree::root().join("../shared/corpus");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    say(&format!("left out, no public captures beside this tree: {test}"));
-    None
 }

@@ -5,7 +5,7 @@ use super::kernel::{Kernel, decide_in_user_space};
 use capture::source::decider::Decider;
 use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
-use harness::{corpus, lab::require_root, say, tree};
+use harness::{corpus::captures, needs_root, say};
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::fs::File;
@@ -61,7 +61,7 @@ fn narrow_config() -> Config {
 
 #[test]
 fn heads_split_at_every_byte() {
-    require_root("running the kernel half");
+    needs_root();
     let mut pair = Pair::new(&Config::default());
     let stream = [&head(120)[..], &head(110)[..], b"body"].concat();
     for split in 1..stream.len() {
@@ -78,7 +78,7 @@ fn heads_split_at_every_byte() {
 
 #[test]
 fn a_head_in_segments_of_one_byte() {
-    require_root("running the kernel half");
+    needs_root();
     let mut pair = Pair::new(&Config::default());
     let head = head(300);
     pair.compare(&Segment::new(&head[..8]).at(1000).frame(), "first");
@@ -91,7 +91,7 @@ fn a_head_in_segments_of_one_byte() {
 /// Conversations of several flows, cut, doubled, reordered and lost at random.
 #[test]
 fn torn_conversations() {
-    require_root("running the kernel half");
+    needs_root();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for config in [Config::default(), narrow_config()] {
         let mut pair = Pair::new(&config);
@@ -157,7 +157,7 @@ fn conversation(random: &mut Random) -> Vec<Vec<u8>> {
 
 #[test]
 fn mutated_and_random_frames() {
-    require_root("running the kernel half");
+    needs_root();
     let mut random = Random(0xD1B5_4A32_D192_ED03);
     let mut pair = Pair::new(&Config::default());
     for _ in 0..4000 {
@@ -179,11 +179,11 @@ fn mutated_and_random_frames() {
 
 #[test]
 fn every_frame_of_the_corpus() {
-    require_root("running the kernel half");
-    let Some(corpus) = corpus("verdicts::differential::every_frame_of_the_corpus") else {
+    const NAME: &str = "verdicts::differential::every_frame_of_the_corpus";
+    needs_root();
+    let Some(files) = captures(NAME) else {
         return;
     };
-    let files = tree::files(&corpus.join("pcap"), "");
     let mut pair = Pair::new(&Config::default());
     let mut other_links = 0;
     for file in &files {

@@ -6,7 +6,7 @@ use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
 use common::record::{RecordKind, record_flag};
 use common::verdict::Verdict;
-use harness::lab::require_root;
+use harness::needs_root;
 
 const RING_BYTES: u32 = 1 << 20;
 
@@ -29,8 +29,8 @@ fn verdict(frame: &[u8]) -> Verdict {
 macro_rules! verdict_tests {
     ($($(#[$doc:meta])* $name:ident => $body:expr;)+) => {
         $($(#[$doc])* #[test] fn $name() {
-            require_root("running the kernel half");
-            $body
+            needs_root();
+                $body
         })+
     };
 }

@@ -83,7 +83,7 @@ impl ResponseHead<'_> {
             (false, true) => Body::None,
             (false, false) => declared.unwrap_or(Body::UntilClose),
         };
-        let flags = if tunnels && declares_body(declared) { Flags::SWITCH_WITH_BODY } else { Flags::NONE };
+        let flags = if tunnels { switch_flags(&self.fields, self.content_length) } else { Flags::NONE };
         ResponseFraming {
             body,
             keep_alive: matches!(body, Body::None | Body::Length(_) | Body::Chunked)
@@ -94,8 +94,12 @@ impl ResponseHead<'_> {
     }
 }
 
-fn declares_body(declared: Option<Body>) -> bool {
-    !matches!(declared, None | Some(Body::None | Body::Length(0)))
+/// What is wrong with the framing of a response that ends HTTP.
+pub(super) fn switch_flags(fields: &Fields<'_>, content_length: Option<i64>) -> Flags {
+    match declared_body(fields, content_length) {
+        None | Some(Body::None | Body::Length(0)) => Flags::NONE,
+        Some(Body::Length(_) | Body::Chunked | Body::UntilClose | Body::Tunnel) => Flags::SWITCH_WITH_BODY,
+    }
 }
 
 /// What Content-Length and Transfer-Encoding say together; `None` where neither came.

@@ -8,7 +8,7 @@ use storage::{field::Field, flags::Flags};
 use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
     order::NameOrder,
-    syntax::{is_blank, is_leading, is_token_char},
+    syntax::{is_blank, is_leading, is_token, is_token_char},
 };
 
 /// What is particular about a line, as bits.
@@ -248,7 +248,7 @@ impl Section {
 fn field_line(bytes: &[u8], extent: Extent) -> (Line, Flags) {
     let Extent { start, name_limit, last, folded } = extent;
     let end = last.content_end;
-    let (name, mut shape, mut flags) = name_of(&bytes[start..name_limit]);
+    let (name, field, mut shape, mut flags) = name_of(&bytes[start..name_limit]);
     shape.insert_if(last.ending == Ending::Lf, Shape::BARE_LF.with(Shape::RAW));
     shape.insert_if(last.ending == Ending::Cut, Shape::CUT);
     shape.insert_if(folded, Shape::FOLDED.with(Shape::RAW));
@@ -267,8 +267,6 @@ fn field_line(bytes: &[u8], extent: Extent) -> (Line, Flags) {
         && bytes[name_end + 1] == b' '
         && value_end == end;
     shape.insert_if(!plain, Shape::RAW);
-    let known = !shape.has(Shape::NAMELESS.with(Shape::NAME_BAD));
-    let field = if known { Field::from_name(&bytes[start..name_end]) } else { None };
     let offset = |at: usize| at as u32;
     let line = Line {
         start: offset(start),
@@ -290,15 +288,38 @@ struct Name {
 }
 
 #[inline]
-fn name_of(line: &[u8]) -> (Option<Name>, Shape, Flags) {
-    let token_len = line.iter().position(|&byte| !is_token_char(byte)).unwrap_or(line.len());
-    if token_len > 0 && line.get(token_len) == Some(&b':') {
-        return (Some(Name { len: token_len, colon: token_len }), Shape::default(), Flags::NONE);
+fn name_of(line: &[u8]) -> (Option<Name>, Option<Field>, Shape, Flags) {
+    let colon = colon_at(line);
+    let name = &line[..colon];
+    let field = Field::from_name(name);
+    if colon < line.len() && (field.is_some() || is_token(name)) {
+        return (Some(Name { len: colon, colon }), field, Shape::default(), Flags::NONE);
     }
-    unusual_name(line, token_len)
+    let (name, shape, flags) = unusual_name(line);
+    let field =
+        name.filter(|_| shape == Shape::default()).and_then(|name| Field::from_name(&line[..name.len]));
+    (name, field, shape, flags)
 }
 
-fn unusual_name(line: &[u8], token_len: usize) -> (Option<Name>, Shape, Flags) {
+/// Where the first colon is, or the length; by words, because names are short.
+#[inline]
+fn colon_at(line: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = line.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let zero_at_colon = u64::from_le_bytes(*word) ^ (ONES * b':' as u64);
+        let found = zero_at_colon.wrapping_sub(ONES) & !zero_at_colon & (ONES * 0x80);
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let short = rest.iter().position(|&byte| byte == b':').unwrap_or(rest.len());
+    words.len() * 8 + short
+}
+
+#[cold]
+fn unusual_name(line: &[u8]) -> (Option<Name>, Shape, Flags) {
+    let token_len = line.iter().position(|&byte| !is_token_char(byte)).unwrap_or(line.len());
     if line.first().copied().is_some_and(is_blank) {
         return (None, Shape::NAMELESS, Flags::NONE);
     }

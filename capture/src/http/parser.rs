@@ -94,7 +94,10 @@ impl Parser {
         let mut flags = section.flags.with(start_flags).with(opening.flags).with(length_flags);
         flags.insert(repetition(&fields));
         flags.insert(framing::transfer_flags(&fields, start.version != b"1.0"));
-        let mut head = ResponseHead {
+        if start.status == Some(101) {
+            flags.insert(framing::switch_flags(&fields, content_length));
+        }
+        Ok(ResponseHead {
             bytes: &bytes[..section.end],
             version: start.version,
             status: start.status,
@@ -104,9 +107,7 @@ impl Parser {
             complete: complete && section.ended,
             start_line_complete: opening.complete,
             flags,
-        };
-        head.flags.insert(head.framing(None).flags);
-        Ok(head)
+        })
     }
 
     fn section(&mut self, bytes: &[u8], opening: &Opening<'_>) -> Section {

@@ -92,7 +92,8 @@ pub fn without_userinfo(authority: &[u8]) -> &[u8] {
 /// What is wrong with the target's bytes and form.
 pub(super) fn flags(target: &[u8], method: Method) -> Flags {
     let mut flags = Flags::NONE;
-    if Target::of(target, method).form == Form::Other && !target.is_empty() {
+    let origin = target.first() == Some(&b'/');
+    if !origin && !target.is_empty() && Target::of(target, method).form == Form::Other {
         flags.insert(Flags::REQUEST_LINE_BAD);
     }
     let unusual = target.iter().fold(false, |found, &byte| found | !byte.is_ascii_graphic() | (byte == b'%'));

@@ -2,7 +2,7 @@
 //!
 //! Each detector adds spans of one value. Invariant: when in doubt, a span; a broken value never ends one early.
 
-use memchr::{memchr, memchr_iter, memmem, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memmem, memrchr};
 
 use super::{
     policy::{Action, Policy},
@@ -131,7 +131,7 @@ pub(super) fn cookies<'a>(
     }
 }
 
-/// The value of the cookie that is set (RFC 6265 section 4.1), and every attribute that is not known.
+/// The value of the cookie that is set (RFC 6265 section 4.1), and every attribute that is not surely one.
 pub(super) fn set_cookie<'a>(
     value: &'a [u8],
     action: Action,
@@ -145,9 +145,11 @@ pub(super) fn set_cookie<'a>(
     let mut start = end + 1;
     while start < value.len() {
         let end = memchr(b';', &value[start..]).map_or(value.len(), |at| start + at);
-        let name = split_once(&value[start..end], b'=').map_or(&value[start..end], |(name, _)| name);
-        let known = COOKIE_ATTRIBUTES.iter().any(|attribute| attribute.eq_ignore_ascii_case(trim(name)));
-        if !known {
+        let attribute = &value[start..end];
+        let (name, content) = split_once(attribute, b'=').unwrap_or((attribute, b""));
+        let known = COOKIE_ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(trim(name)));
+        let odd = content.iter().any(|byte| b"=@%{\"".contains(byte));
+        if !known || odd {
             spans.add(start, end, action);
         }
         start = end + 1;
@@ -179,17 +181,16 @@ fn is_jwt_char(byte: u8) -> bool {
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
     pub(super) value: &'a [u8],
-    /// It is a URI, or begins like one: parameters end at `&`.
-    pub(super) uri: bool,
+    /// It is a request target.
+    pub(super) target: bool,
     /// Its end is missing.
     pub(super) cut: bool,
 }
 
-impl<'a> Text<'a> {
-    /// A field value or reason phrase.
-    pub(super) fn of_value(value: &'a [u8], cut: bool) -> Text<'a> {
-        let uri = value.first() == Some(&b'/') || memmem::find(value, b"://").is_some();
-        Text { value, uri, cut }
+impl Text<'_> {
+    /// It is a URI, or holds one: parameters end at `&`.
+    fn is_uri(&self) -> bool {
+        self.target || self.value.first() == Some(&b'/') || memmem::find(self.value, b"://").is_some()
     }
 }
 
@@ -209,18 +210,21 @@ impl TextDetector {
     pub(super) fn search(&mut self, text: Text<'_>, policy: &Policy, spans: &mut Spans) {
         let value = text.value;
         self.parameters(text, policy, spans);
-        userinfo(text, spans);
+        if text.cut || memchr(b'@', value).is_some() {
+            userinfo(text, spans);
+        }
+        let Some(unusual) = memchr2(b'%', b'{', value) else { return };
         if holds_json_secret(value) {
             spans.add(0, value.len(), Action::Token);
         }
-        if memchr(b'%', value).is_some() {
+        if memchr(b'%', &value[unusual..]).is_some() {
             self.nested(text, policy, spans);
         }
     }
 
     fn parameters(&mut self, text: Text<'_>, policy: &Policy, spans: &mut Spans) {
         let value = text.value;
-        let query = memchr::memchr2(b'?', b'#', value).unwrap_or(value.len());
+        let mut query = None;
         let mut from = 0;
         while let Some(at) = memchr(b'=', &value[from..]) {
             let equals = from + at;
@@ -228,8 +232,11 @@ impl TextDetector {
             let name = name_before(value, equals);
             let action = self.parameter_action(name, policy);
             if action != Action::Keep {
-                let delimiter = if equals > query { b'&' } else { b'?' };
-                let end = if text.uri { memchr(delimiter, &value[from..]) } else { None };
+                let query = *query.get_or_insert_with(|| {
+                    text.is_uri().then(|| memchr2(b'?', b'#', value).unwrap_or(value.len()))
+                });
+                let delimiter = query.map(|query| if equals > query { b'&' } else { b'?' });
+                let end = delimiter.and_then(|delimiter| memchr(delimiter, &value[from..]));
                 let end = end.map_or(value.len(), |at| from + at);
                 spans.add(equals + 1, end, action);
                 from = end;
@@ -263,10 +270,11 @@ impl TextDetector {
     /// Pieces that hold a secret once decoded: all of the piece behind its name.
     fn nested(&mut self, text: Text<'_>, policy: &Policy, spans: &mut Spans) {
         let value = text.value;
-        let query = if text.uri { memchr(b'?', value).unwrap_or(value.len()) } else { 0 };
+        let uri = text.is_uri();
+        let query = if uri { memchr(b'?', value).unwrap_or(value.len()) } else { 0 };
         let mut start = 0;
         while start < value.len() {
-            let delimiter = if !text.uri {
+            let delimiter = if !uri {
                 None
             } else if start < query {
                 Some(b'/')
@@ -277,7 +285,8 @@ impl TextDetector {
             let end = delimiter
                 .and_then(|delimiter| memchr(delimiter, &value[start..limit]))
                 .map_or(limit, |at| start + at);
-            let piece = Text { value: &value[start..end], uri: false, cut: text.cut && end == value.len() };
+            let piece =
+                Text { value: &value[start..end], target: false, cut: text.cut && end == value.len() };
             if memchr(b'%', piece.value).is_some() && self.hides_secret(piece, policy) {
                 let name_len = memchr(b'=', &value[start..end]).map_or(0, |at| at + 1);
                 spans.add(start + name_len, end, Action::Token);
@@ -294,6 +303,12 @@ impl TextDetector {
             || holds_userinfo(decoded, piece.cut)
             || memmem::find(decoded, b"eyJ").is_some()
     }
+}
+
+/// True where the byte at `at` is an `=` behind the name of a parameter that stays; a name may not be encoded here.
+#[inline]
+pub(super) fn is_harmless_parameter(value: &[u8], at: usize, policy: &Policy) -> bool {
+    value[at] == b'=' && policy.parameter(name_before(value, at)) == Action::Keep
 }
 
 /// The name before the `=` at `equals`, quotes and blanks between them left out.

@@ -143,11 +143,13 @@ impl LineRedactor {
             return None;
         }
         self.spans.clear();
-        self.text.search(Text { value, uri: true, cut }, &self.policy, &mut self.spans);
+        self.text.search(Text { value, target: true, cut }, &self.policy, &mut self.spans);
         if bare {
             detect::authority(value, cut, &mut self.spans);
         }
-        detect::jwts(value, &mut self.spans);
+        if self.jwt_seen {
+            detect::jwts(value, &mut self.spans);
+        }
         if let Some(space) = value.iter().position(|&byte| is_lenient_space(byte) || byte == 0)
             && sensitive::mentions(value)
         {
@@ -203,7 +205,7 @@ impl LineRedactor {
                 self.unsure_line(Unsure { index, line, cut }, bytes, names);
             } else {
                 let class = self.class(line.field, name);
-                if class != Class::Plain || cut || self.jwt_seen || scout.finds(line) {
+                if class != Class::Plain || cut || self.jwt_seen || scout.finds(line, &self.policy) {
                     self.search(value, class, cut, &mut |name| names.push(name));
                     self.patch_line(index, line, value, bytes);
                 }
@@ -252,7 +254,12 @@ impl LineRedactor {
             Class::Credentials(action) => detect::credentials(value, action, spans),
             Class::Cookies(action) => detect::cookies(value, action, spans, name),
             Class::SetCookie(action) => detect::set_cookie(value, action, spans, name),
-            Class::Host => detect::authority(value, cut, spans),
+            Class::Host => {
+                detect::authority(value, cut, spans);
+                if value.iter().any(|byte| b"=%{".contains(byte)) {
+                    self.text.search(Text { value, target: false, cut }, &self.policy, spans);
+                }
+            }
         }
         if self.jwt_seen {
             detect::jwts(value, &mut self.spans);
@@ -260,7 +267,7 @@ impl LineRedactor {
     }
 
     fn plain(&mut self, value: &[u8], cut: bool) {
-        self.text.search(Text::of_value(value, cut), &self.policy, &mut self.spans);
+        self.text.search(Text { value, target: false, cut }, &self.policy, &mut self.spans);
         if self.jwt_seen {
             detect::jwts(value, &mut self.spans);
         }
@@ -369,7 +376,7 @@ impl LineRedactor {
     }
 }
 
-/// Finds the values that hold a byte worth a search, with one pass over the head for all lines.
+/// Finds the values worth a search, with one pass over the head for all lines.
 struct Scout<'a> {
     bytes: &'a [u8],
     /// The next `=`, `%` or `{`.
@@ -383,16 +390,27 @@ impl<'a> Scout<'a> {
         Scout { bytes, parameter: 0, at: memchr(b'@', bytes).unwrap_or(bytes.len()) }
     }
 
-    /// True where the line's value holds one; lines are asked in order.
-    fn finds(&mut self, line: &Line) -> bool {
+    /// True where the line's value holds more than parameters of harmless names; lines are asked in order.
+    fn finds(&mut self, line: &Line, policy: &Policy) -> bool {
         let (start, end) = (line.value_start as usize, line.value_end as usize);
-        let behind = &self.bytes[start..];
-        if self.parameter < start {
-            self.parameter = start + memchr3(b'=', b'%', b'{', behind).unwrap_or(behind.len());
-        }
         if self.at < start {
-            self.at = start + memchr(b'@', behind).unwrap_or(behind.len());
+            self.at = start + memchr(b'@', &self.bytes[start..]).unwrap_or(self.bytes.len() - start);
         }
-        self.parameter < end || self.at < end
+        if self.parameter < start {
+            self.pass_to(start);
+        }
+        while self.parameter < end {
+            let value = &self.bytes[start..end];
+            if !detect::is_harmless_parameter(value, self.parameter - start, policy) {
+                return true;
+            }
+            self.pass_to(self.parameter + 1);
+        }
+        self.at < end
+    }
+
+    fn pass_to(&mut self, from: usize) {
+        let rest = &self.bytes[from..];
+        self.parameter = from + memchr3(b'=', b'%', b'{', rest).unwrap_or(rest.len());
     }
 }

@@ -33,7 +33,7 @@ pub use self::{
     token::TOKEN_BYTES,
 };
 use crate::http::{
-    Fields, RequestHead, ResponseHead,
+    Fields, Method, RequestHead, ResponseHead,
     target::{self, Form, Target},
 };
 
@@ -101,7 +101,7 @@ impl Redactor {
             authorization_scheme: scheme(&head.fields),
             trace_id: value_of(&head.fields, fields, Field::Traceparent).and_then(target::trace_id),
             cookie_names: names,
-            is_connect: head.framing().is_connect,
+            is_connect: head.method == Method::Connect,
             header_order_hash: head.header_order_hash,
             fields,
             flags: head.flags.with(lines.flags()),

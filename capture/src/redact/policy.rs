@@ -75,11 +75,13 @@ impl Policy {
     }
 
     /// The exception for the field of this name.
+    #[inline]
     pub(super) fn field_exception(&self, name: &[u8]) -> Option<Action> {
         exception(&self.fields, name)
     }
 
     /// What becomes of the parameter of this name (percent-decoded).
+    #[inline]
     pub(super) fn parameter(&self, name: &[u8]) -> Action {
         let rule =
             || if sensitive::is_sensitive(name, Names::Parameter) { Action::Token } else { Action::Keep };
@@ -87,10 +89,16 @@ impl Policy {
     }
 }
 
+#[inline]
 fn exception(rules: &BTreeMap<Vec<u8>, Action>, name: &[u8]) -> Option<Action> {
     if rules.is_empty() {
         return None;
     }
+    exception_of(rules, name)
+}
+
+#[cold]
+fn exception_of(rules: &BTreeMap<Vec<u8>, Action>, name: &[u8]) -> Option<Action> {
     rules.iter().find(|(rule, _)| rule.eq_ignore_ascii_case(name)).map(|(_, action)| *action)
 }
 
