@@ -9,8 +9,7 @@ use std::{
 
 use harness::{
     daemon::{Ended, binary, replay, run_to_end},
-    lab::require_root,
-    pcap,
+    needs_root, pcap,
     query::Dataset,
     wait,
 };
@@ -39,7 +38,7 @@ fn assert_refused(ended: &Ended, parts: &[&str]) {
 }
 
 fn as_nobody(program: &Path, folder: &Path) -> Command {
-    require_root("running as another user");
+    needs_root();
     let mut command = Command::new("setpriv");
     command.args([
         "--reuid",
@@ -78,7 +77,7 @@ fn a_capture_without_privilege_names_the_capabilities() {
     let program = binary_for_all(folder.path());
     let data = folder.path().join("data");
     let ended = run_to_end(as_nobody(&program, folder.path()).args(["--iface", "lo", "--out"]).arg(data));
-    assert_refused(&ended, &["CAP_BPF", "CAP_NET_ADMIN"]);
+    assert_refused(&ended, &["cap_bpf", "cap_net_admin"]);
 }
 
 #[test]

@@ -89,17 +89,16 @@ fn rows_are_what_the_server_logged() {
     let counts_sql =
         "SELECT method_raw AS method, target_raw AS target, status, count(*) AS count FROM http GROUP BY ALL";
     assert_eq!(counted(&dataset.query(counts_sql)), logged, "DuckDB sees other rows than the server logged");
-    let rows = dataset.number("SELECT count(*) FROM http");
-    assert_eq!(balance.count("rows_written"), rows, "the files hold other rows than the balance says");
+    balance.assert_in_files(dataset);
     // A hash over all columns makes Spark read them all.
     let rows_sql = "SELECT count(h) AS rows FROM (SELECT hash(*) AS h FROM http)";
     let [by_kind, whole] = spark(out.path(), [counts_sql, rows_sql]);
     assert_eq!(counted(&by_kind), logged, "Spark sees other rows than the server logged");
-    assert_eq!(whole[0]["rows"].as_u64(), Some(rows), "Spark reads other rows than DuckDB");
+    assert_eq!(whole[0]["rows"].as_u64(), Some(balance.count("rows_written")), "Spark reads other rows");
     assert_each_row_is_right(dataset, &web.log_path());
 }
 
-/// Joins each row with the log line of its request and lists what differs.
+/// Joins each row with the log line of its request and lists what differs; nginx leaves out a body it did not read.
 fn assert_each_row_is_right(dataset: Dataset<'_>, log: &Path) {
     let sql = format!(
         "WITH log AS (FROM read_json('{}', format = 'newline_delimited')), \
@@ -110,7 +109,7 @@ fn assert_each_row_is_right(dataset: Dataset<'_>, log: &Path) {
          FROM log FULL JOIN seen ON log.id = seen.x_request_id \
          WHERE answer_id IS DISTINCT FROM log.id OR pair_state <> 'ack_verified' \
             OR log.client_ip <> seen.client_ip OR log.client_port <> seen.client_port \
-            OR request_bytes <> req_head_bytes + coalesce(req_body_bytes, 0) \
+            OR request_bytes <> req_head_bytes OR coalesce(req_body_bytes, 0) <> coalesce(req_content_length, 0) \
             OR response_bytes <> resp_head_bytes + coalesce(resp_body_bytes, 0) \
             OR list_contains(flags, 'head_truncated') OR list_contains(flags, 'gap_in_head') \
             OR ttfb_us IS NULL OR ttfb_us < 0 OR total_us < ttfb_us OR NOT syn_seen \
@@ -183,9 +182,8 @@ fn stops_in_order_under_load(signal: &str) {
     drop(load);
 
     balance.assert_closed();
-    let rows = Dataset(out.path()).number("SELECT count(*) FROM http");
-    assert_eq!(balance.count("rows_written"), rows, "the files hold other rows than the balance says");
-    assert!(rows >= 5_000, "{rows} rows of at least 5000 answered requests");
+    balance.assert_in_files(Dataset(out.path()));
+    assert!(balance.count("rows_written") >= 5_000, "5000 requests were answered: {balance:?}");
     assert_answers_are_logged(out.path(), &web.log_path());
     assert!(
         harness::tree::files(out.path(), "").iter().all(|file| !is_in_progress(file)),

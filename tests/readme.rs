@@ -26,7 +26,9 @@ fn blocks<'a>(text: &'a str, language: &'a str) -> impl Iterator<Item = &'a str>
 fn queries_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("data");
-    replay(&[&pcap::one_transaction(folder.path())], &out, &[]).balance().assert_closed();
+    let balance = replay(&[&pcap::one_transaction(folder.path())], &out, &[]).balance();
+    balance.assert_closed();
+    balance.assert_in_files(Dataset(&out));
     let text = readme();
     let queries: Vec<&str> = blocks(&text, "sql").collect();
     assert!(queries.len() > 3, "the README shows how to query");

@@ -15,7 +15,9 @@ use tempfile::TempDir;
 
 use crate::{
     lab::{Host, Lab, MIRROR_PORT},
-    output, tree, wait,
+    output,
+    query::Dataset,
+    tree, wait,
     web::signal,
 };
 
@@ -195,6 +197,23 @@ impl Balance {
         }
         let frames: u64 = interfaces.values().map(|part| count(part, "frames")).sum();
         assert_eq!(frames, self.count("frames"), "the interfaces do not add up:\n{:#}", self.0);
+    }
+
+    /// Checks that the files tell the same as the balance: the rows of `http`, and the sums over `capture_stats`.
+    ///
+    /// # Panics
+    /// Where they do not.
+    pub fn assert_in_files(&self, dataset: Dataset<'_>) {
+        let rows = dataset.number("SELECT count(*) FROM http");
+        assert_eq!(self.count("rows_written"), rows, "the files hold other rows than the balance says");
+        let sums = dataset.stats_sums();
+        assert!(
+            sums.contains_key("frames") && sums.contains_key("rows_written"),
+            "counters are missing: {sums:?}"
+        );
+        for (counter, sum) in sums {
+            assert_eq!(self.count(&counter), sum, "capture_stats and the balance differ in {counter}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use crate::{run, tree};
+use crate::{needs_root, run, tree};
 
 /// Address of the server on the lab's wire.
 pub const SERVER_IPV4: &str = "10.77.0.2";
@@ -56,7 +56,7 @@ impl Lab {
     /// Without root, or without the tools of `scripts/setup lab`.
     #[must_use]
     pub fn up() -> Self {
-        require_root("network namespaces");
+        needs_root();
         let machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
         remove_orphans();
         let name = format!("{NAME_PREFIX}{}-{}", id(), LAB_COUNT.fetch_add(1, Ordering::Relaxed));
@@ -132,15 +132,6 @@ impl Drop for Lab {
     fn drop(&mut self) {
         remove(&self.name);
     }
-}
-
-/// Fails without root, saying what it is needed for.
-///
-/// # Panics
-/// Where this process is not root.
-pub fn require_root(purpose: &str) {
-    let user = run(Command::new("id").arg("-u")).stdout;
-    assert_eq!(user.trim_ascii(), b"0", "{purpose} need root: run scripts/test as root");
 }
 
 fn remove_orphans() {

@@ -25,11 +25,11 @@ pub fn say(text: &str) {
 /// Fails the test where it does not run as root.
 ///
 /// # Panics
-/// Without root: BPF programs and network namespaces need it.
+/// Without root: BPF programs, network namespaces and a change of user need it.
 pub fn needs_root() {
     assert!(
         rustix::process::geteuid().is_root(),
-        "this test loads BPF programs: run it as root, or by scripts/test"
+        "this test loads BPF programs, makes network namespaces or becomes another user: run scripts/test as root"
     );
 }
 

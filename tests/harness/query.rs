@@ -1,6 +1,7 @@
 //! The engines that analysts use, reading what hdrcap wrote: DuckDB and PySpark, each in a Python of its own.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -39,6 +40,27 @@ impl Dataset<'_> {
         let [Value::Object(row)] = rows.as_slice() else { panic!("not one row: {rows:?}") };
         assert_eq!(row.len(), 1, "not one column: {row:?}");
         row.values().next().and_then(Value::as_u64).unwrap_or_else(|| panic!("no number: {row:?}"))
+    }
+}
+
+/// Columns of `capture_stats` that are no counters.
+const STATS_NO_COUNTERS: &str = "'^(ts|ts_ns|sensor|iface|core|.*_max|disk_free_bytes)$'";
+
+impl Dataset<'_> {
+    /// Sum of each counter over all rows of `capture_stats`.
+    #[must_use]
+    pub fn stats_sums(self) -> BTreeMap<String, u64> {
+        let files = format!(
+            "read_parquet('{}/capture_stats/**/*.parquet', hive_partitioning = false)",
+            self.0.display()
+        );
+        let counters = duckdb(&format!(
+            "SELECT column_name FROM (DESCRIBE FROM {files}) WHERE NOT regexp_matches(column_name, {STATS_NO_COUNTERS})"
+        ));
+        let names = counters.iter().map(|row| row["column_name"].as_str().expect("a column has a name"));
+        let sums: Vec<String> = names.map(|name| format!("sum({name})::BIGINT AS {name}")).collect();
+        let mut answer = duckdb(&format!("SELECT {} FROM {files}", sums.join(", ")));
+        serde_json::from_value(answer.swap_remove(0)).expect("sums are numbers")
     }
 }
 
