@@ -12,7 +12,6 @@ pub(crate) struct XdpFrame {
     pub(crate) ctx: *mut xdp_md,
     data: usize,
     data_end: usize,
-    len: u32,
     parked: &'static mut u64,
     block: &'static mut [u8; BLOCK_BYTES],
 }
@@ -25,12 +24,10 @@ impl XdpFrame {
         block: &'static mut [u8; BLOCK_BYTES],
     ) -> Self {
         // SAFETY: the kernel hands every run a valid context.
-        let len = unsafe { bpf_xdp_get_buff_len(ctx) } as u32;
-        // SAFETY: as above.
         let data = unsafe { (*ctx).data } as usize;
         // SAFETY: as above.
         let data_end = unsafe { (*ctx).data_end } as usize;
-        Self { ctx, data, data_end, len, parked, block }
+        Self { ctx, data, data_end, parked, block }
     }
 
     /// Where `N` bytes of the linear part begin, if they are all there.
@@ -60,13 +57,26 @@ impl XdpFrame {
 
 impl Frame for XdpFrame {
     #[inline(always)]
-    fn captured_len(&self) -> u32 {
-        self.len
+    fn near_len(&self) -> u32 {
+        (self.data_end - self.data) as u32
     }
 
     #[inline(always)]
-    fn wire_len(&self) -> u32 {
-        self.len
+    fn captured_len(&mut self) -> u32 {
+        self.wire_len()
+    }
+
+    #[inline(always)]
+    fn wire_len(&mut self) -> u32 {
+        // SAFETY: the kernel hands every run a valid context.
+        unsafe { bpf_xdp_get_buff_len(self.ctx) as u32 }
+    }
+
+    /// Asks the kernel only where what is near does not answer: a call costs more than dissecting a header.
+    #[inline(always)]
+    fn wire_len_from(&mut self, reach: u32) -> u32 {
+        let near = self.near_len();
+        if reach != 0 && reach <= near { near } else { self.wire_len() }
     }
 
     #[inline(always)]

@@ -2,8 +2,7 @@
 //!
 //! Per-CPU values are only touched by the CPU that runs the program, which XDP does not interrupt with itself.
 
-use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, PerCpuArray, ProgramArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use common::config::Config;
 use common::counters::Counters;
@@ -32,6 +31,10 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, RING_COUNT_MAX> = ArrayOfMaps::new();
 
+/// The second program, at index zero.
+#[btf_map]
+pub(crate) static PROGRAMS: ProgramArray<1> = ProgramArray::new();
+
 /// Value of `SCRATCH`.
 #[repr(C)]
 pub(crate) struct Scratch {
@@ -43,40 +46,40 @@ pub(crate) struct Scratch {
     pub(crate) block: [u8; BLOCK_BYTES],
 }
 
-/// What one frame needs.
+/// The scratch of this CPU.
+#[inline(always)]
+pub(crate) fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: a per-CPU value lives as long as the program, and each program asks for it once.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
+/// What one frame needs besides.
 pub(crate) struct Maps {
     pub(crate) config: &'static Config,
     pub(crate) slot: u32,
-    pub(crate) scratch: &'static mut Scratch,
     pub(crate) counters: &'static mut Counters,
     pub(crate) flows: Flows,
 }
 
 impl Maps {
     #[inline(always)]
-    pub(crate) fn of(ctx: *mut xdp_md) -> Option<Self> {
+    pub(crate) fn of(ifindex: u32) -> Option<Self> {
         let config = CONFIG.get(0)?;
-        let scratch = SCRATCH.get_ptr_mut(0)?;
-        // SAFETY: a per-CPU value lives as long as the program, and no other reference into it exists on this CPU.
-        let scratch = unsafe { &mut *scratch };
-        // SAFETY: the kernel hands every run a valid context.
-        scratch.work.record.ifindex = unsafe { (*ctx).ingress_ifindex };
-        scratch.work.record.ts_ns = 0;
-        let slot = config.iface_slot(scratch.work.record.ifindex);
+        let slot = config.iface_slot(ifindex);
         let counters = COUNTERS.get_ptr_mut(slot)?;
-        // SAFETY: as above; nothing else refers to the counters while the frame is in hand.
+        // SAFETY: a per-CPU value lives as long as the program, and each program asks for it once.
         let counters = unsafe { &mut *counters };
-        Some(Self { config, slot, scratch, counters, flows: Flows })
+        Some(Self { config, slot, counters, flows: Flows })
     }
 }
 
 /// `FLOWS` as the flow memory of the decision.
 pub(crate) struct Flows;
 
-impl<'a> FlowMemory<'a> for Flows {
+impl FlowMemory for Flows {
     #[inline(always)]
-    fn slot(self, index: u32) -> Option<&'a mut Slot> {
-        // SAFETY: a per-CPU value lives as long as the program; the decision asks for one slot per frame.
+    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
+        // SAFETY: a per-CPU value lives as long as the program; each program asks for one slot.
         FLOWS.get_ptr_mut(index).map(|slot| unsafe { &mut *slot })
     }
 }

@@ -6,7 +6,7 @@ use super::RecordSink;
 use common::config::Config;
 use common::counters::Counters;
 use common::decide::dissect::Link;
-use common::decide::flow::{Slot, Slots};
+use common::decide::flow::Slot;
 use common::decide::frame::{Sink, SliceFrame};
 use common::decide::{State, Work, decide};
 use common::limits::FLOW_SLOT_COUNT;
@@ -59,7 +59,7 @@ impl Decider {
         self.work.record.queue = 0;
         let state = State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
         let mut bytes = SliceFrame::new(frame.bytes, frame.original_len);
-        decide(&mut bytes, frame.link, Slots::new(&mut self.slots), Copies(sink), state)
+        decide(&mut bytes, frame.link, &mut self.slots[..], Copies(sink), state)
     }
 
     /// Counts from zero again, for frames of another file.

@@ -33,18 +33,21 @@ enum Layer {
     Tcp,
 }
 
-/// Where dissection stands: the next header begins at `offset`, the bytes that belong to the packet end at `end`.
+/// Where dissection stands: the next header begins at `offset`, the bytes that belong to the packet end at `end`. Until
+/// the first IP header says where, that is the end of what is near, so that most frames never ask for their length.
 struct Cursor {
     offset: u32,
     end: u32,
+    inside_ip: bool,
 }
 
 /// Fills in tuple, TCP fields, tags and payload place of `work`.
 #[inline(always)]
 pub(super) fn dissect<F: Frame>(frame: &mut F, link: Link, work: &mut Work) -> Result<(), Verdict> {
-    let mut cursor = Cursor { offset: 0, end: frame.wire_len() };
+    let mut cursor = Cursor { offset: 0, end: frame.near_len(), inside_ip: false };
     let mut layer = Layer::Link(link);
     for _ in 0..LAYER_COUNT_MAX {
+        work.reach = if cursor.inside_ip { work.reach.max(cursor.end) } else { 0 };
         layer = match layer {
             Layer::Link(Link::Ethernet) => ethernet(frame, &mut cursor)?,
             Layer::Link(Link::RawIp) => raw_ip(frame, &cursor)?,
@@ -132,7 +135,7 @@ fn ipv4<F: Frame>(frame: &mut F, cursor: &mut Cursor, work: &mut Work) -> Result
     if version_ihl >> 4 != 4 || header_len < 20 {
         return Err(Verdict::MalformedIp);
     }
-    bound(cursor, u32::from(u16::from_be_bytes([len_high, len_low])), header_len)?;
+    bound(frame, cursor, u32::from(u16::from_be_bytes([len_high, len_low])), header_len)?;
     if u16::from_be_bytes([fragment_high, fragment_low]) & 0x1fff != 0 {
         return Err(Verdict::SkippedFragment);
     }
@@ -153,7 +156,7 @@ fn ipv6<F: Frame>(frame: &mut F, cursor: &mut Cursor, work: &mut Work) -> Result
         return Err(Verdict::MalformedIp);
     }
     let payload_len = u32::from(u16::from_be_bytes([len_high, len_low]));
-    bound(cursor, if payload_len == 0 { 0 } else { payload_len + 40 }, 40)?;
+    bound(frame, cursor, if payload_len == 0 { 0 } else { payload_len + 40 }, 40)?;
     let record = &mut work.record;
     record.ip_version = 6;
     record.src_ip = src_ip;
@@ -164,7 +167,16 @@ fn ipv6<F: Frame>(frame: &mut F, cursor: &mut Cursor, work: &mut Work) -> Result
 /// Moves the cursor behind an IP header and its end to the packet's; a length of zero (segmentation offload) means all
 /// there is.
 #[inline(always)]
-fn bound(cursor: &mut Cursor, packet_len: u32, header_len: u32) -> Result<(), Verdict> {
+fn bound<F: Frame>(
+    frame: &mut F,
+    cursor: &mut Cursor,
+    packet_len: u32,
+    header_len: u32,
+) -> Result<(), Verdict> {
+    let at_hand = cursor.end.saturating_sub(cursor.offset);
+    if !cursor.inside_ip && (packet_len == 0 || packet_len > at_hand) {
+        cursor.end = frame.wire_len();
+    }
     let available = cursor.end.saturating_sub(cursor.offset);
     let packet_len = if packet_len == 0 { available } else { packet_len };
     if packet_len < header_len || packet_len > available {
@@ -172,6 +184,7 @@ fn bound(cursor: &mut Cursor, packet_len: u32, header_len: u32) -> Result<(), Ve
     }
     cursor.end = cursor.offset + packet_len;
     cursor.offset += header_len;
+    cursor.inside_ip = true;
     Ok(())
 }
 
@@ -217,7 +230,8 @@ fn tcp<F: Frame>(frame: &mut F, cursor: &Cursor, work: &mut Work) -> Result<(), 
     record.tcp_flags = flags;
     record.segment_len = cursor.end - payload;
     work.payload = payload;
-    let captured = frame.captured_len().min(cursor.end);
+    let near = frame.near_len();
+    let captured = if cursor.end <= near { cursor.end } else { frame.captured_len().min(cursor.end) };
     work.captured = captured.saturating_sub(payload);
     Ok(())
 }

@@ -167,6 +167,13 @@ impl Slot {
         (hash >> 32) as u32 | 1
     }
 
+    /// One of the directions (0 or another number).
+    #[inline(always)]
+    pub const fn direction(&mut self, direction: u32) -> &mut Direction {
+        let [a, b] = &mut self.directions;
+        if direction == 0 { a } else { b }
+    }
+
     /// Heads in progress.
     #[inline(always)]
     pub const fn head_count(&self) -> u64 {
@@ -181,20 +188,10 @@ impl Slot {
     }
 }
 
-/// The flow memory of user space.
-#[derive(Debug)]
-pub struct Slots<'a>(&'a mut [Slot]);
-
-impl<'a> Slots<'a> {
-    /// Over `FLOW_SLOT_COUNT` slots; of a shorter slice, the flows behind it are never remembered.
-    pub fn new(slots: &'a mut [Slot]) -> Self {
-        Self(slots)
-    }
-}
-
-impl<'a> super::frame::FlowMemory<'a> for Slots<'a> {
+/// The flow memory of user space: `FLOW_SLOT_COUNT` slots; of fewer, the flows behind them are never remembered.
+impl super::frame::FlowMemory for &mut [Slot] {
     #[inline]
-    fn slot(self, index: u32) -> Option<&'a mut Slot> {
-        self.0.get_mut(index as usize)
+    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
+        self.get_mut(index as usize)
     }
 }

@@ -13,11 +13,21 @@ pub const BLOCK_BYTES: usize = 66;
 
 /// Bytes of one frame, from its link layer on.
 pub trait Frame {
+    /// Bytes that lie at hand: all of them, or, in a frame of several buffers, those of the first.
+    fn near_len(&self) -> u32;
+
     /// Bytes that can be loaded.
-    fn captured_len(&self) -> u32;
+    fn captured_len(&mut self) -> u32;
 
     /// Bytes the frame had on the wire.
-    fn wire_len(&self) -> u32;
+    fn wire_len(&mut self) -> u32;
+
+    /// The same, for a frame known to reach so far (zero: nothing is known): what is near may answer it.
+    #[inline(always)]
+    fn wire_len_from(&mut self, reach: u32) -> u32 {
+        let _ = reach;
+        self.wire_len()
+    }
 
     /// The `N` bytes at an offset, where the frame holds them all.
     fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]>;
@@ -34,9 +44,9 @@ pub trait Frame {
 }
 
 /// Where flows are remembered between frames.
-pub trait FlowMemory<'a> {
+pub trait FlowMemory {
     /// The slot of an index below `FLOW_SLOT_COUNT`.
-    fn slot(self, index: u32) -> Option<&'a mut Slot>;
+    fn slot(&mut self, index: u32) -> Option<&mut Slot>;
 }
 
 /// Takes the records of a frame, in order.
@@ -77,12 +87,17 @@ impl<'a> SliceFrame<'a> {
 
 impl Frame for SliceFrame<'_> {
     #[inline]
-    fn captured_len(&self) -> u32 {
+    fn near_len(&self) -> u32 {
         self.bytes.len() as u32
     }
 
     #[inline]
-    fn wire_len(&self) -> u32 {
+    fn captured_len(&mut self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    #[inline]
+    fn wire_len(&mut self) -> u32 {
         self.wire_len
     }
 

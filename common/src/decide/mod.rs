@@ -8,6 +8,7 @@ pub mod dissect;
 pub mod flow;
 pub mod frame;
 pub mod hash;
+pub mod plan;
 pub mod search;
 mod select;
 pub mod walk;
@@ -19,6 +20,7 @@ use crate::verdict::Verdict;
 use dissect::Link;
 use flow::Slot;
 use frame::{FlowMemory, Frame, Sink};
+use plan::Planner;
 use walk::Walk;
 
 /// Scratch of one decision: what dissection found, and where the walk through the payload stands. All zero is valid; the
@@ -32,10 +34,16 @@ pub struct Work {
     pub payload: u32,
     /// Payload bytes that were captured.
     pub captured: u32,
+    /// Where the outermost IP packet ends in the frame; zero where none was found.
+    pub reach: u32,
+    /// Bits of `plan`.
+    pub plan: u32,
     /// Direction of the flow the segment belongs to.
     pub direction: u32,
     /// Offset in the payload of the next byte to copy.
     pub at: u32,
+    /// Offset in the frame of the bytes the record in hand copies.
+    pub offset: u32,
     /// Bytes from there on that were searched when they came first.
     pub skip: u32,
     /// Bytes of the head that may still be copied.
@@ -86,8 +94,11 @@ impl Work {
             },
             payload: 0,
             captured: 0,
+            reach: 0,
+            plan: 0,
             direction: 0,
             at: 0,
+            offset: 0,
             skip: 0,
             left: 0,
             line: 0,
@@ -116,29 +127,63 @@ pub struct State<'a> {
 }
 
 /// Decides on one frame: hands its records to the sink and returns the verdict it was booked under.
+///
+/// The kernel half calls `begin` and `finish` in two programs, so that a frame without records never pays for more.
 #[inline(always)]
-pub fn decide<'a, F, M, S>(frame: &'a mut F, link: Link, memory: M, sink: S, state: State<'a>) -> Verdict
+pub fn decide<F, M, S>(frame: &mut F, link: Link, memory: M, sink: S, state: State<'_>) -> Verdict
 where
     F: Frame,
-    M: FlowMemory<'a>,
+    M: FlowMemory,
     S: Sink<F>,
 {
     let State { config, work, counters } = state;
-    let frame_bytes = frame.wire_len();
+    let mut memory = memory;
+    match begin(frame, link, &mut memory, State { config, work: &mut *work, counters: &mut *counters }) {
+        Some(verdict) => verdict,
+        None => finish(frame, &mut memory, sink, State { config, work, counters }),
+    }
+}
+
+/// Dissects, selects and plans: the verdict where nothing is to be handed over, else `None` and `finish` is to follow.
+#[inline(always)]
+pub fn begin<F, M>(frame: &mut F, link: Link, memory: &mut M, state: State<'_>) -> Option<Verdict>
+where
+    F: Frame,
+    M: FlowMemory,
+{
+    let State { config, work, counters } = state;
     let verdict = match open(frame, link, config, work) {
         Err(verdict) => verdict,
         Ok(()) => match memory.slot(Slot::index(work.record.flow_hash)) {
             None => Verdict::Body,
-            Some(slot) => Walk { frame, sink, config, work, slot, counters: &mut *counters }.run(),
+            Some(slot) => Planner { frame, config, work, slot, counters }.plan()?,
         },
+    };
+    counters.book(verdict, frame.wire_len_from(work.reach));
+    Some(verdict)
+}
+
+/// Carries out what `begin` planned, which left it in `state.work`.
+#[inline(always)]
+pub fn finish<F, M, S>(frame: &mut F, memory: &mut M, sink: S, state: State<'_>) -> Verdict
+where
+    F: Frame,
+    M: FlowMemory,
+    S: Sink<F>,
+{
+    let State { config, work, counters } = state;
+    let frame_bytes = frame.wire_len_from(work.reach);
+    let verdict = match memory.slot(Slot::index(work.record.flow_hash)) {
+        None => Verdict::Body,
+        Some(slot) => Walk { frame, sink, config, work, slot, counters: &mut *counters }.run(),
     };
     counters.book(verdict, frame_bytes);
     verdict
 }
 
-/// Kept apart from the walk, so that the kernel does not add up the stacks of both.
-#[inline(never)]
+#[inline(always)]
 fn open<F: Frame>(frame: &mut F, link: Link, config: &Config, work: &mut Work) -> Result<(), Verdict> {
+    work.reach = 0;
     work.record.vlan_count = 0;
     work.record.vlan_ids = [0; crate::limits::VLAN_COUNT_MAX];
     work.record.tunnel_type = TunnelType::None as u8;

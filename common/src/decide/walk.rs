@@ -1,57 +1,18 @@
-//! Walk: from the tracked heads of a connection and the payload of one segment to records and a verdict.
+//! Walk: copies what was planned, one slice of a head region per step, and remembers where heads in progress continue.
 //!
-//! Last stage of `decide`. `run` says what the segment is; each `step` then copies one slice of a head region. Invariant:
-//! a slice is at most `RECORD_COPY_BYTES_MAX` long, the bytes of one head at most `head_limit`, and a segment that
-//! comes late, twice or behind a gap changes nothing that a segment in order would need.
+//! Last stage of `decide`. Invariant: a slice is at most `RECORD_COPY_BYTES_MAX` long, the bytes of one head at most
+//! `head_limit`, and a segment that comes late, twice or behind a gap changes nothing that one in order would need.
 
 use super::Work;
 use super::detect::detect;
-use super::flow::{Direction, Place, Slot};
+use super::flow::{Direction, Slot};
 use super::frame::{Frame, Sink};
+use super::plan::{self, Mode};
 use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::record::{RecordKind, TunnelType, record_flag, tcp_flag};
+use crate::record::{RecordKind, TunnelType, record_flag};
 use crate::verdict::Verdict;
-
-/// How the region being copied lies to what is remembered of its direction.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// A head that begins in this frame.
-    Begin = 0,
-    /// The exact continuation of the head in progress.
-    Continue = 1,
-    /// Bytes that were seen before.
-    Repeat = 2,
-    /// Bytes behind a gap.
-    Ahead = 3,
-    /// A head that begins behind a gap.
-    BeginAhead = 4,
-}
-
-impl Mode {
-    #[inline(always)]
-    const fn from_u32(value: u32) -> Self {
-        match value {
-            1 => Self::Continue,
-            2 => Self::Repeat,
-            3 => Self::Ahead,
-            4 => Self::BeginAhead,
-            _ => Self::Begin,
-        }
-    }
-
-    /// The mode of a head that begins right behind such a region.
-    #[inline(always)]
-    const fn next(self) -> Self {
-        match self {
-            Self::Begin | Self::Continue => Self::Begin,
-            Self::Repeat => Self::Repeat,
-            Self::Ahead | Self::BeginAhead => Self::BeginAhead,
-        }
-    }
-}
 
 /// What outweighs what when a frame yields several records.
 #[repr(u32)]
@@ -69,7 +30,7 @@ pub enum Rank {
     RingFullHead = 5,
 }
 
-/// One segment on its way to records.
+/// One segment on its way to records, as `plan` left it in `work`.
 pub struct Walk<'a, F, S> {
     pub(super) frame: &'a mut F,
     pub(super) sink: S,
@@ -80,151 +41,71 @@ pub struct Walk<'a, F, S> {
 }
 
 impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
+    /// Walks through the segment as planned; the verdict of what was handed over.
     #[inline(always)]
     pub(super) fn run(mut self) -> Verdict {
         self.work.rank = 0;
-        let plan = self.plan();
-        if plan.mark {
-            self.mark();
-        }
-        if plan.steps {
-            S::drive(&mut self);
-        }
-        match self.work.rank {
-            0 => plan.silent,
-            rank => verdict_of(rank),
-        }
+        S::drive(&mut self);
+        verdict_of(self.work.rank)
     }
 
-    /// Says what the segment is, and sets up the first region to copy. Kept apart, as is `emit`, so that the kernel does
-    /// not add their stacks up with those of the steps.
-    #[inline(never)]
-    fn plan(&mut self) -> Plan {
-        let flags = self.work.record.tcp_flags;
-        let syn = flags & tcp_flag::SYN != 0;
-        self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
-        let known = self.slot.tag == Slot::tag_of(self.work.record.flow_hash);
-        if syn && known {
-            *self.direction() = Direction::default();
-        }
-        if self.work.record.segment_len == 0 {
-            let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
-            return Plan { mark: syn || (ends && known), steps: false, silent: Verdict::Empty };
-        }
-        let place = if known {
-            let limit = self.config.head_limit;
-            let seq = self.work.record.segment_seq;
-            self.direction().place(seq, limit)
-        } else {
-            Place::Apart
-        };
-        if self.plan_region(place) {
-            return Plan { mark: syn, steps: true, silent: Verdict::Body };
-        }
-        let ends = flags & (tcp_flag::PSH | tcp_flag::FIN | tcp_flag::RST) != 0;
-        let http = known && self.direction().is_http();
-        Plan { mark: syn || (ends && http), steps: false, silent: Verdict::Body }
-    }
-
-    /// Sets up the region of a segment with payload; false where it belongs to a body, or to no HTTP at all.
-    #[inline(always)]
-    fn plan_region(&mut self, place: Place) -> bool {
-        let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
-        let starts = place != Place::Next && detect(self.frame, self.work.payload, self.work.captured);
-        let (mode, skip) = match place {
-            Place::Next => (Mode::Continue, 0),
-            Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
-            Place::Before(_) => (Mode::Repeat, 0),
-            Place::Behind if !starts => (Mode::Ahead, 0),
-            Place::Behind => {
-                self.direction().note_ahead_end(seq, seq);
-                (Mode::BeginAhead, 0)
-            }
-            Place::Apart if starts => (Mode::Begin, 0),
-            Place::Apart => return false,
-        };
-        self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
-        true
-    }
-
-    /// Sets up a region from the payload's first byte on, of which `skip` bytes were searched before.
-    #[inline(always)]
-    fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32) {
-        let limit = self.config.head_limit;
-        let seq = self.work.record.segment_seq;
-        let direction = self.direction();
-        let (left, line) = match mode {
-            Mode::Continue => {
-                (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line)
-            }
-            Mode::Ahead => (limit, direction.line_ahead_of(seq)),
-            Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
-        };
-        let work = &mut *self.work;
-        work.at = 0;
-        work.skip = skip;
-        work.left = left;
-        work.line = line;
-        work.mode = mode as u32;
-        work.lost = 0;
-        work.kind = kind as u32;
-        self.counters.heads = self.counters.heads.wrapping_add(u64::from(kind == RecordKind::Head));
-    }
-
-    /// Copies one slice; false when nothing of the segment is left to copy.
+    /// Hands over one record, the planned mark first; false when nothing of the segment is left.
     #[inline(always)]
     pub fn step(&mut self) -> bool {
+        let next = if self.work.plan & plan::MARK != 0 { self.mark() } else { self.slice() };
+        if self.work.lost == 0 {
+            self.emit();
+        }
+        match next {
+            Next::Marked => self.work.plan & plan::COPY != 0,
+            Next::Ended => {
+                self.ended();
+                self.next_head()
+            }
+            Next::Open => self.open(),
+        }
+    }
+
+    #[inline(always)]
+    fn mark(&mut self) -> Next {
+        let work = &mut *self.work;
+        work.plan &= !plan::MARK;
+        work.record.kind = RecordKind::Mark as u8;
+        work.record.copied = 0;
+        work.record.flags = 0;
+        Next::Marked
+    }
+
+    /// Makes the record of the next slice and moves behind it.
+    #[inline(always)]
+    fn slice(&mut self) -> Next {
         let work = &mut *self.work;
         let slice = work.captured.saturating_sub(work.at).min(SEARCH_BYTES_MAX).min(work.left);
         let slice = self.frame.opaque(slice);
         let skip = work.skip.min(slice);
-        let from = work.payload + work.at + skip;
-        let found = search(self.frame, from, slice - skip, Line::from_u32(work.line));
-        let (bytes, flags) = match found {
-            Search::End(end) => (skip + end, record_flag::HEAD_END),
+        work.offset = work.payload + work.at;
+        let found = search(self.frame, work.offset + skip, slice - skip, Line::from_u32(work.line));
+        let (next, bytes, flags) = match found {
+            Search::End(end) => (Next::Ended, skip + end, record_flag::HEAD_END),
             Search::Open(line) => {
                 work.line = line as u32;
-                (slice, open_flags(work, slice))
+                (Next::Open, slice, open_flags(work, slice))
             }
         };
-        work.skip -= skip;
-        self.slice(bytes, flags);
-        match found {
-            Search::End(_) => {
-                self.ended();
-                self.next_head()
-            }
-            Search::Open(_) => self.open(),
-        }
-    }
-
-    /// Hands over a slice and moves behind it.
-    #[inline(always)]
-    fn slice(&mut self, bytes: u32, flags: u8) {
-        let work = &mut *self.work;
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
         work.record.kind = work.kind as u8;
-        work.kind = RecordKind::Continuation as u32;
         work.record.flags = flags;
-        let offset = work.payload + work.at;
+        work.kind = RecordKind::Continuation as u32;
+        work.skip -= skip;
         work.at += bytes;
         work.left -= bytes;
-        if work.lost == 0 {
-            self.emit(offset);
-        }
+        next
     }
 
-    fn mark(&mut self) {
-        let record = &mut self.work.record;
-        record.kind = RecordKind::Mark as u8;
-        record.copied = 0;
-        record.flags = 0;
-        self.emit(0);
-    }
-
-    #[inline(never)]
-    fn emit(&mut self, offset: u32) {
+    #[inline(always)]
+    fn emit(&mut self) {
+        let offset = self.work.offset;
         let record = &mut self.work.record;
         if record.tunnel_type == TunnelType::None as u8 {
             record.tunnel_id = 0;
@@ -301,12 +182,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         false
     }
 
-    #[inline(always)]
-    fn direction(&mut self) -> &mut Direction {
-        let [a, b] = &mut self.slot.directions;
-        if self.work.direction == 0 { a } else { b }
-    }
-
     /// The direction, after the slot was taken for this flow where another had it.
     #[inline(always)]
     fn direction_taken(&mut self) -> &mut Direction {
@@ -315,18 +190,18 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.counters.heads_evicted = self.counters.heads_evicted.wrapping_add(self.slot.head_count());
             self.slot.take(tag);
         }
-        self.direction()
+        self.slot.direction(self.work.direction)
     }
 }
 
-/// What is to be done with a segment.
-struct Plan {
-    /// A mark is to be handed over, first.
-    mark: bool,
-    /// A region is set up to be copied.
-    steps: bool,
-    /// The verdict where neither is.
-    silent: Verdict,
+/// What follows a record.
+enum Next {
+    /// The region planned, if any.
+    Marked,
+    /// The empty line was in it.
+    Ended,
+    /// The head goes on.
+    Open,
 }
 
 /// Flags of a slice without the empty line, at the end of what may or can be copied.

@@ -4,7 +4,7 @@
 
 use super::counters::CountersValue;
 use super::ring::{Ring, page_bytes};
-use aya::maps::{Array, ArrayOfMaps, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, MapData, MapError, PerCpuArray, ProgramArray};
 use aya::programs::{ProgramError, Xdp};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod, VerifierLogLevel};
@@ -16,6 +16,7 @@ use std::os::fd::AsFd as _;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hdrcap-xdp"));
 
 const PROGRAM: &str = "hdrcap";
+const PROGRAM_COPY: &str = "hdrcap_copy";
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 
 /// The oldest kernel with all that is used: `bpf_xdp_load_bytes` and frames of several buffers.
@@ -165,7 +166,20 @@ impl Loaded {
     }
 
     fn verify(&mut self) -> Result<(), LoadError> {
-        match self.program()?.load() {
+        self.verify_one(PROGRAM_COPY)?;
+        let copy = self.program_named(PROGRAM_COPY)?;
+        let copy = copy.fd().and_then(|fd| Ok(fd.try_clone()?));
+        let copy =
+            copy.map_err(|error| LoadError::Kernel { action: "refer to a program", source: error.into() })?;
+        let mut programs: ProgramArray<_> = typed(self.ebpf.map_mut("PROGRAMS"))?;
+        programs
+            .set(0, &copy, 0)
+            .map_err(|error| LoadError::Kernel { action: "join the programs", source: error.into() })?;
+        self.verify_one(PROGRAM)
+    }
+
+    fn verify_one(&mut self, name: &'static str) -> Result<(), LoadError> {
+        match self.program_named(name)?.load() {
             Ok(()) => Ok(()),
             Err(ProgramError::LoadError { io_error, verifier_log }) => {
                 if io_error.kind() == io::ErrorKind::PermissionDenied && verifier_log.to_string().is_empty() {
@@ -180,7 +194,11 @@ impl Loaded {
 
     /// The program, to attach or to test-run.
     pub fn program(&mut self) -> Result<&mut Xdp, LoadError> {
-        let program = self.ebpf.program_mut(PROGRAM).ok_or_else(|| LoadError::Object("no program".into()))?;
+        self.program_named(PROGRAM)
+    }
+
+    fn program_named(&mut self, name: &str) -> Result<&mut Xdp, LoadError> {
+        let program = self.ebpf.program_mut(name).ok_or_else(|| LoadError::Object("no program".into()))?;
         program.try_into().map_err(|error: ProgramError| LoadError::Object(error.into()))
     }
 

@@ -1,0 +1,144 @@
+//! Plan: what is to be done with a segment, from its flags, its first bytes, and what is remembered of its connection.
+//!
+//! Most segments end here: no mark, nothing to copy. The others leave in `Work` where copying begins, for `walk`.
+
+use super::Work;
+use super::detect::detect;
+use super::flow::{Direction, Place, Slot};
+use super::frame::Frame;
+use super::search::Line;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::record::{RecordKind, tcp_flag};
+use crate::verdict::Verdict;
+
+/// Bit of `Work::plan`: a mark is to be handed over, first.
+pub const MARK: u32 = 1;
+
+/// Bit of `Work::plan`: a region is to be copied.
+pub const COPY: u32 = 2;
+
+/// How the region being copied lies to what is remembered of its direction.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A head that begins in this frame.
+    Begin = 0,
+    /// The exact continuation of the head in progress.
+    Continue = 1,
+    /// Bytes that were seen before.
+    Repeat = 2,
+    /// Bytes behind a gap.
+    Ahead = 3,
+    /// A head that begins behind a gap.
+    BeginAhead = 4,
+}
+
+impl Mode {
+    #[inline(always)]
+    pub(super) const fn from_u32(value: u32) -> Self {
+        match value {
+            1 => Self::Continue,
+            2 => Self::Repeat,
+            3 => Self::Ahead,
+            4 => Self::BeginAhead,
+            _ => Self::Begin,
+        }
+    }
+
+    /// The mode of a head that begins right behind such a region.
+    #[inline(always)]
+    pub(super) const fn next(self) -> Self {
+        match self {
+            Self::Begin | Self::Continue => Self::Begin,
+            Self::Repeat => Self::Repeat,
+            Self::Ahead | Self::BeginAhead => Self::BeginAhead,
+        }
+    }
+}
+
+/// A segment and its connection.
+pub(super) struct Planner<'p, F> {
+    pub(super) frame: &'p mut F,
+    pub(super) config: &'p Config,
+    pub(super) work: &'p mut Work,
+    pub(super) slot: &'p mut Slot,
+    pub(super) counters: &'p mut Counters,
+}
+
+impl<F: Frame> Planner<'_, F> {
+    /// Leaves the plan in `work`; the verdict where there is nothing to do.
+    #[inline(always)]
+    pub(super) fn plan(mut self) -> Option<Verdict> {
+        self.work.lost = 0;
+        let flags = self.work.record.tcp_flags;
+        let syn = flags & tcp_flag::SYN != 0;
+        self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
+        let known = self.slot.tag == Slot::tag_of(self.work.record.flow_hash);
+        if syn && known {
+            *self.slot.direction(self.work.direction) = Direction::default();
+        }
+        let has_payload = self.work.record.segment_len != 0;
+        let copy = has_payload && self.plan_region(known);
+        let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+        let mark = if has_payload {
+            let pushed = ends || flags & tcp_flag::PSH != 0;
+            !copy && pushed && known && self.slot.direction(self.work.direction).is_http()
+        } else {
+            ends && known
+        };
+        self.work.plan = if syn || mark { MARK } else { 0 } | if copy { COPY } else { 0 };
+        match (self.work.plan, has_payload) {
+            (0, true) => Some(Verdict::Body),
+            (0, false) => Some(Verdict::Empty),
+            _ => None,
+        }
+    }
+
+    /// Sets up the region of a segment with payload; false where it belongs to a body, or to no HTTP at all.
+    #[inline(always)]
+    fn plan_region(&mut self, known: bool) -> bool {
+        let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
+        let limit = self.config.head_limit;
+        let direction = self.slot.direction(self.work.direction);
+        let place = if known { direction.place(seq, limit) } else { Place::Apart };
+        let starts = place != Place::Next && detect(self.frame, self.work.payload, self.work.captured);
+        let (mode, skip) = match place {
+            Place::Next => (Mode::Continue, 0),
+            Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
+            Place::Before(_) => (Mode::Repeat, 0),
+            Place::Behind if !starts => (Mode::Ahead, 0),
+            Place::Behind => {
+                direction.note_ahead_end(seq, seq);
+                (Mode::BeginAhead, 0)
+            }
+            Place::Apart if starts => (Mode::Begin, 0),
+            Place::Apart => return false,
+        };
+        self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
+        true
+    }
+
+    /// Sets up a region from the payload's first byte on, of which `skip` bytes were searched before.
+    #[inline(always)]
+    fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32) {
+        let limit = self.config.head_limit;
+        let seq = self.work.record.segment_seq;
+        let direction = self.slot.direction(self.work.direction);
+        let (left, line) = match mode {
+            Mode::Continue => {
+                (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line)
+            }
+            Mode::Ahead => (limit, direction.line_ahead_of(seq)),
+            Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
+        };
+        let work = &mut *self.work;
+        work.at = 0;
+        work.skip = skip;
+        work.left = left;
+        work.line = line;
+        work.mode = mode as u32;
+        work.kind = kind as u32;
+        self.counters.heads = self.counters.heads.wrapping_add(u64::from(kind == RecordKind::Head));
+    }
+}
