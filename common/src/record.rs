@@ -165,7 +165,7 @@ pub mod record_flag {
     pub const HEAD_LIMIT: u8 = 0x02;
     /// The frame was cut by the capture (pcap snap length): bytes of the head are missing behind the copied ones.
     pub const SNAPPED: u8 = 0x04;
-    /// A mark whose segment ends with the last chunk of a chunked body, `0 CRLF CRLF` (RFC 9112 section 7.1).
+    /// The record's segment ends with the last chunk of a chunked body, `0 CRLF CRLF` (RFC 9112 section 7.1).
     pub const CHUNK_END: u8 = 0x08;
 }
 

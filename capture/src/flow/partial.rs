@@ -224,7 +224,9 @@ impl Partial {
 
     fn search(&mut self) -> Fill {
         let prefix = self.prefix();
-        self.head_end = empty_line_end(&self.bytes[..prefix], self.scanned);
+        // Line ends before the start line are no empty line behind it.
+        let lead = self.bytes[..prefix].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.head_end = empty_line_end(&self.bytes[..prefix], self.scanned.max(lead));
         self.scanned = prefix.saturating_sub(2);
         let cut = self.cut_at.is_some_and(|cut| cut <= prefix);
         if self.head_end.is_some() || cut || prefix >= self.bytes_max { Fill::Done } else { Fill::Open }

@@ -31,7 +31,10 @@ pub enum StartLine {
 /// A registered method in its own case is believed. Any other token needs ` HTTP/1.x` at the end of its line.
 pub fn start_line_kind(bytes: &[u8]) -> StartLine {
     let line = &bytes[leading_len(bytes)..];
-    for (pattern, kind) in [(&b"HTTP/1."[..], StartLine::Response), (b"PRI * HTTP/2.0", StartLine::Preface)] {
+    if let [b'H', b'T', b'T', b'P', b'/', digit, ..] = line {
+        return if digit.is_ascii_digit() { StartLine::Response } else { StartLine::None };
+    }
+    for (pattern, kind) in [(&b"HTTP/"[..], StartLine::NeedMore), (b"PRI * HTTP/2.0", StartLine::Preface)] {
         if line.starts_with(pattern) {
             return kind;
         }

@@ -1,6 +1,6 @@
 //! Detect: does this payload begin with a start line (RFC 9112 section 2.1)?
 //!
-//! A registered method and a space, or `HTTP/1.`: one comparison tree over the first four bytes, then the rest of that
+//! A registered method and a space, or `HTTP/` and a digit: one comparison tree over the first four bytes, then the rest of that
 //! one token. Methods nobody registered are not detected: only a whole line could tell them from text.
 
 use super::frame::Frame;
@@ -52,17 +52,39 @@ pub const METHODS: [&str; 40] = [
 /// Bytes of the shortest token looked for, `GET `.
 const TOKEN_BYTES_MIN: u32 = 4;
 
-/// Whether a start line begins at `offset`, behind which `len` bytes of payload are there.
+/// Line ends passed over in front of a start line (RFC 9112 section 2.2 asks for one empty line at least).
+pub const LEAD_BYTES_MAX: u32 = 4;
+
+/// How many bytes of line ends stand before the start line at `offset`, behind which `len` bytes of payload are there;
+/// `None` where no start line begins.
 #[inline(always)]
-pub fn detect<F: Frame>(frame: &mut F, offset: u32, len: u32) -> bool {
+pub fn detect<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<u32> {
+    let mut word = word_of_payload(frame, offset, len)?;
+    let lead = lead_of(word);
+    if lead > 0 {
+        let behind = frame.opaque(offset + lead);
+        word = word_of_payload(frame, behind, len.saturating_sub(lead))?;
+    }
+    Start { frame, offset: offset + lead, len: len - lead, word }.is_known().then_some(lead)
+}
+
+/// The first eight bytes of the payload as a little-endian number, zeros where it is shorter.
+#[inline(always)]
+fn word_of_payload<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<u64> {
     if len < TOKEN_BYTES_MIN {
-        return false;
+        return None;
     }
     let word = if len >= 8 { frame.load(offset) } else { short_word(frame, offset, len) };
-    match word.map(u64::from_le_bytes) {
-        None => false,
-        Some(word) => Start { frame, offset, len, word }.is_known(),
+    word.map(u64::from_le_bytes)
+}
+
+#[inline(always)]
+const fn lead_of(word: u64) -> u32 {
+    let mut lead = 0;
+    while lead < LEAD_BYTES_MAX && matches!((word >> (lead * 8)) as u8, b'\r' | b'\n') {
+        lead += 1;
     }
+    lead
 }
 
 /// The first word of fewer than eight bytes, zeros behind them: loaded by way of the header in front.
@@ -95,7 +117,7 @@ impl<F: Frame> Start<'_, F> {
     #[inline(always)]
     fn is_known(&mut self) -> bool {
         match_first!(self.word as u32;
-            HTTP b"HTTP" => self.then(b"/1."),
+            HTTP b"HTTP" => self.then(b"/") && self.is_digit(5),
             GET b"GET " => true,
             POST b"POST" => self.then(b" "),
             PUT b"PUT " => true,
@@ -134,6 +156,13 @@ impl<F: Frame> Start<'_, F> {
             UPDA b"UPDA" => self.then(b"TE ") || self.then_far(b"UPDATEREDIRECTREF "),
             VERS b"VERS" => self.then_far(b"VERSION-CONTROL "),
         )
+    }
+
+    /// Whether the byte at a place below eight is a digit: any version begins a status line, 1.x or not.
+    #[inline(always)]
+    fn is_digit(&self, place: u32) -> bool {
+        let byte = (self.word >> (place * 8)) as u8;
+        byte.wrapping_sub(b'0') < 10
     }
 
     /// Whether the bytes behind the first four are these (four at the most).
@@ -181,12 +210,19 @@ mod tests {
     fn detected(payload: &[u8]) -> bool {
         let bytes = [&[b'G'; HEADER][..], payload].concat();
         let mut frame = SliceFrame::new(&bytes, bytes.len() as u32);
-        detect(&mut frame, HEADER as u32, payload.len() as u32)
+        let lead = detect(&mut frame, HEADER as u32, payload.len() as u32);
+        assert!(lead.is_none_or(|lead| lead == naive_lead(payload)));
+        lead.is_some()
+    }
+
+    fn naive_lead(payload: &[u8]) -> u32 {
+        payload.iter().take(LEAD_BYTES_MAX as usize).take_while(|byte| b"\r\n".contains(byte)).count() as u32
     }
 
     fn naive(payload: &[u8]) -> bool {
+        let payload = &payload[naive_lead(payload) as usize..];
         METHODS.iter().any(|method| payload.starts_with(format!("{method} ").as_bytes()))
-            || payload.starts_with(b"HTTP/1.")
+            || (payload.starts_with(b"HTTP/") && payload.get(5).is_some_and(u8::is_ascii_digit))
     }
 
     #[test]
@@ -198,7 +234,15 @@ mod tests {
                 assert_eq!(detected(start), naive(start), "{:?}", &line[..end]);
             }
         }
-        assert!(detected(b"HTTP/1.") && detected(b"HTTP/1.0 200 OK") && !detected(b"HTTP/2 200"));
+        assert!(detected(b"HTTP/1") && detected(b"HTTP/2.0 200 OK") && !detected(b"HTTP/x 200"));
+    }
+
+    #[test]
+    fn line_ends_in_front_are_passed_over() {
+        assert!(
+            detected(b"\r\nGET / HTTP/1.1") && detected(b"\n\n\n\nHTTP/1.1 200") && detected(b"\r\n\r\nGET ")
+        );
+        assert!(!detected(b"\n\n\n\n\nGET / HTTP/1.1") && !detected(b"\r\nhello") && !detected(b"\r\n\r\n"));
     }
 
     proptest! {

@@ -44,7 +44,7 @@ pub struct Work {
     pub at: u32,
     /// Offset in the frame of the bytes the record in hand copies.
     pub offset: u32,
-    /// Bytes from there on that were searched when they came first.
+    /// Bytes from there on that are not searched: they were when they came first, or stand before the start line.
     pub skip: u32,
     /// Bytes of the head that may still be copied.
     pub left: u32,

@@ -102,7 +102,12 @@ impl<F: Frame> Planner<'_, F> {
         let limit = self.config.head_limit;
         let direction = self.slot.direction(self.work.direction);
         let place = if known { direction.place(seq, limit) } else { Place::Apart };
-        let starts = place != Place::Next && detect(self.frame, self.work.payload, self.work.captured);
+        let start = if place == Place::Next {
+            None
+        } else {
+            detect(self.frame, self.work.payload, self.work.captured)
+        };
+        let (starts, lead) = (start.is_some(), start.unwrap_or(0));
         let (mode, skip) = match place {
             Place::Next => (Mode::Continue, 0),
             Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
@@ -110,16 +115,16 @@ impl<F: Frame> Planner<'_, F> {
             Place::Behind if !starts => (Mode::Ahead, 0),
             Place::Behind => {
                 direction.note_ahead_end(seq, seq);
-                (Mode::BeginAhead, 0)
+                (Mode::BeginAhead, lead)
             }
-            Place::Apart if starts => (Mode::Begin, 0),
+            Place::Apart if starts => (Mode::Begin, lead),
             Place::Apart => return false,
         };
         self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
         true
     }
 
-    /// Sets up a region from the payload's first byte on, of which `skip` bytes were searched before.
+    /// Sets up a region from the payload's first byte on, of which the first `skip` bytes are not searched.
     #[inline(always)]
     fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32) {
         let limit = self.config.head_limit;

@@ -73,7 +73,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.offset = 0;
         work.record.kind = RecordKind::Mark as u8;
         work.record.copied = 0;
-        work.record.flags = 0;
+        work.record.flags = chunk_end(self.frame, work);
         Next::Marked
     }
 
@@ -87,7 +87,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.offset = work.payload + work.at;
         let found = search(self.frame, work.offset + skip, slice - skip, Line::from_u32(work.line));
         let (next, bytes, flags) = match found {
-            Search::End(end) => (Next::Ended, skip + end, record_flag::HEAD_END),
+            Search::End(end) => {
+                (Next::Ended, skip + end, record_flag::HEAD_END | chunk_end(self.frame, work))
+            }
             Search::Open(line) => {
                 work.line = line as u32;
                 (Next::Open, slice, open_flags(work, slice))
@@ -147,13 +149,13 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     fn next_head(&mut self) -> bool {
         let work = &mut *self.work;
         let (offset, len) = (work.payload + work.at, work.captured.saturating_sub(work.at));
-        if !detect(self.frame, offset, len) {
+        let Some(lead) = detect(self.frame, offset, len) else {
             return false;
-        }
+        };
         work.mode = Mode::from_u32(work.mode).next() as u32;
         work.left = self.config.head_limit;
         work.line = Line::Inside as u32;
-        work.skip = 0;
+        work.skip = lead;
         work.lost = 0;
         work.kind = RecordKind::Head as u32;
         self.counters.heads = self.counters.heads.wrapping_add(1);
@@ -215,6 +217,18 @@ fn open_flags(work: &Work, slice: u32) -> u8 {
     } else {
         0
     }
+}
+
+/// `CHUNK_END` where the segment ends with what ends a chunked body.
+#[inline(always)]
+fn chunk_end<F: Frame>(frame: &mut F, work: &Work) -> u8 {
+    const LAST_CHUNK: [u8; 5] = *b"0\r\n\r\n";
+    let len = work.record.segment_len;
+    if len < LAST_CHUNK.len() as u32 || work.captured < len {
+        return 0;
+    }
+    let offset = frame.opaque(work.payload + len - LAST_CHUNK.len() as u32);
+    if frame.load(offset) == Some(LAST_CHUNK) { record_flag::CHUNK_END } else { 0 }
 }
 
 #[inline(always)]
