@@ -41,7 +41,7 @@ pub const REQUEST_FIELDS: &[(&str, &str)] = &[
 /// The fields with a column of their own in a response, and the column.
 pub const RESPONSE_FIELDS: &[(&str, &str)] = &[
     ("server", "server"),
-    ("date", "date"),
+    ("date", "resp_date"),
     ("content-type", "resp_content_type"),
     ("content-length", "resp_content_length"),
     ("content-encoding", "content_encoding"),
