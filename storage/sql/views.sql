@@ -71,9 +71,6 @@ CREATE OR REPLACE MACRO hdrcap_cookie_lines(cookies, names, fields, held) AS
         lambda pair: {'place': pair[1], 'line': names[pair[1]] || ': ' || pair[2] || E'\r\n'})
     END;
 
-CREATE OR REPLACE MACRO hdrcap_version(version) AS
-    CASE WHEN version IN ('1.0', '1.1') THEN 'HTTP/' || version ELSE version END;
-
 -- The line that ends a head: a bare LF where the row says so of this side.
 CREATE OR REPLACE MACRO hdrcap_end(flags, is_alone, lines) AS
     CASE
@@ -168,14 +165,14 @@ SELECT
     ts, ts_ns, sensor, iface, flow_id, transaction_index, pair_state, flags,
     CASE WHEN req_header_names IS NOT NULL THEN hdrcap_bytes(
         method_raw || ' ' || target_raw
-        || CASE WHEN req_version IS NULL THEN '' ELSE ' ' || hdrcap_version(req_version) END || E'\r\n'
+        || coalesce(' HTTP/' || req_version, '') || E'\r\n'
         -- HTTP/0.9 has a request line and nothing else.
         || CASE WHEN req_version IS NULL AND req_lines = '' THEN ''
             ELSE req_lines || hdrcap_end(flags, resp_header_names IS NULL, req_lines) END)
     END AS request_head,
     CASE WHEN resp_header_names IS NOT NULL THEN hdrcap_bytes(
-        hdrcap_version(resp_version) || ' ' || coalesce(lpad(status::VARCHAR, 3, '0'), '')
-        || coalesce(' ' || reason, '') || E'\r\n'
+        -- Where there is no status code, the reason is all that stood behind the version.
+        'HTTP/' || resp_version || coalesce(' ' || status, '') || coalesce(' ' || reason, '') || E'\r\n'
         || resp_lines || hdrcap_end(flags, req_header_names IS NULL, resp_lines))
     END AS response_head
 FROM lines;
