@@ -3,19 +3,11 @@
 --     sed "s|HDRCAP_DATASET|/data|g" views.sql | duckdb analysis.db
 --
 -- http           one row per transaction, with the partition as date (DATE) and hour (BIGINT)
--- capture_stats  counters and gauges, likewise
 -- heads          request_head and response_head, byte for byte as on the wire (after redaction), as BLOB
 -- http_otel, http_ecs, http_zeek   the columns under the names other tools give them
 
--- The response field Date has the column `date` in the files, and a partition key of a folder hides a column of the same
--- name. So the folders are read by path here, and the field is called resp_date.
 CREATE OR REPLACE VIEW http AS
-SELECT
-    * EXCLUDE (date, filename),
-    date AS resp_date,
-    CAST(regexp_extract(filename, '/date=([0-9-]+)/', 1) AS DATE) AS date,
-    CAST(regexp_extract(filename, '/hour=([0-9]+)/', 1) AS BIGINT) AS hour
-FROM read_parquet('HDRCAP_DATASET/http/*/*/*.parquet', hive_partitioning = false, filename = true);
+SELECT * FROM read_parquet('HDRCAP_DATASET/http/**/*.parquet', hive_partitioning = true);
 
 -- The bytes whose stored form is s: `\\` is a backslash and `\xNN` a byte.
 CREATE OR REPLACE MACRO hdrcap_bytes(s) AS
@@ -45,23 +37,39 @@ CREATE OR REPLACE MACRO hdrcap_line(entry) AS
         ELSE entry.name || entry.value || E'\r\n'
     END;
 
--- All field lines in wire order. A line comes from the other headers where they name one of its field, else from the
--- field's column; the n-th line of either kind is its n-th entry.
-CREATE OR REPLACE MACRO hdrcap_lines(names, others, bases, own, cookies) AS
-    array_to_string(list_transform(names, lambda name, nth:
-        CASE
-            WHEN list_contains(bases, hdrcap_trim(name)) THEN hdrcap_line(others[
-                len(list_filter(names[1:nth], lambda before: list_contains(bases, hdrcap_trim(before))))])
-            WHEN lower(name) = 'set-cookie' THEN name || ': ' || cookies[
-                len(list_filter(names[1:nth], lambda before: lower(before) = 'set-cookie'))] || E'\r\n'
-            ELSE name || ': ' || coalesce(own[lower(name)], '') || E'\r\n'
-        END), '');
-
+-- Names of the lines in wire order; a head without lines has none.
 CREATE OR REPLACE MACRO hdrcap_names(names, others) AS
     CASE WHEN names = '' AND len(others) = 0 THEN [] ELSE string_split(names, ',') END;
 
-CREATE OR REPLACE MACRO hdrcap_version(version) AS
-    CASE WHEN version IN ('1.0', '1.1') THEN 'HTTP/' || version ELSE version END;
+-- Names of the lines that stand among the other headers.
+CREATE OR REPLACE MACRO hdrcap_bases(others) AS list_transform(others, lambda entry: hdrcap_base(entry.name));
+
+-- The line a column holds and its place, or NULL where the head has no such line or the other headers hold it.
+-- `fields` and `held` are the names in lower case of all lines and of those among the other headers.
+CREATE OR REPLACE MACRO hdrcap_own_line(field, value, names, fields, held) AS
+    CASE WHEN value IS NOT NULL AND list_contains(fields, field) AND NOT list_contains(held, field) THEN {
+        'place': CAST(list_position(fields, field) AS BIGINT),
+        'line': names[list_position(fields, field)] || ': ' || value || E'\r\n'}
+    END;
+
+-- The lines among the other headers: the n-th of them is the n-th whose name they name.
+CREATE OR REPLACE MACRO hdrcap_other_lines(others, names, bases) AS
+    list_transform(
+        list_zip(
+            list_where(
+                range(1, len(names) + 1),
+                list_transform(names, lambda name: list_contains(bases, hdrcap_trim(name)))),
+            others),
+        lambda pair: {'place': pair[1], 'line': hdrcap_line(pair[2])});
+
+-- The lines set cookies came in, where they are not among the other headers.
+CREATE OR REPLACE MACRO hdrcap_cookie_lines(cookies, names, fields, held) AS
+    CASE WHEN len(cookies) > 0 AND NOT list_contains(held, 'set-cookie') THEN list_transform(
+        list_zip(
+            list_where(range(1, len(names) + 1), list_transform(fields, lambda field: field = 'set-cookie')),
+            cookies),
+        lambda pair: {'place': pair[1], 'line': names[pair[1]] || ': ' || pair[2] || E'\r\n'})
+    END;
 
 -- The line that ends a head: a bare LF where the row says so of this side.
 CREATE OR REPLACE MACRO hdrcap_end(flags, is_alone, lines) AS
@@ -72,81 +80,99 @@ CREATE OR REPLACE MACRO hdrcap_end(flags, is_alone, lines) AS
     END;
 
 CREATE OR REPLACE VIEW heads AS
-WITH lines AS (
+WITH named AS (
     SELECT
         *,
-        hdrcap_lines(
-            hdrcap_names(req_header_names, req_headers_other),
-            req_headers_other,
-            list_transform(req_headers_other, lambda entry: hdrcap_base(entry.name)),
-            MAP {
-                'host': "host",
-                'user-agent': "user_agent",
-                'referer': "referer",
-                'origin': "origin",
-                'accept': "accept",
-                'accept-language': "accept_language",
-                'accept-encoding': "accept_encoding",
-                'content-type': "req_content_type",
-                'content-length': "req_content_length"::VARCHAR,
-                'transfer-encoding': "req_transfer_encoding",
-                'authorization': "authorization",
-                'cookie': "cookie",
-                'x-forwarded-for': "x_forwarded_for",
-                'forwarded': "forwarded",
-                'via': "via",
-                'x-real-ip': "x_real_ip",
-                'x-request-id': "x_request_id",
-                'traceparent': "traceparent",
-                'range': "range",
-                'if-none-match': "if_none_match",
-                'if-modified-since': "if_modified_since",
-                'cache-control': "req_cache_control",
-                'connection': "req_connection",
-                'expect': "expect"
-            },
-            NULL::VARCHAR[]) AS req_lines,
-        hdrcap_lines(
-            hdrcap_names(resp_header_names, resp_headers_other),
-            resp_headers_other,
-            list_transform(resp_headers_other, lambda entry: hdrcap_base(entry.name)),
-            MAP {
-                'server': "server",
-                'date': "resp_date",
-                'content-type': "resp_content_type",
-                'content-length': "resp_content_length"::VARCHAR,
-                'content-encoding': "content_encoding",
-                'transfer-encoding': "resp_transfer_encoding",
-                'location': "location",
-                'cache-control': "resp_cache_control",
-                'connection': "resp_connection",
-                'etag': "etag",
-                'last-modified': "last_modified",
-                'vary': "vary",
-                'age': "age",
-                'expires': "expires",
-                'x-cache': "x_cache",
-                'retry-after': "retry_after",
-                'www-authenticate': "www_authenticate",
-                'strict-transport-security': "strict_transport_security",
-                'content-security-policy': "content_security_policy",
-                'access-control-allow-origin': "access_control_allow_origin"
-            },
-            set_cookies) AS resp_lines
+        hdrcap_names(req_header_names, req_headers_other) AS req_names,
+        hdrcap_bases(req_headers_other) AS req_bases,
+        hdrcap_names(resp_header_names, resp_headers_other) AS resp_names,
+        hdrcap_bases(resp_headers_other) AS resp_bases
     FROM http
+),
+lowered AS (
+    SELECT
+        *,
+        list_transform(req_names, lambda name: lower(name)) AS req_fields,
+        list_transform(req_bases, lambda base: lower(base)) AS req_held,
+        list_transform(resp_names, lambda name: lower(name)) AS resp_fields,
+        list_transform(resp_bases, lambda base: lower(base)) AS resp_held
+    FROM named
+),
+-- The lines with their places, in order.
+placed AS (
+    SELECT
+        *,
+        list_sort(list_concat(hdrcap_other_lines(req_headers_other, req_names, req_bases), [
+            hdrcap_own_line('host', "host", req_names, req_fields, req_held),
+            hdrcap_own_line('user-agent', "user_agent", req_names, req_fields, req_held),
+            hdrcap_own_line('referer', "referer", req_names, req_fields, req_held),
+            hdrcap_own_line('origin', "origin", req_names, req_fields, req_held),
+            hdrcap_own_line('accept', "accept", req_names, req_fields, req_held),
+            hdrcap_own_line('accept-language', "accept_language", req_names, req_fields, req_held),
+            hdrcap_own_line('accept-encoding', "accept_encoding", req_names, req_fields, req_held),
+            hdrcap_own_line('content-type', "req_content_type", req_names, req_fields, req_held),
+            hdrcap_own_line('content-length', "req_content_length"::VARCHAR, req_names, req_fields, req_held),
+            hdrcap_own_line('transfer-encoding', "req_transfer_encoding", req_names, req_fields, req_held),
+            hdrcap_own_line('authorization', "authorization", req_names, req_fields, req_held),
+            hdrcap_own_line('cookie', "cookie", req_names, req_fields, req_held),
+            hdrcap_own_line('x-forwarded-for', "x_forwarded_for", req_names, req_fields, req_held),
+            hdrcap_own_line('forwarded', "forwarded", req_names, req_fields, req_held),
+            hdrcap_own_line('via', "via", req_names, req_fields, req_held),
+            hdrcap_own_line('x-real-ip', "x_real_ip", req_names, req_fields, req_held),
+            hdrcap_own_line('x-request-id', "x_request_id", req_names, req_fields, req_held),
+            hdrcap_own_line('traceparent', "traceparent", req_names, req_fields, req_held),
+            hdrcap_own_line('range', "range", req_names, req_fields, req_held),
+            hdrcap_own_line('if-none-match', "if_none_match", req_names, req_fields, req_held),
+            hdrcap_own_line('if-modified-since', "if_modified_since", req_names, req_fields, req_held),
+            hdrcap_own_line('cache-control', "req_cache_control", req_names, req_fields, req_held),
+            hdrcap_own_line('connection', "req_connection", req_names, req_fields, req_held),
+            hdrcap_own_line('expect', "expect", req_names, req_fields, req_held)
+        ])) AS req_placed,
+        list_sort(list_concat(
+            hdrcap_other_lines(resp_headers_other, resp_names, resp_bases),
+            hdrcap_cookie_lines(set_cookies, resp_names, resp_fields, resp_held), [
+            hdrcap_own_line('server', "server", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('date', "resp_date", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('content-type', "resp_content_type", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('content-length', "resp_content_length"::VARCHAR, resp_names, resp_fields, resp_held),
+            hdrcap_own_line('content-encoding', "content_encoding", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('transfer-encoding', "resp_transfer_encoding", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('location', "location", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('cache-control', "resp_cache_control", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('connection', "resp_connection", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('etag', "etag", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('last-modified', "last_modified", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('vary', "vary", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('age', "age", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('expires', "expires", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('x-cache', "x_cache", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('retry-after', "retry_after", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('www-authenticate', "www_authenticate", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('strict-transport-security', "strict_transport_security", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('content-security-policy', "content_security_policy", resp_names, resp_fields, resp_held),
+            hdrcap_own_line('access-control-allow-origin', "access_control_allow_origin", resp_names, resp_fields, resp_held)
+        ])) AS resp_placed
+    FROM lowered
+),
+lines AS (
+    SELECT
+        *,
+        coalesce(array_to_string(list_transform(req_placed, lambda entry: entry.line), ''), '') AS req_lines,
+        coalesce(array_to_string(list_transform(resp_placed, lambda entry: entry.line), ''), '') AS resp_lines
+    FROM placed
 )
 SELECT
-    ts_ns, sensor, flow_id, transaction_index, flags,
+    ts, ts_ns, sensor, iface, flow_id, transaction_index, pair_state, flags,
     CASE WHEN req_header_names IS NOT NULL THEN hdrcap_bytes(
         method_raw || ' ' || target_raw
-        || CASE WHEN req_version IS NULL THEN '' ELSE ' ' || hdrcap_version(req_version) END || E'\r\n'
+        || coalesce(' HTTP/' || req_version, '') || E'\r\n'
         -- HTTP/0.9 has a request line and nothing else.
         || CASE WHEN req_version IS NULL AND req_lines = '' THEN ''
             ELSE req_lines || hdrcap_end(flags, resp_header_names IS NULL, req_lines) END)
     END AS request_head,
     CASE WHEN resp_header_names IS NOT NULL THEN hdrcap_bytes(
-        hdrcap_version(resp_version) || ' ' || coalesce(lpad(status::VARCHAR, 3, '0'), '')
-        || coalesce(' ' || reason, '') || E'\r\n'
+        -- Where there is no status code, the reason is all that stood behind the version.
+        'HTTP/' || resp_version || coalesce(' ' || status, '') || coalesce(' ' || reason, '') || E'\r\n'
         || resp_lines || hdrcap_end(flags, req_header_names IS NULL, resp_lines))
     END AS response_head
 FROM lines;

@@ -16,3 +16,10 @@ pub mod views;
 
 pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
 pub use escape::unescape;
+
+const _: () = {
+    /// A collector's thread fills a batch, an encoder's thread writes it.
+    const fn crosses_threads<T: Send>() {}
+    crosses_threads::<Batch>();
+    crosses_threads::<dataset::Writer>();
+};

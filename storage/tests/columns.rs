@@ -71,7 +71,7 @@ const REQUEST_LINES: &[(&str, &str, &str)] = &[
 
 const RESPONSE_LINES: &[(&str, &str, &str)] = &[
     ("Server", "nginx", "server"),
-    ("Date", "Tue", "date"),
+    ("Date", "Tue", "resp_date"),
     ("Content-Type", "text/b", "resp_content_type"),
     ("Content-Encoding", "gzip", "content_encoding"),
     ("Transfer-Encoding", "gzip, chunked", "resp_transfer_encoding"),

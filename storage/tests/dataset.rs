@@ -279,9 +279,13 @@ fn a_query_over_the_glob_works_while_files_are_in_progress() {
             dir.path().display()
         )
         + "print(db.sql('SELECT count(*), min(date), max(hour), any_value(server), count(resp_date) FROM http').fetchall())\n"
+        + &format!(
+            "print(db.sql(\"SELECT date, count(*) FROM '{}/http/**/*.parquet' GROUP BY date\").fetchall())\n",
+            dir.path().display()
+        )
         + "for view in ['http_otel', 'http_ecs', 'http_zeek']:\n    print(db.sql(f'SELECT count(*) FROM {view}').fetchall())";
     let printed = support::duckdb(&script);
-    let expected =
-        "[(100,)]\n[(100, datetime.date(2026, 11, 22), 11, 'nginx', 0)]\n[(100,)]\n[(100,)]\n[(100,)]\n";
+    let expected = "[(100,)]\n[(100, datetime.date(2026, 11, 22), 11, 'nginx', 0)]\n\
+                    [(datetime.date(2026, 11, 22), 100)]\n[(100,)]\n[(100,)]\n[(100,)]\n";
     assert_eq!(printed, expected);
 }

@@ -54,8 +54,8 @@ const AROUND: &[(&[u8], &[u8])] = &[
 ];
 const METHODS: &[&[u8]] = &[b"GET", b"get", br"M\X", b"\xff"];
 const TARGETS: &[&[u8]] = &[b"/", b"/a?b=c&d", b"*", b"http://H/x", b"/\xc3\x28", br"/\x41", b"/a,b"];
-const REQUEST_VERSIONS: &[&[u8]] = &[b"1.1", b"1.0", b"HTTP/1.2", b"HTTP/2"];
-const RESPONSE_VERSIONS: &[&[u8]] = &[b"1.1", b"1.0", b"HTTP/1.9"];
+const REQUEST_VERSIONS: &[&[u8]] = &[b"1.1", b"1.0", b"1.2", b"2", b"", b"\xff"];
+const RESPONSE_VERSIONS: &[&[u8]] = &[b"1.1", b"1.0", b"1.9"];
 const REASONS: &[&[u8]] = &[b"OK", b"", b"Not Found", b"\xe4"];
 
 fn one_of(all: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {

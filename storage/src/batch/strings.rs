@@ -120,7 +120,7 @@ impl Strings {
             return entry.code;
         }
         let code = self.push(stored, intake);
-        // The table takes its position from the upper and lower bits of the full hash; a re-hash on growth needs it whole.
+        // A growing table needs the whole hash again, which an entry does not keep.
         let (hasher, bytes, ends) = (&self.hasher, &self.bytes, &self.ends);
         self.codes.insert_unique(hash, Entry { hash: short, code }, |entry| {
             hasher.hash_one(slice(bytes, ends, entry.code))

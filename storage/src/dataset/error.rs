@@ -116,20 +116,10 @@ pub struct WriteError {
 
 /// The kernel's error behind a Parquet error, or the error itself as one of kind `Other`.
 pub(crate) fn io_error(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-            Ok(error) => *error,
-            Err(other) => io::Error::other(other),
-        },
-        other @ (ParquetError::General(_)
-        | ParquetError::NYI(_)
-        | ParquetError::EOF(_)
-        | ParquetError::ArrowError(_)
-        | ParquetError::IndexOutOfBound(..)
-        | ParquetError::NeedMoreData(_)
-        | ParquetError::NeedMoreDataRange(_)
-        | _) => io::Error::other(other),
+    if let ParquetError::External(inner) = error {
+        return inner.downcast::<io::Error>().map_or_else(io::Error::other, |error| *error);
     }
+    io::Error::other(error)
 }
 
 /// Under which reason an error's rows are counted.

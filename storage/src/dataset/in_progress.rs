@@ -53,10 +53,27 @@ pub(crate) struct CommonMetadata {
 }
 
 /// Rows of one row group and the time they span.
-pub(crate) struct Rows<'a> {
-    pub(crate) batch: &'a RecordBatch,
-    pub(crate) ts_min_ns: i64,
-    pub(crate) ts_max_ns: i64,
+pub(crate) struct Rows {
+    pub(crate) batch: RecordBatch,
+    pub(crate) span: TimeSpan,
+}
+
+/// First and last time of some rows: Unix time in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeSpan {
+    first_ns: i64,
+    last_ns: i64,
+}
+
+impl TimeSpan {
+    /// The span of these times, in any order; nothing at all spans backwards.
+    pub(crate) fn of(times_ns: impl Iterator<Item = i64>) -> TimeSpan {
+        let nothing = TimeSpan { first_ns: i64::MAX, last_ns: i64::MIN };
+        times_ns.fold(nothing, |span, ts_ns| TimeSpan {
+            first_ns: span.first_ns.min(ts_ns),
+            last_ns: span.last_ns.max(ts_ns),
+        })
+    }
 }
 
 impl FileInProgress {
@@ -83,16 +100,16 @@ impl FileInProgress {
     }
 
     /// Appends a row group and makes it safe; after an error only the snapshot before holds.
-    pub(crate) fn append(&mut self, rows: &Rows<'_>, common: &CommonMetadata) -> io::Result<u64> {
+    pub(crate) fn append(&mut self, rows: &Rows, common: &CommonMetadata) -> io::Result<u64> {
         let before = self.row_groups.data_len();
-        self.row_groups.append(rows.batch).map_err(io_error)?;
+        self.row_groups.append(&rows.batch).map_err(io_error)?;
         self.row_groups.inner_mut().sync()?;
         self.ledger.rows += rows.batch.num_rows() as u64;
         self.ledger.row_groups = self.row_groups.row_groups();
         self.ledger.ts_min_ns =
-            Some(self.ledger.ts_min_ns.map_or(rows.ts_min_ns, |ts| ts.min(rows.ts_min_ns)));
+            Some(self.ledger.ts_min_ns.map_or(rows.span.first_ns, |ts| ts.min(rows.span.first_ns)));
         self.ledger.ts_max_ns =
-            Some(self.ledger.ts_max_ns.map_or(rows.ts_max_ns, |ts| ts.max(rows.ts_max_ns)));
+            Some(self.ledger.ts_max_ns.map_or(rows.span.last_ns, |ts| ts.max(rows.span.last_ns)));
         let data_len = self.row_groups.data_len();
         let tail = self.tail(common)?;
         Snapshot { data_len, tail }.write(&self.staged.snapshot)?;

@@ -25,7 +25,7 @@ use arrow_schema::ArrowError;
 
 use self::{
     error::{advice, reason},
-    in_progress::{CommonMetadata, FileInProgress, Rows},
+    in_progress::{CommonMetadata, FileInProgress, Rows, TimeSpan},
     recover::{Rest, Restored, recover_sensor, restore},
     staging::{Staged, StagingLock, sensor_folder},
 };
@@ -184,10 +184,12 @@ impl Writer {
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             let partition = Partition { table: HTTP_TABLE, hour: rows[0].0 };
             let order = clustered(batch, rows.iter().map(|(_, row)| *row));
-            let times = || order.iter().map(|row| batch.rows[*row as usize].values.ts_ns);
-            let span = (times().min().unwrap_or(0), times().max().unwrap_or(0));
-            let gathered = gather(batch, &order, &self.settings.sensor, &layout.arrow);
-            self.append(partition, &layout, (gathered, order.len() as u64), (span, now_ns), &mut outcome);
+            let times = order.iter().map(|row| batch.rows[*row as usize].values.ts_ns);
+            let span = TimeSpan::of(times);
+            match gather(batch, &order, &self.settings.sensor, &layout.arrow) {
+                Ok(batch) => self.append(partition, &layout, &Rows { batch, span }, now_ns, &mut outcome),
+                Err(error) => self.lose_ungathered(partition, rows.len(), error, &mut outcome),
+            }
         }
         outcome.into_result()
     }
@@ -201,12 +203,18 @@ impl Writer {
         let mut outcome = Outcome::default();
         for rows in rows.chunk_by(|a, b| hour(a) == hour(b)) {
             let partition = Partition { table: STATS_TABLE, hour: hour(&rows[0]) };
-            let times = || rows.iter().map(|row| row.ts_ns);
-            let span = (times().min().unwrap_or(0), times().max().unwrap_or(0));
-            let gathered = schema.gather(rows);
-            self.append(partition, &layout, (gathered, rows.len() as u64), (span, now_ns), &mut outcome);
+            let span = TimeSpan::of(rows.iter().map(|row| row.ts_ns));
+            match schema.gather(rows) {
+                Ok(batch) => self.append(partition, &layout, &Rows { batch, span }, now_ns, &mut outcome),
+                Err(error) => self.lose_ungathered(partition, rows.len(), error, &mut outcome),
+            }
         }
         outcome.into_result()
+    }
+
+    fn lose_ungathered(&self, partition: Partition, rows: usize, error: ArrowError, outcome: &mut Outcome) {
+        let folder = self.settings.dir.join(partition.folder());
+        outcome.lose(rows as u64, folder, io::Error::other(error));
     }
 
     /// Appends one row group to its partition's file and notes what came of it.
@@ -214,20 +222,18 @@ impl Writer {
         &mut self,
         partition: Partition,
         layout: &Layout,
-        (gathered, row_count): (Result<arrow_array::RecordBatch, ArrowError>, u64),
-        ((ts_min_ns, ts_max_ns), now_ns): ((i64, i64), i64),
+        rows: &Rows,
+        now_ns: i64,
         outcome: &mut Outcome,
     ) {
-        let folder = self.settings.dir.join(partition.folder());
-        let batch = match gathered {
-            Ok(batch) => batch,
-            Err(error) => return outcome.lose(row_count, folder, io::Error::other(error)),
-        };
+        let row_count = rows.batch.num_rows() as u64;
         let mut file = match self.take_file(partition, layout, now_ns, outcome) {
             Ok(file) => file,
-            Err(error) => return outcome.lose(row_count, folder, error),
+            Err(error) => {
+                return outcome.lose(row_count, self.settings.dir.join(partition.folder()), error);
+            }
         };
-        match file.append(&Rows { batch: &batch, ts_min_ns, ts_max_ns }, &self.common) {
+        match file.append(rows, &self.common) {
             Ok(bytes) => {
                 outcome.written.add(Written { rows: row_count, bytes, files_published: 0 });
                 if file.data_len() >= self.settings.file_bytes_max {

@@ -1,6 +1,7 @@
 //! What analysts read beside the table itself: SQL views for DuckDB, and the same rebuilding of heads in Rust.
 //!
-//! A row holds each field line once; `heads` and `rebuild` put them together again by the rule `batch::lines` stores by.
+//! A row holds each field line once; `heads` and `rebuild` put them together again by the rule that
+//! `batch::lines` stores by.
 
 mod rebuild;
 

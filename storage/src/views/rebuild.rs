@@ -41,7 +41,7 @@ pub const REQUEST_FIELDS: &[(&str, &str)] = &[
 /// The fields with a column of their own in a response, and the column.
 pub const RESPONSE_FIELDS: &[(&str, &str)] = &[
     ("server", "server"),
-    ("date", "date"),
+    ("date", "resp_date"),
     ("content-type", "resp_content_type"),
     ("content-length", "resp_content_length"),
     ("content-encoding", "content_encoding"),
@@ -73,8 +73,7 @@ pub fn request_head(batch: &RecordBatch, row: usize) -> Option<Vec<u8>> {
     let mut head = format!("{} {}", row.text("method_raw")?, row.text("target_raw")?);
     let version = row.text("req_version");
     if let Some(version) = version {
-        head.push(' ');
-        head.push_str(&wire_version(version));
+        head.push_str(&format!(" HTTP/{version}"));
     }
     head.push_str(CRLF);
     // HTTP/0.9 has a request line and nothing else.
@@ -90,24 +89,17 @@ pub fn response_head(batch: &RecordBatch, row: usize) -> Option<Vec<u8>> {
     let row = Row { batch, row };
     let names = row.text("resp_header_names")?;
     let lines = row.lines(names, "resp_headers_other", RESPONSE_FIELDS);
-    let mut head = wire_version(row.text("resp_version")?);
-    head.push(' ');
-    if let Some(status) = row.status() {
-        head.push_str(&format!("{status:03}"));
-    }
-    if let Some(reason) = row.text("reason") {
+    let mut head = format!("HTTP/{}", row.text("resp_version")?);
+    let status = row.status().map(|status| status.to_string());
+    // Where there is no status code, the reason is all that stood behind the version.
+    for word in [status.as_deref(), row.text("reason")].into_iter().flatten() {
         head.push(' ');
-        head.push_str(reason);
+        head.push_str(word);
     }
     head.push_str(CRLF);
     head.push_str(&lines);
     head.push_str(row.empty_line("req_header_names", &lines));
     Some(unescape(&head))
-}
-
-/// `1.0` and `1.1` stand for the whole token; any other version is the token itself.
-fn wire_version(version: &str) -> String {
-    if matches!(version, "1.0" | "1.1") { format!("HTTP/{version}") } else { version.to_owned() }
 }
 
 #[derive(Clone, Copy)]

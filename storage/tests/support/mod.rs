@@ -75,10 +75,6 @@ pub(crate) enum Start {
     Response { version: Vec<u8>, status: i32, reason: Option<Vec<u8>> },
 }
 
-fn version_token(version: &[u8]) -> Vec<u8> {
-    if version == b"1.0" || version == b"1.1" { [b"HTTP/", version].concat() } else { version.to_vec() }
-}
-
 impl Head {
     pub(crate) fn get(target: &str, lines: Vec<Line>) -> Head {
         let start =
@@ -97,13 +93,13 @@ impl Head {
             Start::Request { method, target, version } => {
                 let mut start = [&method[..], b" ", target].concat();
                 if let Some(version) = version {
-                    start.push(b' ');
-                    start.extend(version_token(version));
+                    start.extend(b" HTTP/");
+                    start.extend(version);
                 }
                 start
             }
             Start::Response { version, status, reason } => {
-                let mut start = [&version_token(version)[..], format!(" {status:03}").as_bytes()].concat();
+                let mut start = [b"HTTP/", &version[..], format!(" {status}").as_bytes()].concat();
                 if let Some(reason) = reason {
                     start.push(b' ');
                     start.extend(reason);
