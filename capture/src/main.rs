@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let ended = match job {
         Job::Capture(settings) => control::run(&settings),
         Job::Recover(dir) => control::recover(&dir),
-        Job::Doctor(_) => todo!(),
+        Job::Doctor(ifaces) => control::doctor::doctor(&ifaces),
     };
     ended.unwrap_or_else(|error| {
         // The whole chain of causes on one line; there is nowhere else to tell where standard error is closed.

@@ -3,6 +3,7 @@
 //! One thread (tokio) that never touches a record. It owns the clock of ticks and intervals, the signals, the progress
 //! line, and the balance at every exit.
 
+pub mod doctor;
 mod live;
 pub mod logging;
 
