@@ -70,6 +70,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     fn mark(&mut self) -> Next {
         let work = &mut *self.work;
         work.plan &= !plan::MARK;
+        work.offset = 0;
         work.record.kind = RecordKind::Mark as u8;
         work.record.copied = 0;
         work.record.flags = 0;
