@@ -36,15 +36,16 @@ def main():
     if not files:
         sys.exit(f"show.py: no Parquet file under {out}/http: nothing was captured")
     db = duckdb.connect()
-    db.execute(VIEWS.read_text().replace("HDRCAP_DATASET", str(out)))
+    db.execute(VIEWS.read_text().replace("HDRCAP_DATASET", str(out))).fetchall()
     total = sum(file.stat().st_size for file in files)
-    rows = db.execute("SELECT count(*) FROM http").fetchone()[0]
+    [(rows,)] = db.execute("SELECT count(*) FROM http").fetchall()
     print(f"{rows} transactions in {len(files)} file(s), {total} bytes: {total / max(rows, 1):.0f} bytes each\n")
     for title, query in QUERIES.items():
         print(title)
         db.sql(query).show(max_width=120)
     print("One transaction, its heads rebuilt from the columns (secrets are tokens)")
-    for head in db.execute(HEADS).fetchone():
+    [heads] = db.execute(HEADS).fetchall()
+    for head in heads:
         print("".join(f"    {line}\n" for line in (head or "not seen").splitlines()))
     print("The same transaction, as columns (those that are null are left out)")
     transaction(db)
@@ -54,7 +55,7 @@ def transaction(db):
     """Prints one row, a column a line."""
     columns = [column[0] for column in db.execute(f"DESCRIBE ({ONE})").fetchall()]
     cast = ", ".join(f'"{column}"::VARCHAR AS "{column}"' for column in columns)
-    row = db.execute(f"SELECT {cast} FROM ({ONE})").fetchone()
+    [row] = db.execute(f"SELECT {cast} FROM ({ONE})").fetchall()
     for column, value in zip(columns, row):
         if value is not None:
             print(f"    {column:26} {value}")

@@ -7,14 +7,10 @@ use capture::source::live::nic::NicError;
 use capture::source::live::{ActionChoice, LiveError, LiveSettings, LiveSource, netlink};
 use common::record::tcp_flag::ACK;
 use common::verdict::Verdict;
-use harness::needs_root;
+use harness::{needs_root, wait};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-/// Longest wait for something that another part of the kernel does.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Set in the environment of the child that holds an interface.
 const CHILD_VARIABLE: &str = "HDRCAP_TEST_HOLD";
@@ -59,14 +55,7 @@ fn is_promiscuous(name: &str) -> bool {
 
 /// Polls until a condition holds; panics where it never does.
 fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let step = Duration::from_millis(5);
-    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
-        if condition() {
-            return;
-        }
-        std::thread::sleep(step);
-    }
-    panic!("waited in vain: {what}");
+    wait::until(what, || condition().then_some(()));
 }
 
 /// A packet socket bound to an interface.
