@@ -15,4 +15,5 @@ pub mod values;
 pub mod views;
 
 pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
+pub use encode::table;
 pub use escape::unescape;
