@@ -200,7 +200,8 @@ impl Balance {
             text.push_str("  the balance closes: every frame, head and row is accounted for\n");
         }
         for discrepancy in discrepancies {
-            writeln!(text, "  THE BALANCE DOES NOT CLOSE: {discrepancy}").expect("writing to a string succeeds");
+            writeln!(text, "  THE BALANCE DOES NOT CLOSE: {discrepancy}")
+                .expect("writing to a string succeeds");
         }
         text
     }
@@ -228,7 +229,11 @@ impl Balance {
             ring_full: self.heads_ring_full(),
             heads_displaced: self.interfaces.iter().map(|interface| interface.heads_displaced).sum(),
             counters,
-            interfaces: self.interfaces.iter().map(|counts| (counts.name.clone(), report_of(counts))).collect(),
+            interfaces: self
+                .interfaces
+                .iter()
+                .map(|counts| (counts.name.clone(), report_of(counts)))
+                .collect(),
         }
     }
 }
@@ -249,7 +254,8 @@ mod tests {
     use super::*;
 
     fn closed() -> Balance {
-        let mut interface = InterfaceCounts { name: "eth1".into(), frames: 10, heads: 3, ..Default::default() };
+        let mut interface =
+            InterfaceCounts { name: "eth1".into(), frames: 10, heads: 3, ..Default::default() };
         interface.heads_ring_full = 1;
         interface.verdicts[Verdict::Head as usize] = 2;
         interface.verdicts[Verdict::RingFullHead as usize] = 1;

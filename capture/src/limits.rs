@@ -4,12 +4,7 @@
 
 use storage::batch::BATCH_BYTES_MAX;
 
-use crate::flow::{
-    connection::Connection,
-    handshake::Handshake,
-    table::FlowKey,
-    transaction::Transaction,
-};
+use crate::flow::{connection::Connection, handshake::Handshake, table::FlowKey, transaction::Transaction};
 
 /// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
 pub const HEAD_RECENT_COUNT_MAX: usize = 4;

@@ -3,6 +3,7 @@
 //! A test that lacks a tool, a privilege or the binary fails and says what to do; it never passes by doing nothing.
 //! Invariant: whatever a helper starts or makes is gone when its value is dropped.
 
+pub mod corpus;
 pub mod daemon;
 pub mod lab;
 pub mod pcap;
@@ -11,7 +12,26 @@ pub mod tree;
 pub mod wait;
 pub mod web;
 
-use std::process::{Command, Output};
+use std::{
+    io::Write as _,
+    process::{Command, Output},
+};
+
+/// Says something that shows whether or not the test runner keeps output: what was left out, what was measured.
+pub fn say(text: &str) {
+    writeln!(std::io::stderr(), "\n    {text}").unwrap_or_default();
+}
+
+/// Fails the test where it does not run as root.
+///
+/// # Panics
+/// Without root: BPF programs and network namespaces need it.
+pub fn needs_root() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "this test loads BPF programs: run it as root, or by scripts/test"
+    );
+}
 
 /// Runs `command` to its end and returns its output, panicking with what it said where it fails.
 ///

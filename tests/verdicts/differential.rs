@@ -5,11 +5,11 @@ use super::kernel::{Kernel, decide_in_user_space};
 use capture::source::decider::Decider;
 use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
+use harness::{corpus::captures, needs_root, say};
 use pcap_parser::traits::PcapNGPacketBlock as _;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::fs::File;
 use std::path::Path;
-use tests::{corpus, is_root, say};
 
 /// Largest frame a test run takes here: several buffers, as a jumbo frame has.
 const FRAME_BYTES_MAX: usize = 16 * 1024;
@@ -61,9 +61,7 @@ fn narrow_config() -> Config {
 
 #[test]
 fn heads_split_at_every_byte() {
-    if !is_root("verdicts::differential::heads_split_at_every_byte") {
-        return;
-    }
+    needs_root();
     let mut pair = Pair::new(&Config::default());
     let stream = [&head(120)[..], &head(110)[..], b"body"].concat();
     for split in 1..stream.len() {
@@ -80,9 +78,7 @@ fn heads_split_at_every_byte() {
 
 #[test]
 fn a_head_in_segments_of_one_byte() {
-    if !is_root("verdicts::differential::a_head_in_segments_of_one_byte") {
-        return;
-    }
+    needs_root();
     let mut pair = Pair::new(&Config::default());
     let head = head(300);
     pair.compare(&Segment::new(&head[..8]).at(1000).frame(), "first");
@@ -95,9 +91,7 @@ fn a_head_in_segments_of_one_byte() {
 /// Conversations of several flows, cut, doubled, reordered and lost at random.
 #[test]
 fn torn_conversations() {
-    if !is_root("verdicts::differential::torn_conversations") {
-        return;
-    }
+    needs_root();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for config in [Config::default(), narrow_config()] {
         let mut pair = Pair::new(&config);
@@ -163,9 +157,7 @@ fn conversation(random: &mut Random) -> Vec<Vec<u8>> {
 
 #[test]
 fn mutated_and_random_frames() {
-    if !is_root("verdicts::differential::mutated_and_random_frames") {
-        return;
-    }
+    needs_root();
     let mut random = Random(0xD1B5_4A32_D192_ED03);
     let mut pair = Pair::new(&Config::default());
     for _ in 0..4000 {
@@ -188,10 +180,8 @@ fn mutated_and_random_frames() {
 #[test]
 fn every_frame_of_the_corpus() {
     const NAME: &str = "verdicts::differential::every_frame_of_the_corpus";
-    if !is_root(NAME) {
-        return;
-    }
-    let Some(files) = corpus(NAME) else {
+    needs_root();
+    let Some(files) = captures(NAME) else {
         return;
     };
     let mut pair = Pair::new(&Config::default());

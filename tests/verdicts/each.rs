@@ -6,7 +6,7 @@ use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
 use common::record::{RecordKind, record_flag};
 use common::verdict::Verdict;
-use tests::is_root;
+use harness::needs_root;
 
 const RING_BYTES: u32 = 1 << 20;
 
@@ -29,9 +29,8 @@ fn verdict(frame: &[u8]) -> Verdict {
 macro_rules! verdict_tests {
     ($($(#[$doc:meta])* $name:ident => $body:expr;)+) => {
         $($(#[$doc])* #[test] fn $name() {
-            if is_root(concat!("verdicts::each::", stringify!($name))) {
+            needs_root();
                 $body
-            }
         })+
     };
 }

@@ -1,6 +1,8 @@
-//! The kernel half under BPF_PROG_TEST_RUN: every verdict, the differential against user space, and real attachment.
+//! The kernel half under BPF_PROG_TEST_RUN: every verdict, the differential against user space, real attachment,
+//! and what a frame costs.
 
 mod attach;
+mod cost;
 mod differential;
 mod each;
 mod frames;

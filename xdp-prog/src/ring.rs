@@ -39,7 +39,7 @@ impl Rings {
         if self.config.steering == Steering::Cpu as u32 && cpu < self.config.ring_count {
             cpu
         } else {
-            ((flow_hash & 0xffff_ffff) * u64::from(self.config.ring_count) >> 32) as u32
+            (((flow_hash & 0xffff_ffff) * u64::from(self.config.ring_count)) >> 32) as u32
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{
     flow::{table::FlowIndex, transaction::Transaction},
     ledger::Counter,
     limits::{
-        ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX, FLOW_CLOSED_AGE_NS_MAX,
-        PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX, UNANSWERED_AGE_NS_MAX,
+        ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX,
+        FLOW_CLOSED_AGE_NS_MAX, PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX, UNANSWERED_AGE_NS_MAX,
     },
 };
 
@@ -24,7 +24,8 @@ impl Collector {
         }
         self.limit_partials();
         while let Some(oldest) = self.table.oldest() {
-            let age_max = if self.table.get(oldest).is_closed { FLOW_CLOSED_AGE_NS_MAX } else { FLOW_AGE_NS_MAX };
+            let age_max =
+                if self.table.get(oldest).is_closed { FLOW_CLOSED_AGE_NS_MAX } else { FLOW_AGE_NS_MAX };
             if now_ns.saturating_sub(self.table.get(oldest).ts_last) < age_max {
                 break;
             }

@@ -62,7 +62,13 @@ impl Stages {
     }
 
     /// Parses a head and gives it its place on the connection.
-    pub(super) fn message(&mut self, connection: &mut Connection, side: usize, span: &HeadSpan, bytes: &[u8]) {
+    pub(super) fn message(
+        &mut self,
+        connection: &mut Connection,
+        side: usize,
+        span: &HeadSpan,
+        bytes: &[u8],
+    ) {
         let mut parser = std::mem::take(&mut self.parser);
         let placed = match start_line_kind(bytes) {
             StartLine::Request => parser.request(bytes, span.complete).map(|head| {
@@ -113,7 +119,13 @@ impl Stages {
         }
     }
 
-    fn response(&mut self, connection: &mut Connection, side: usize, span: &HeadSpan, head: &ResponseHead<'_>) {
+    fn response(
+        &mut self,
+        connection: &mut Connection,
+        side: usize,
+        span: &HeadSpan,
+        head: &ResponseHead<'_>,
+    ) {
         self.set_client(connection, 1 - side);
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
@@ -138,7 +150,8 @@ impl Stages {
             let is_upgrade = head.status == Some(101);
             connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
         }
-        let asked = found.is_some_and(|found| connection.transactions.get(found.position).traits.asks_upgrade);
+        let asked =
+            found.is_some_and(|found| connection.transactions.get(found.position).traits.asks_upgrade);
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         self.answer(connection, found, Side::new(id, span, extent), flags);

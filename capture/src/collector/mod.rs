@@ -173,7 +173,8 @@ impl Collector {
         let way = &mut connection.directions[side];
         let is_continuous = way.continues_at(record.seq);
         // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
-        let is_in_body = way.is_in_body(record.seq) && !connection.transactions.expects_response_at(record.seq);
+        let is_in_body =
+            way.is_in_body(record.seq) && !connection.transactions.expects_response_at(record.seq);
         connection.note_segment(side, record);
         let way = &mut connection.directions[side];
         if is_in_body {

@@ -46,7 +46,8 @@ pub(super) fn run(
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
-    let (ledgers, threads) = start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
+    let (ledgers, threads) =
+        start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
     let source = Arc::new(Mutex::new(source));
     let mut watch = Watch::new(counts_of(&source, interfaces), ledgers, &encoder);
     // Interfaces do not end by themselves; the sender only has to live as long as the wait.

@@ -43,8 +43,12 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(&settings.report);
     logging::start(&settings.report, progress.bar());
     let redactor = redactor(&settings.redact)?;
-    info!(bytes = limits::collector_bytes_max(settings.head_bytes_max), "memory a collector may take at the most");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
+    info!(
+        bytes = limits::collector_bytes_max(settings.head_bytes_max),
+        "memory a collector may take at the most"
+    );
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
     let ended = match &settings.source {
         Source::Pcap(files) => replay::run(settings, files, redactor, &runtime, &mut progress),
         Source::Live(live) => live::run(settings, live, &redactor, &runtime, &mut progress),
@@ -123,7 +127,10 @@ pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
         lines.push(format!("left alone: sensor {sensor} is being written by a running process"));
     }
     let (recovered, quarantined) = (report.published.len(), report.quarantined.len());
-    lines.push(format!("{recovered} files recovered, {quarantined} quarantined, {} empty ones removed", report.empty));
+    lines.push(format!(
+        "{recovered} files recovered, {quarantined} quarantined, {} empty ones removed",
+        report.empty
+    ));
     writeln!(io::stdout(), "{}", lines.join("\n")).context("the report could not be printed")?;
     Ok(ExitCode::SUCCESS)
 }

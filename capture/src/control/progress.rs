@@ -48,7 +48,8 @@ impl Progress {
     pub fn show(&mut self, balance: &Balance, elapsed: Duration) {
         let sums = Sums { frames: balance.frames(), heads: balance.heads() };
         let before = self.last.replace(sums).unwrap_or(sums);
-        let per_second = |now: u64, then: u64| (now.saturating_sub(then) as f64 / elapsed.as_secs_f64()) as u64;
+        let per_second =
+            |now: u64, then: u64| (now.saturating_sub(then) as f64 / elapsed.as_secs_f64()) as u64;
         self.bar.set_message(format!(
             "{} frames/s  {} heads/s  {} rows  {} lost  {} files",
             HumanCount(per_second(sums.frames, before.frames)),

@@ -63,8 +63,10 @@ pub(super) fn run(
     })?;
     let counts = Arc::clone(&seen);
     let mut watch = Watch::new(move || counts.read(), vec![ledger], &encoder);
-    let refresh = |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
-    let until = watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder.queue, refresh);
+    let refresh =
+        |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
+    let until =
+        watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder.queue, refresh);
     let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
     stop.store(true, Ordering::Relaxed);
     if stopped != Stop::SourceEnded {

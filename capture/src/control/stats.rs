@@ -58,7 +58,12 @@ impl Sample {
 pub fn counter_names() -> Vec<&'static str> {
     let verdicts = Verdict::ALL.iter().map(|verdict| verdict.name());
     let encoders = ENCODER_COUNTERS.iter().map(|counter| counter.name());
-    INTERFACE_COUNTERS.into_iter().chain(verdicts).chain(collector_counters().map(Counter::name)).chain(encoders).collect()
+    INTERFACE_COUNTERS
+        .into_iter()
+        .chain(verdicts)
+        .chain(collector_counters().map(Counter::name))
+        .chain(encoders)
+        .collect()
 }
 
 /// A collector's own heads are those of the interfaces less `ring_full`; counting them again would double the sum.

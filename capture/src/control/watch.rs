@@ -56,7 +56,8 @@ impl Watch {
         encoder: &Encoder,
     ) -> Self {
         let folder = encoder.folder.clone();
-        let disk_free = move || rustix::fs::statvfs(&folder).ok().map(|fs| (fs.f_bavail * fs.f_frsize) as f64);
+        let disk_free =
+            move || rustix::fs::statvfs(&folder).ok().map(|fs| (fs.f_bavail * fs.f_frsize) as f64);
         Watch {
             interfaces: Box::new(interfaces),
             collectors,
@@ -82,7 +83,8 @@ impl Watch {
     /// Rows of `capture_stats` for what was counted since the last call.
     pub(super) fn stats(&mut self, queued: usize) -> Vec<super::stats::Sample> {
         let ring_fill = self.collectors.iter().map(|ledger| ledger.take_ring_fill()).max().unwrap_or(0);
-        let gauges: [Option<f64>; GAUGES.len()] = [Some(ring_fill as f64), Some(queued as f64), (self.disk_free)()];
+        let gauges: [Option<f64>; GAUGES.len()] =
+            [Some(ring_fill as f64), Some(queued as f64), (self.disk_free)()];
         self.deltas.next(unix_ns(), &self.balance(), &self.collectors(), gauges)
     }
 

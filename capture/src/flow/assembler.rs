@@ -91,7 +91,13 @@ impl Assembler {
     /// Takes a record that begins a head at a `Place::Free`.
     ///
     /// `is_continuous` where no byte is missing before it in its direction.
-    pub fn begin(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize, is_continuous: bool) -> Fed {
+    pub fn begin(
+        &mut self,
+        record: &Record,
+        bytes: &[u8],
+        head_bytes_max: usize,
+        is_continuous: bool,
+    ) -> Fed {
         if self.is_recent(record.seq) {
             return Fed::Duplicate;
         }
@@ -242,4 +248,3 @@ fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
         flags: if complete { Flags::NONE } else { Flags::HEAD_TRUNCATED },
     }
 }
-

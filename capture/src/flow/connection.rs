@@ -143,7 +143,9 @@ impl Connection {
         let way = &self.directions[side];
         for transaction in self.transactions.iter_mut() {
             if side == client {
-                if let Some(request) = transaction.request.as_mut().filter(|side| side.extent == Extent::Delimited) {
+                if let Some(request) =
+                    transaction.request.as_mut().filter(|side| side.extent == Extent::Delimited)
+                {
                     close(request, way, end, false);
                 }
             } else if let Some(response) =
@@ -252,7 +254,11 @@ mod tests {
         assert_eq!(closed(Extent::UntilClose, 230, false), None);
         assert_eq!(closed(Extent::UntilClose, 230, true), Some(30));
         assert_eq!(closed(Extent::Length(5 << 30), 200 + (5u64 << 30) as u32, false), Some(5 << 30));
-        assert_eq!(closed(Extent::Delimited, 150, false), None, "an end before the head is of an older message");
+        assert_eq!(
+            closed(Extent::Delimited, 150, false),
+            None,
+            "an end before the head is of an older message"
+        );
     }
 
     #[test]

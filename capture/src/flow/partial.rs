@@ -193,10 +193,9 @@ impl Partial {
         }
         let first = self.filled.partition_point(|range| range.to < new.from);
         let last = self.filled.partition_point(|range| range.from <= new.to);
-        let merged = self.filled[first..last].iter().fold(new, |all, range| Range {
-            from: all.from.min(range.from),
-            to: all.to.max(range.to),
-        });
+        let merged = self.filled[first..last]
+            .iter()
+            .fold(new, |all, range| Range { from: all.from.min(range.from), to: all.to.max(range.to) });
         if first == last && self.filled.len() == FILLED_RANGE_COUNT_MAX {
             // A head in this many pieces is hostile; the piece is forgotten and its bytes count as never seen.
             return;

@@ -220,9 +220,9 @@ impl Transactions {
         transaction.is_anchored = is_continuous && (!self.is_pipelined || before_is_anchored);
         transaction.request = Some(request);
         transaction.traits = traits;
-        let at = self.open.partition_point(|open| {
-            open.request.is_none_or(|side| !seq::after(side.seq, request.seq))
-        });
+        let at = self
+            .open
+            .partition_point(|open| open.request.is_none_or(|side| !seq::after(side.seq, request.seq)));
         self.open.insert(at, transaction);
         displaced
     }
@@ -236,7 +236,9 @@ impl Transactions {
     pub fn find(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
         let covered = |open: &Transaction| {
             open.is_unanswered()
-                && open.request.is_some_and(|request| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end)))
+                && open
+                    .request
+                    .is_some_and(|request| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end)))
         };
         let proved = |open: &Transaction| covered(open) && open.response_expected == Some(resp_seq);
         if let Some(position) = self.open.iter().position(proved) {
@@ -246,7 +248,9 @@ impl Transactions {
         }
         let possible = |open: &Transaction| {
             covered(open)
-                && open.request.is_some_and(|request| request.ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack)))
+                && open
+                    .request
+                    .is_some_and(|request| request.ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack)))
         };
         let position = self.open.iter().position(possible)?;
         let rivals = self.open.iter().filter(|open| possible(open)).count();

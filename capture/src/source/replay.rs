@@ -131,9 +131,9 @@ impl Replay {
 
     /// Gives new interfaces of a file their numbers and tells the collector their names.
     fn name_interfaces(&mut self, interfaces: &[Interface], known: usize, file: &Path) -> usize {
-        let file_name = file.file_name().map_or_else(|| file.display().to_string(), |name| {
-            name.to_string_lossy().into_owned()
-        });
+        let file_name = file
+            .file_name()
+            .map_or_else(|| file.display().to_string(), |name| name.to_string_lossy().into_owned());
         for interface in &interfaces[known..] {
             let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
             let name = interface.name.clone().unwrap_or_else(|| file_name.clone());

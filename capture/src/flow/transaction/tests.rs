@@ -44,9 +44,15 @@ fn reply(transactions: &mut Transactions, seq: u32, ack: u32) -> Option<Match> {
 fn lockstep_is_proved() {
     let mut transactions = Transactions::default();
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(reply(&mut transactions, 500, 1_100), Some(Match { position: 0, state: PairState::AckVerified }));
+    assert_eq!(
+        reply(&mut transactions, 500, 1_100),
+        Some(Match { position: 0, state: PairState::AckVerified })
+    );
     open(&mut transactions, 1_100, 650, true);
-    assert_eq!(reply(&mut transactions, 650, 1_200), Some(Match { position: 1, state: PairState::AckVerified }));
+    assert_eq!(
+        reply(&mut transactions, 650, 1_200),
+        Some(Match { position: 1, state: PairState::AckVerified })
+    );
 }
 
 #[test]

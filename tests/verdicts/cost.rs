@@ -1,0 +1,81 @@
+//! What a frame costs, in the same run as an XDP program that does nothing: figures said aloud, gross regressions caught.
+
+use super::frames::{Segment, head};
+use super::kernel::Kernel;
+use common::config::Config;
+use common::record::tcp_flag::ACK;
+use harness::{needs_root, say};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+/// `r0 = XDP_PASS; exit`.
+const IDLE: [u64; 2] = [0x0000_0002_0000_00b7, 0x95];
+/// So few that the records of one burst fit the ring.
+const REPEAT: u32 = 100;
+const BURSTS: usize = 400;
+/// A ring that stays in the cache.
+const RING_BYTES: u32 = 256 * 1024;
+
+/// A program that does nothing.
+struct Idle(OwnedFd);
+
+impl Idle {
+    fn load() -> Self {
+        let license = c"GPL";
+        let mut attributes = [0u64; 16];
+        attributes[0] = u64::from(BPF_PROG_TYPE_XDP) | (IDLE.len() as u64) << 32;
+        attributes[1] = IDLE.as_ptr() as u64;
+        attributes[2] = license.as_ptr() as u64;
+        let fd = bpf(BPF_PROG_LOAD, &mut attributes);
+        // SAFETY: a descriptor the kernel just made.
+        Self(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    }
+
+    fn time(&self, frame: &[u8]) -> u128 {
+        let mut attributes = [0u64; 10];
+        attributes[0] = self.0.as_raw_fd() as u64;
+        attributes[1] = frame.len() as u64;
+        attributes[2] = frame.as_ptr() as u64;
+        attributes[4] = u64::from(REPEAT);
+        bpf(BPF_PROG_TEST_RUN, &mut attributes);
+        u128::from(attributes[4] >> 32)
+    }
+}
+
+fn bpf(command: libc::c_long, attributes: &mut [u64]) -> libc::c_long {
+    let size = size_of_val(attributes);
+    // SAFETY: attributes of the size given, whose pointers are to live memory.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
+    assert!(result >= 0, "bpf({command}): {}", std::io::Error::last_os_error());
+    result
+}
+
+#[test]
+fn frames_cost_little() {
+    needs_root();
+    let mut kernel = Kernel::new(&Config::default(), RING_BYTES);
+    let idle = Idle::load();
+    let mut other = Segment::new(&[0; 100]);
+    other.protocol = 17;
+    let cases = [
+        ("no TCP", other.frame(), 400),
+        ("empty ACK", Segment::new(b"").flags(ACK).frame(), 600),
+        ("body of 1460 bytes", Segment::new(&[0x17; 1460]).flags(ACK).frame(), 600),
+        ("text body of 1460 bytes", Segment::new(&[b'G'; 1460]).flags(ACK).frame(), 600),
+        ("head of 600 bytes", Segment::new(&head(600)).frame(), 2000),
+        ("head of 1460 bytes", Segment::new(&head(1460)).frame(), 3000),
+    ];
+    let mut said = String::from("nanoseconds above a program that does nothing:");
+    for (name, frame, limit) in cases {
+        let (mut idle_ns, mut ns) = (u128::MAX, u128::MAX);
+        for _ in 0..BURSTS {
+            idle_ns = idle_ns.min(idle.time(&frame));
+            ns = ns.min(kernel.time(&frame, REPEAT));
+        }
+        said += &format!("\n    {:5} {name}", ns.saturating_sub(idle_ns));
+        assert!(ns < limit, "{name}: {ns} ns");
+    }
+    say(&said);
+}
