@@ -10,8 +10,8 @@ use super::{
     seeds,
 };
 
-/// Failures shown of one test.
-const FAILURES_SHOWN_MAX: usize = 5;
+/// Failures of a rule that are shown.
+const FAILURES_SHOWN_MAX: usize = 3;
 
 fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Findings {
     let capture = adversary::generate(seed, knobs);
@@ -22,20 +22,22 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
 /// Judges every seed; what was seen comes back, so that the test can tell that it saw something.
 fn prove(usual: u64, knobs: &Knobs, promise: Promise, rings: impl Fn(u64) -> Rings) -> BTreeMap<String, u64> {
     let mut seen = BTreeMap::new();
-    let mut failures = Vec::new();
-    let mut failed = 0;
+    let mut broken: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
     for seed in seeds(usual) {
         let findings = findings(seed, knobs, promise, rings(seed));
         for (name, count) in findings.seen {
             *seen.entry(name).or_default() += count;
         }
-        failed += usize::from(!findings.wrong.is_empty());
-        if let Some(first) = findings.wrong.first().filter(|_| failures.len() < FAILURES_SHOWN_MAX) {
-            failures.push(format!("seed {seed}: {first} (and {} more)", findings.wrong.len() - 1));
+        for (rule, what) in findings.wrong {
+            broken.entry(rule).or_default().push(format!("seed {seed}: {what}"));
         }
     }
     println!("{seen:#?}");
-    assert!(failed == 0, "{failed} seeds of {:?} fail:\n{}", seeds(usual), failures.join("\n"));
+    let shown = broken.iter().map(|(rule, cases)| {
+        let first = cases[..cases.len().min(FAILURES_SHOWN_MAX)].join("\n    ");
+        format!("broken {} times: {rule}\n    {first}\n", cases.len())
+    });
+    assert!(broken.is_empty(), "\n{}", shown.collect::<String>());
     seen
 }
 

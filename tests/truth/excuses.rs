@@ -20,7 +20,11 @@ pub(super) enum Excuse {
 }
 
 /// The excuse of a message, where it has one.
-pub(super) fn excuse(seen: &SeenMessage, frames: &[TimedFrame], is_ours: impl Fn(&TimedFrame) -> bool) -> Option<Excuse> {
+pub(super) fn excuse(
+    seen: &SeenMessage,
+    frames: &[TimedFrame],
+    is_ours: impl Fn(&TimedFrame) -> bool,
+) -> Option<Excuse> {
     let start = seen.start?;
     if !start.begins_segment {
         return Some(Excuse::InMidSegment);
@@ -32,7 +36,8 @@ pub(super) fn excuse(seen: &SeenMessage, frames: &[TimedFrame], is_ours: impl Fn
     if start.bytes < token {
         return Some(Excuse::TokenCut);
     }
-    let mut earlier = frames.iter().take_while(|frame| frame.ts_ns < start.ts_ns).filter(|frame| is_ours(frame));
+    let mut earlier =
+        frames.iter().take_while(|frame| frame.ts_ns < start.ts_ns).filter(|frame| is_ours(frame));
     let came_before = earlier.any(|frame| {
         let (seq, payload_bytes) = extent(frame);
         let from = seq.wrapping_sub(seen.seq).cast_signed();
@@ -60,7 +65,8 @@ pub(super) fn is_between(frame: &TimedFrame, path: &bench::wire::Path, side: Sid
         at += 4;
     }
     let ip = &frame.bytes[at + 2..];
-    let (from, tcp) = if ip[0] >> 4 == 4 { (ip[12..20].to_vec(), &ip[20..]) } else { (ip[8..40].to_vec(), &ip[40..]) };
+    let (from, tcp) =
+        if ip[0] >> 4 == 4 { (ip[12..20].to_vec(), &ip[20..]) } else { (ip[8..40].to_vec(), &ip[40..]) };
     let ends = match side {
         Side::Client => [path.client, path.server],
         Side::Server => [path.server, path.client],

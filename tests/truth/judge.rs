@@ -29,7 +29,8 @@ pub(super) enum Promise {
 /// What is wrong with the rows, and what the seeds came to.
 #[derive(Default)]
 pub(super) struct Findings {
-    pub(super) wrong: Vec<String>,
+    /// By rule, what broke it.
+    pub(super) wrong: Vec<(&'static str, String)>,
     /// How often a thing was seen, by name: a test that proves nothing shows here.
     pub(super) seen: BTreeMap<String, u64>,
 }
@@ -68,7 +69,9 @@ pub(super) fn judge(capture: &Capture, outcome: &Outcome, promise: Promise) -> F
         excused: HashMap::new(),
         is_impaired,
     };
-    judge.findings.wrong.extend(outcome.balance.discrepancies());
+    for law in outcome.balance.discrepancies() {
+        judge.wrong("the balance closes", law);
+    }
     judge.hear_excuses();
     judge.assign_rows();
     judge.messages();
@@ -77,8 +80,8 @@ pub(super) fn judge(capture: &Capture, outcome: &Outcome, promise: Promise) -> F
 }
 
 impl<'a> Judge<'a> {
-    fn wrong(&mut self, what: String) {
-        self.findings.wrong.push(what);
+    fn wrong(&mut self, rule: &'static str, what: String) {
+        self.findings.wrong.push((rule, what));
     }
 
     fn message(&self, (connection, at): Place) -> &'a SeenMessage {
@@ -87,7 +90,9 @@ impl<'a> Judge<'a> {
 
     fn places(&self) -> Vec<Place> {
         let connections = self.capture.truth.connections.iter().enumerate();
-        connections.flat_map(|(at, connection)| (0..connection.messages.len()).map(move |m| (at, m))).collect()
+        connections
+            .flat_map(|(at, connection)| (0..connection.messages.len()).map(move |m| (at, m)))
+            .collect()
     }
 
     /// Finds messages that were captured and not handed over: each needs an excuse.
@@ -110,7 +115,7 @@ impl<'a> Judge<'a> {
                     self.findings.count(format!("excused: {excuse:?}"));
                     self.excused.insert(place, excuse);
                 }
-                None => self.wrong(format!("{} is not handed over, and has no excuse", self.name(place))),
+                None => self.wrong("what was captured is handed over", self.name(place)),
             }
         }
     }
@@ -146,7 +151,8 @@ impl<'a> Judge<'a> {
 
     /// A part of a row that is no message: it may be one only where nothing tells it from one.
     fn stranger(&mut self, row: &Row, part: &RowSide, kind: MessageKind) {
-        self.wrong(format!("{kind:?} {:?} at {} is no message: {row:?}", part.start, part.seq));
+        let what = format!("{kind:?} {:?} at {}: {row:?}", part.start, part.seq);
+        self.wrong("a row is a message", what);
     }
 
     /// What a row says about a message.
@@ -161,19 +167,22 @@ impl<'a> Judge<'a> {
             let expected = (start_of(seen), message.head.len() as u64, message.fields.len() as u64);
             let told = (part.start.clone(), part.head_bytes, part.header_count);
             if told != expected {
-                wrong.push(format!("{name}: {told:?} is told, {expected:?} is true; {:?}", row.flags));
+                wrong.push((
+                    "a head is told right",
+                    format!("{name}: {told:?}, not {expected:?}; {:?}", row.flags),
+                ));
             }
             let names: Vec<&str> = message.fields.iter().map(|(name, _)| name.as_str()).collect();
             if part.header_names != names.join(",") {
-                wrong.push(format!("{name}: fields {:?}", part.header_names));
+                wrong.push(("fields are told right", format!("{name}: {:?}", part.header_names)));
             }
         }
         match part.body_bytes {
             Some(bytes) if bytes != message.body.len() as u64 => {
-                wrong.push(format!("{name}: a body of {bytes}, not of {}; {row:?}", message.body.len()));
+                wrong.push(("a body is told right", format!("{name}: {bytes}; {row:?}")));
             }
             Some(_) => self.findings.count("body sizes"),
-            None if self.promise == Promise::Everything => wrong.push(format!("{name}: no body size")),
+            None if self.promise == Promise::Everything => wrong.push(("a body's size is known", name)),
             None => self.findings.count("body sizes unknown"),
         }
         self.findings.wrong.extend(wrong);
@@ -186,15 +195,14 @@ impl<'a> Judge<'a> {
             if seen.message.kind == MessageKind::Interim {
                 continue;
             }
-            let lost = seen.lost.clone();
             let path = &self.capture.truth.connections[place.0].path;
             let begins = self.outcome.handed_over.begins(ends(path, seen.side), seen.seq);
             let rows = self.told.get(&place).map_or(0, Vec::len);
             if rows > 1 {
-                self.wrong(format!("{} is in {rows} rows", self.name(place)));
+                self.wrong("a message is in one row", self.name(place));
             }
             if rows == 0 && begins && !self.excused.contains_key(&place) {
-                self.wrong(format!("{} is missing, although it was handed over; lost {lost:?}", self.name(place)));
+                self.wrong("what is handed over becomes a row", self.name(place));
             }
         }
     }
@@ -217,26 +225,28 @@ impl<'a> Judge<'a> {
     fn pair(&mut self, request: Place, answer: Option<Place>, number: usize, row: &Row) {
         let is_answered = answer.is_some_and(|answer| self.told.contains_key(&answer));
         let is_right = match &row.response {
-            Some(_) => answer.is_some_and(|answer| {
-                self.told.get(&answer).is_some_and(|rows| rows.contains(&number))
-            }),
+            Some(_) => {
+                answer.is_some_and(|answer| self.told.get(&answer).is_some_and(|rows| rows.contains(&number)))
+            }
             None => !is_answered,
         };
         let must_be_right = row.pair_state == "ack_verified"
             || (self.promise != Promise::SomethingLost && !self.is_impaired[request.0]);
         if !is_right && must_be_right {
-            self.wrong(format!("{} is paired wrongly: {row:?}", self.name(request)));
+            let rule =
+                if row.pair_state == "ack_verified" { "a proved pair is right" } else { "a pair is right" };
+            self.wrong(rule, format!("{}: {row:?}", self.name(request)));
         }
         if !is_right {
             self.findings.count(format!("wrong pairs {}", row.pair_state));
         }
         if self.promise == Promise::Everything && is_answered && row.pair_state != "ack_verified" {
-            self.wrong(format!("{} is not proved: {row:?}", self.name(request)));
+            self.wrong("a pair is proved", format!("{}: {row:?}", self.name(request)));
         }
         if self.promise != Promise::SomethingLost && !self.is_impaired[request.0] {
             let expected = self.interims(request);
             if row.response.is_some() && row.info_status != expected {
-                self.wrong(format!("{}: interim {:?}, not {expected:?}", self.name(request), row.info_status));
+                self.wrong("interim responses are folded", format!("{}: {row:?}", self.name(request)));
             }
         }
     }
@@ -256,8 +266,7 @@ impl<'a> Judge<'a> {
     fn interims(&self, request: Place) -> Vec<i64> {
         let transaction = self.message(request).message.transaction;
         let messages = self.connection(request).messages.iter().map(|seen| &seen.message);
-        let interims =
-            messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
+        let interims = messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
         interims.map(|message| status_of(&message.start_line).parse().unwrap()).collect()
     }
 

@@ -20,6 +20,7 @@ fn seeds(usual: u64) -> Range<u64> {
     let Some(asked) = std::env::var_os(SEEDS_VARIABLE) else { return 0..usual };
     let asked = asked.to_str().unwrap();
     let (from, to) = asked.split_once("..").unwrap_or(("0", asked));
-    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("{SEEDS_VARIABLE} is COUNT or FROM..TO"));
+    let number =
+        |text: &str| text.parse().unwrap_or_else(|_| panic!("{SEEDS_VARIABLE} is COUNT or FROM..TO"));
     number(from)..number(to)
 }

@@ -9,7 +9,7 @@ use capture::{
     balance::{Balance, InterfaceCounts},
     collector::{Collector, CollectorSettings, FullQueue},
     encoder::Work,
-    ledger::{CollectorLedger, Counter, ENCODER_COUNTER_COUNT, EncoderCounter},
+    ledger::{CollectorLedger, ENCODER_COUNTER_COUNT, EncoderCounter},
     redact::{Key, Policy, Redactor},
     source::{
         RecordSink,
@@ -37,12 +37,6 @@ pub(super) struct Outcome {
     pub(super) rows: Vec<Row>,
     pub(super) balance: Balance,
     pub(super) handed_over: HandedOver,
-}
-
-impl Outcome {
-    pub(super) fn count(&self, counter: Counter) -> u64 {
-        self.balance.collector(counter)
-    }
 }
 
 /// What the decision copied, by sender and receiver.
