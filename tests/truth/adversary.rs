@@ -67,3 +67,81 @@ fn directions_in_rings_of_their_own_still_meet() {
 fn wild_directions_in_rings_of_their_own_still_meet() {
     prove(300, &Knobs::wild(), Promise::NothingLost, Rings::PerDirection);
 }
+
+#[test]
+fn explore() {
+    let base = Knobs::wild();
+    let cases = [
+        ("wild", base.clone()),
+        ("honest", Knobs { lying_body: 0.0, ..base.clone() }),
+        (
+            "honest nomid",
+            Knobs { lying_body: 0.0, coalesce: 0.0, overlap: 0.0, tiny_segments: 0.0, ..base.clone() },
+        ),
+        (
+            "honest nomid notunnel",
+            Knobs {
+                lying_body: 0.0,
+                coalesce: 0.0,
+                overlap: 0.0,
+                tiny_segments: 0.0,
+                tunnel: 0.0,
+                ..base.clone()
+            },
+        ),
+        (
+            "h nomid notun noreuse",
+            Knobs {
+                lying_body: 0.0,
+                coalesce: 0.0,
+                overlap: 0.0,
+                tiny_segments: 0.0,
+                tunnel: 0.0,
+                reuse_tuple: 0.0,
+                ..base.clone()
+            },
+        ),
+        (
+            "in order",
+            Knobs {
+                lying_body: 0.0,
+                coalesce: 0.0,
+                overlap: 0.0,
+                tiny_segments: 0.0,
+                tunnel: 0.0,
+                reuse_tuple: 0.0,
+                reorder: 0.0,
+                reorder_distance_max: 1,
+                retransmit_lost: 0.0,
+                ..base.clone()
+            },
+        ),
+        (
+            "lossy",
+            Knobs {
+                lying_body: 0.0,
+                coalesce: 0.0,
+                overlap: 0.0,
+                tiny_segments: 0.0,
+                tunnel: 0.0,
+                reuse_tuple: 0.0,
+                ..Knobs::lossy(0.05)
+            },
+        ),
+    ];
+    for (name, knobs) in cases {
+        let mut broken: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
+        let promise = if name == "lossy" { Promise::SomethingLost } else { Promise::NothingLost };
+        for seed in seeds(300) {
+            let frames = adversary::generate(seed, &knobs).frames.len();
+            for (rule, what) in findings(seed, &knobs, promise, Rings::One).wrong {
+                broken.entry(rule).or_default().push((frames, format!("seed {seed}: {what}")));
+            }
+        }
+        println!("== {name}");
+        for (rule, mut cases) in broken {
+            cases.sort();
+            println!("{} {rule}\n     {}\n     {}", cases.len(), cases[0].1, cases[cases.len().min(2) - 1].1);
+        }
+    }
+}

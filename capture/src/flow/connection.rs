@@ -74,7 +74,13 @@ impl Connection {
                 *way = Direction::after_syn(isn);
             }
         }
+        self.client = self.client.or(handshake.client());
         self.handshake = Some(self.handshake.map_or(handshake, |known| known.joined(handshake)));
+    }
+
+    /// Whether the handshake told which end sends requests: a start line of the other kind is none.
+    pub fn is_client_sure(&self) -> bool {
+        self.handshake.is_some_and(|handshake| handshake.client() == self.client)
     }
 
     /// Whether anything of it is still to become a row.
@@ -106,7 +112,7 @@ impl Connection {
             self.directions[side].observe(end, record.ts_ns);
         }
         if record.flags & record_flag::CHUNK_END != 0 {
-            self.directions[side].observe_chunk_end(end);
+            self.directions[side].observe_chunk_end(end, record.ack);
         }
         if record.tcp_flags & tcp_flag::FIN != 0 {
             self.directions[side].finish(end);
@@ -215,7 +221,11 @@ fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
                 side.end_at(end, way);
             }
         }
-        (Extent::Delimited | Extent::None, _) => side.end_at(end, way),
+        (Extent::Delimited | Extent::None, _) => {
+            if way.ended_chunks_at(end, side.ack) {
+                side.end_at(end, way);
+            }
+        }
     }
 }
 
@@ -246,7 +256,7 @@ mod tests {
 
     #[test]
     fn bodies_end_where_tcp_says() {
-        assert_eq!(closed(Extent::Delimited, 260, false), Some(60));
+        assert_eq!(closed(Extent::Delimited, 260, false), None, "another message may have passed unseen");
         assert_eq!(closed(Extent::Length(60), 260, false), Some(60));
         assert_eq!(closed(Extent::Length(60), 900, false), Some(60), "something unseen followed the body");
         assert_eq!(closed(Extent::Length(60), 230, true), Some(30), "the sender broke off");

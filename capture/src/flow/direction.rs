@@ -43,7 +43,7 @@ pub struct Direction {
     body: Option<(u32, Extent)>,
     next_head: Option<u32>,
     fin_seq: Option<u32>,
-    chunk_end: Option<u32>,
+    chunk_end: Option<(u32, u32)>,
 }
 
 impl Direction {
@@ -60,14 +60,20 @@ impl Direction {
         }
     }
 
-    /// Notes that the data up to `end` closed with what ends a chunked body.
-    pub fn observe_chunk_end(&mut self, end: u32) {
-        self.chunk_end = Some(end);
+    /// Notes that the data up to `end`, sent with `ack`, closed with what ends a chunked body.
+    pub fn observe_chunk_end(&mut self, end: u32, ack: u32) {
+        self.chunk_end = Some((end, ack));
     }
 
     /// Where a chunked body ended, provided nothing came behind, and when: the same bytes may also stand inside a body.
     pub fn chunk_end(&self) -> Option<(u32, u64)> {
-        self.data_end.filter(|(end, _)| self.chunk_end == Some(*end))
+        self.data_end.filter(|(end, _)| self.chunk_end.is_some_and(|(chunk_end, _)| chunk_end == *end))
+    }
+
+    /// Whether what ends a chunked body was seen at `end`, with the ACK that its head had: the sender had read nothing
+    /// in between, so it is the same message's.
+    pub fn ended_chunks_at(&self, end: u32, ack: Option<u32>) -> bool {
+        self.chunk_end.is_some_and(|(chunk_end, chunk_ack)| chunk_end == end && ack == Some(chunk_ack))
     }
 
     /// Notes the FIN's place: the sequence number behind the last data byte.
@@ -92,11 +98,8 @@ impl Direction {
 
     /// Whether a head at `at` follows what came before without a byte missing between.
     pub fn continues_at(&self, at: u32) -> bool {
-        match (self.next_head, self.body) {
-            (Some(next), _) => next == at,
-            (None, Some(_)) => self.data_end.is_some_and(|(end, _)| end == at),
-            (None, None) => false,
-        }
+        // Behind a body whose length its head does not tell, a whole message may have passed unseen.
+        self.next_head == Some(at)
     }
 
     /// Notes a whole head that ends at `head_end` and says how far its body reaches.
