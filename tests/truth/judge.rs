@@ -161,7 +161,7 @@ impl<'a> Judge<'a> {
         let message = &seen.message;
         let name = self.name(place);
         let mut wrong = Vec::new();
-        if row.is_partial() && !seen.head_is_whole() {
+        if row.is_partial() && !self.is_handed_over(place) {
             self.findings.count("partial rows");
         } else {
             let expected = (start_of(seen), message.head.len() as u64, message.fields.len() as u64);
@@ -182,7 +182,9 @@ impl<'a> Judge<'a> {
                 wrong.push(("a body is told right", format!("{name}: {bytes}; {row:?}")));
             }
             Some(_) => self.findings.count("body sizes"),
-            None if self.promise == Promise::Everything => wrong.push(("a body's size is known", name)),
+            None if self.promise == Promise::Everything && !is_size_hidden(seen) => {
+                wrong.push(("a body's size is known", name))
+            }
             None => self.findings.count("body sizes unknown"),
         }
         self.findings.wrong.extend(wrong);
@@ -240,7 +242,8 @@ impl<'a> Judge<'a> {
         if !is_right {
             self.findings.count(format!("wrong pairs {}", row.pair_state));
         }
-        if self.promise == Promise::Everything && is_answered && row.pair_state != "ack_verified" {
+        let is_provable = !self.is_behind_chunks(request);
+        if self.promise == Promise::Everything && is_provable && row.pair_state != "ack_verified" {
             self.wrong("a pair is proved", format!("{}: {row:?}", self.name(request)));
         }
         if self.promise != Promise::SomethingLost && !self.is_impaired[request.0] {
@@ -253,6 +256,20 @@ impl<'a> Judge<'a> {
 
     fn connection(&self, place: Place) -> &'a Connection {
         &self.capture.truth.connections[place.0]
+    }
+
+    fn is_handed_over(&self, place: Place) -> bool {
+        let seen = self.message(place);
+        let len = seen.message.head.len() as u32;
+        seen.head_is_whole()
+            && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
+    }
+
+    /// A request behind a chunked one: another could have passed between, for all that the records say.
+    fn is_behind_chunks(&self, request: Place) -> bool {
+        let before = self.connection(request).messages[..request.1].iter().rev();
+        let mut before = before.filter(|seen| seen.message.kind == MessageKind::Request);
+        before.next().is_some_and(|seen| is_chunked(seen))
     }
 
     fn answer(&self, request: Place) -> Option<Place> {
@@ -299,6 +316,15 @@ fn ends(path: &Path, side: Side) -> (End, End) {
         Side::Client => (client, server),
         Side::Server => (server, client),
     }
+}
+
+fn is_chunked(seen: &SeenMessage) -> bool {
+    !seen.message.body.is_empty() && seen.message.fields.iter().any(|(name, _)| name == "Transfer-Encoding")
+}
+
+/// A chunked body of which the records do not tell where it ends: what ends it is told only without trailers.
+fn is_size_hidden(seen: &SeenMessage) -> bool {
+    is_chunked(seen)
 }
 
 /// What a row says of the start line: method and target, or status.

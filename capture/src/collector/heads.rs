@@ -98,7 +98,7 @@ impl Stages {
         values.flags.insert(span.flags);
         let id = self.batch.request(&values);
         let framing = head.framing();
-        let extent = extent_of(framing.body, true);
+        let extent = if span.complete { extent_of(framing.body, true) } else { Extent::Unknown };
         let request = Side::new(id, span, extent);
         if let Some(ack) = request.ack {
             connection.close_acknowledged(ack);
@@ -150,7 +150,7 @@ impl Stages {
         values.flags.insert(span.flags);
         let id = self.batch.response(&values);
         let is_delimited = head.fields.has(Field::ContentLength) || head.fields.has(Field::TransferEncoding);
-        let extent = extent_of(framing.body, is_delimited);
+        let extent = if span.complete { extent_of(framing.body, is_delimited) } else { Extent::Unknown };
         connection.directions[side].head_ended(span.end_seq, extent);
         if framing.body == Body::Tunnel {
             let is_upgrade = head.status == Some(101);
@@ -166,6 +166,7 @@ impl Stages {
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         connection.transactions.answer(found, Side::new(id, span, extent), flags);
+        connection.close_before(found.position);
         self.join_early(connection, false);
     }
 
@@ -177,8 +178,8 @@ impl Stages {
         }
         let doubted = match early.extent {
             Extent::None => response,
-            Extent::Length(_) | Extent::Delimited | Extent::UntilClose => {
-                Side { extent: Extent::Delimited, ..response }
+            Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => {
+                Side { extent: Extent::Unknown, ..response }
             }
         };
         let waiting = connection.transactions.has_unanswered();
@@ -193,6 +194,7 @@ impl Stages {
         let folded = connection.transactions.join_early(is_last_call);
         self.tally.add(Counter::Interim, folded);
         connection.settle_bodies();
+        connection.close_last();
     }
 
     /// Learns which end sends requests; where an end changes its part, what was open before is written as it is.

@@ -153,6 +153,7 @@ impl Collector {
         let connection = self.table.get(at);
         connection.note_segment(side, record);
         connection.settle_bodies();
+        connection.close_last();
         self.stages.emit_settled(connection);
         self.update(at);
     }

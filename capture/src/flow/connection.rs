@@ -108,6 +108,9 @@ impl Connection {
     pub fn note_segment(&mut self, side: usize, record: &Record) {
         self.ts_last = self.ts_last.max(record.ts_ns);
         let end = record.segment_seq.wrapping_add(record.segment_len);
+        if record.tcp_flags & tcp_flag::ACK != 0 {
+            self.directions[1 - side].observe_ack(record.ack);
+        }
         if record.segment_len > 0 {
             self.directions[side].observe(end, record.ts_ns);
         }
@@ -177,6 +180,30 @@ impl Connection {
         }
     }
 
+    /// Closes the body of the response before the one at `position`, which is proved: nothing lies between the two
+    /// where nothing lies between their requests.
+    pub fn close_before(&mut self, position: usize) {
+        let Some(client) = self.client else { return };
+        let way = &self.directions[1 - client];
+        if let Some((response, end)) = self.transactions.response_before(position) {
+            close_at(response, way, end);
+        }
+    }
+
+    /// Closes the body of the last response where both ends finished, the client with the request it answers.
+    pub fn close_last(&mut self) {
+        let Some(client) = self.client else { return };
+        let (Some(asked_end), Some(end)) =
+            (self.directions[client].fin_seq(), self.directions[1 - client].fin_seq())
+        else {
+            return;
+        };
+        let way = &self.directions[1 - client];
+        if let Some(response) = self.transactions.proved_answer_to(asked_end) {
+            close_at(response, way, end);
+        }
+    }
+
     /// Closes open response bodies by the ACK of a request that was not pipelined: the client had read all of them.
     pub fn close_acknowledged(&mut self, ack: u32) {
         let Some(client) = self.client else { return };
@@ -192,6 +219,13 @@ fn settle<Id>(side: &mut Side<Id>, way: &Direction) {
         && let Some(end) = side.extent.end_seq(side.head_end)
         && way.reached(end)
     {
+        side.end_at(end, way);
+    }
+}
+
+/// Ends a side that delimits itself at `end`, known from elsewhere.
+fn close_at<Id>(side: &mut Side<Id>, way: &Direction, end: u32) {
+    if side.end_seq.is_none() && side.extent == Extent::Delimited && seq::at_or_after(end, side.head_end) {
         side.end_at(end, way);
     }
 }
@@ -221,6 +255,7 @@ fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
                 side.end_at(end, way);
             }
         }
+        (Extent::Unknown, _) => {}
         (Extent::Delimited | Extent::None, _) => {
             if way.ended_chunks_at(end, side.ack) {
                 side.end_at(end, way);

@@ -17,6 +17,8 @@ pub enum Extent {
     Delimited,
     /// Until the sender closes.
     UntilClose,
+    /// Not told: the end of the head, or the request that decides it, never came by.
+    Unknown,
 }
 
 impl Extent {
@@ -26,7 +28,7 @@ impl Extent {
             Extent::None => Some(head_end),
             // Beyond half the sequence space "behind" and "ahead" cannot be told apart.
             Extent::Length(bytes) if bytes < 1 << 31 => Some(head_end.wrapping_add(bytes as u32)),
-            Extent::Length(_) | Extent::Delimited | Extent::UntilClose => None,
+            Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => None,
         }
     }
 }
@@ -40,6 +42,7 @@ pub struct Direction {
     /// Heads in progress.
     pub assembler: Assembler,
     data_end: Option<(u32, u64)>,
+    acked: Option<u32>,
     body: Option<(u32, Extent)>,
     next_head: Option<u32>,
     fin_seq: Option<u32>,
@@ -58,6 +61,11 @@ impl Direction {
             Some((known, _)) if !seq::after(end, known) => {}
             Some(_) | None => self.data_end = Some((end, ts)),
         }
+    }
+
+    /// Notes that the other direction acknowledged the data up to `end`.
+    pub fn observe_ack(&mut self, end: u32) {
+        self.acked = Some(self.acked.map_or(end, |known| seq::latest(known, end)));
     }
 
     /// Notes that the data up to `end`, sent with `ack`, closed with what ends a chunked body.
@@ -121,7 +129,7 @@ impl Direction {
                 offset > 0 && u64::from(offset.unsigned_abs()) < bytes
             }
             Extent::UntilClose => seq::after(at, head_end),
-            Extent::None | Extent::Delimited => false,
+            Extent::None | Extent::Delimited | Extent::Unknown => false,
         }
     }
 
@@ -130,9 +138,10 @@ impl Direction {
         self.data_end.is_none() && self.body.is_none() && self.next_head.is_none()
     }
 
-    /// Whether `at` lies within a window of the data seen, so that it can be of the same connection.
+    /// Whether `at` lies within a window of the data seen or acknowledged, so that it can be of the same connection.
     pub fn is_near(&self, at: u32) -> bool {
-        self.data_end.is_some_and(|(end, _)| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
+        let reached = self.data_end.map(|(end, _)| end).or(self.acked);
+        reached.is_some_and(|end| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
     }
 
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.

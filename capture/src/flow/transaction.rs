@@ -399,6 +399,29 @@ impl Transactions {
         displaced
     }
 
+    /// The response before the proved one at `position`, and where it ends because nothing lies between.
+    pub fn response_before(&mut self, position: usize) -> Option<(&mut Side<ResponseId>, u32)> {
+        let this = self.open.get(position).filter(|open| open.pair_state == PairState::AckVerified)?;
+        let (start, asked_at) = (this.response?.seq, this.request?.seq);
+        // Behind an interim response the final one does not begin where the previous one ended.
+        if this.info_count > 0 {
+            return None;
+        }
+        let before = self.open.get_mut(position.checked_sub(1)?)?;
+        let is_next = before.request?.end_seq == Some(asked_at);
+        let response = before.response.as_mut().filter(|_| before.pair_state == PairState::AckVerified)?;
+        is_next.then_some((response, start))
+    }
+
+    /// The proved answer to the request that ends at `asked_end`.
+    pub fn proved_answer_to(&mut self, asked_end: u32) -> Option<&mut Side<ResponseId>> {
+        let is_it = |open: &&mut Transaction| {
+            open.pair_state == PairState::AckVerified
+                && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
+        };
+        self.open.iter_mut().find(is_it)?.response.as_mut()
+    }
+
     /// The time of the response that waits longest for its request.
     pub fn oldest_early_ts(&self) -> Option<u64> {
         self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
