@@ -7,4 +7,5 @@ mod live;
 mod readme;
 mod replay;
 mod tidy;
+mod truth;
 mod verdicts;

@@ -39,6 +39,9 @@ pub const QUEUE_WORK_COUNT_MAX: usize = 3;
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 
+/// Nanoseconds of record time that directions, rings and segments of one connection may be late against each other.
+pub const LATE_AGE_NS_MAX: u64 = 1_000_000_000;
+
 /// Open transactions of a connection that memory is reckoned with; more are rare, and bounded all the same.
 pub const TRANSACTION_COUNT_TYPICAL: usize = 2;
 
@@ -65,6 +68,7 @@ const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
 const _: () = assert!(ANSWERED_SILENCE_NS_MAX < ANSWERED_AGE_NS_MAX && ANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(PARTIAL_AGE_NS_MAX < FLOW_AGE_NS_MAX);
+const _: () = assert!(LATE_AGE_NS_MAX < PARTIAL_AGE_NS_MAX && LATE_AGE_NS_MAX < FLOW_CLOSED_AGE_NS_MAX);
 
 /// Bytes all tables and buffers of one collector take at the most, with heads of up to `head_bytes_max`.
 ///

@@ -15,6 +15,7 @@ pub mod values;
 pub mod views;
 
 pub use batch::{Batch, ConnectionId, RequestId, ResponseId};
+pub use encode::table;
 pub use escape::unescape;
 
 const _: () = {

@@ -8,7 +8,8 @@ use crate::{
     ledger::Counter,
     limits::{
         ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX,
-        FLOW_CLOSED_AGE_NS_MAX, PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX, UNANSWERED_AGE_NS_MAX,
+        FLOW_CLOSED_AGE_NS_MAX, LATE_AGE_NS_MAX, PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX,
+        UNANSWERED_AGE_NS_MAX,
     },
 };
 
@@ -37,14 +38,24 @@ impl Collector {
 
     fn age(&mut self, at: FlowIndex, now_ns: u64) {
         let (connection, stages) = (self.table.get(at), &mut self.stages);
+        // Where its answer is there, or its connection ended, the rest of a head is late by a little or not at all.
+        let is_late = connection.is_closed || connection.transactions.has_early();
+        let age_max = if is_late { LATE_AGE_NS_MAX } else { PARTIAL_AGE_NS_MAX };
+        let is_old = |ts: u64, age_max: u64| now_ns.saturating_sub(ts) >= age_max;
         for side in 0..2 {
-            while connection.directions[side]
-                .assembler
-                .oldest_ts()
-                .is_some_and(|ts| now_ns.saturating_sub(ts) >= PARTIAL_AGE_NS_MAX)
-            {
+            while connection.directions[side].assembler.oldest_ts().is_some_and(|ts| is_old(ts, age_max)) {
                 stages.finish_oldest_partial(connection, side);
             }
+        }
+        if connection.is_closed && is_old(connection.ts_last, LATE_AGE_NS_MAX) {
+            for side in 0..2 {
+                stages.finish_partials(connection, side);
+                connection.settle_chunked(side, u64::MAX);
+            }
+            stages.emit_all(connection);
+        }
+        if connection.transactions.oldest_early_ts().is_some_and(|ts| is_old(ts, LATE_AGE_NS_MAX)) {
+            stages.join_early(connection, true);
         }
         for side in 0..2 {
             connection.settle_chunked(side, now_ns.saturating_sub(CHUNK_END_AGE_NS_MAX));
@@ -53,7 +64,9 @@ impl Collector {
         let idle_ns = now_ns.saturating_sub(connection.ts_last);
         let is_over = |transaction: &Transaction| {
             let age_ns = now_ns.saturating_sub(transaction.ts_last());
-            if transaction.is_unanswered() {
+            if transaction.early().is_some() {
+                age_ns >= LATE_AGE_NS_MAX
+            } else if transaction.is_unanswered() {
                 age_ns >= UNANSWERED_AGE_NS_MAX
             } else {
                 // A body still flowing is worth waiting for, but not for ever: a stream of events never ends.

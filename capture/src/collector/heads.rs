@@ -10,7 +10,7 @@ use crate::{
         connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{Match, RequestTraits, Side},
+        transaction::{Early, RequestTraits, Side},
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -72,11 +72,11 @@ impl Stages {
         let mut parser = std::mem::take(&mut self.parser);
         let placed = match start_line_kind(bytes) {
             StartLine::Request => parser.request(bytes, span.complete).map(|head| {
-                self.count_message(span, Counter::Requests);
+                self.tally.count(whole_or_truncated(span));
+                self.tally.count(Counter::Requests);
                 self.request(connection, side, span, &head);
             }),
             StartLine::Response => parser.response(bytes, span.complete).map(|head| {
-                self.finish_acknowledged(connection, 1 - side, span);
                 self.response(connection, side, span, &head);
             }),
             StartLine::Preface => {
@@ -92,18 +92,13 @@ impl Stages {
         self.parser = parser;
     }
 
-    fn count_message(&mut self, span: &HeadSpan, kind: Counter) {
-        self.tally.count(if span.complete { Counter::MessagesWhole } else { Counter::MessagesTruncated });
-        self.tally.count(kind);
-    }
-
     fn request(&mut self, connection: &mut Connection, side: usize, span: &HeadSpan, head: &RequestHead<'_>) {
         self.set_client(connection, side);
         let mut values = self.redactor.request(head);
         values.flags.insert(span.flags);
         let id = self.batch.request(&values);
         let framing = head.framing();
-        let extent = extent_of(framing.body, true);
+        let extent = if span.complete { extent_of(framing.body, true) } else { Extent::Unknown };
         let request = Side::new(id, span, extent);
         if let Some(ack) = request.ack {
             connection.close_acknowledged(ack);
@@ -117,6 +112,7 @@ impl Stages {
         if let Some(displaced) = connection.transactions.open_request(request, traits, span.is_continuous) {
             self.emit(connection, &displaced);
         }
+        self.join_early(connection, false);
     }
 
     fn response(
@@ -129,61 +125,76 @@ impl Stages {
         self.set_client(connection, 1 - side);
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
-        let found = connection.transactions.find(span.seq, ack);
+        // A request of which some is still to come may be the one: then only what is proved is taken at once.
+        let is_request_late = connection.directions[1 - side]
+            .assembler
+            .oldest_end()
+            .is_some_and(|end| seq::at_or_after(span.ack, end));
+        let found = if is_request_late {
+            connection.transactions.find_expected(span.seq, ack)
+        } else {
+            connection.transactions.find(span.seq, ack)
+        };
         let method = found.and_then(|found| connection.transactions.get(found.position).traits.method);
         let framing = head.framing(method);
-        if let (true, Some(found), Some(status)) = (framing.is_interim, found, head.status) {
-            self.count_message(span, Counter::Interim);
-            connection.transactions.add_info(found.position, status, span.end_seq);
+        self.tally.count(whole_or_truncated(span));
+        let interim = head.status.filter(|_| framing.is_interim);
+        if let (Some(found), Some(status)) = (found, interim) {
+            self.tally.count(Counter::Interim);
+            connection.transactions.add_info(found, status, span.end_seq);
             connection.directions[side].head_ended(span.end_seq, Extent::None);
+            self.join_early(connection, false);
             return;
         }
-        self.count_message(span, Counter::Responses);
-        let info = found.map_or(&[][..], |found| connection.transactions.get(found.position).info_status());
-        let mut values = self.redactor.response(head, info);
+        let mut values = self.redactor.response(head, &[]);
         values.flags.insert(span.flags);
         let id = self.batch.response(&values);
         let is_delimited = head.fields.has(Field::ContentLength) || head.fields.has(Field::TransferEncoding);
-        let extent = extent_of(framing.body, is_delimited || found.is_none());
+        let extent = if span.complete { extent_of(framing.body, is_delimited) } else { Extent::Unknown };
         connection.directions[side].head_ended(span.end_seq, extent);
         if framing.body == Body::Tunnel {
             let is_upgrade = head.status == Some(101);
             connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
         }
-        let asked =
-            found.is_some_and(|found| connection.transactions.get(found.position).traits.asks_upgrade);
+        let Some(found) = found else {
+            let early = Early { interim, extent, flags: framing.flags };
+            self.early_response(connection, Side::new(id, span, extent), early);
+            return;
+        };
+        self.tally.count(Counter::Responses);
+        let asked = connection.transactions.get(found.position).traits.asks_upgrade;
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
-        self.answer(connection, found, Side::new(id, span, extent), flags);
+        connection.transactions.answer(found, Side::new(id, span, extent), flags);
+        connection.close_before(found.position);
+        self.join_early(connection, false);
     }
 
-    fn answer(
-        &mut self,
-        connection: &mut Connection,
-        found: Option<Match>,
-        response: Side<ResponseId>,
-        flags: Flags,
-    ) {
-        match found {
-            Some(found) => connection.transactions.answer(found, response, flags),
-            None => {
-                let waiting = connection.transactions.has_unanswered();
-                let why = if waiting { Flags::RESP_BEFORE_REQ } else { Flags::RESP_UNMATCHED };
-                if let Some(displaced) = connection.transactions.open_response(response, flags.with(why)) {
-                    self.emit(connection, &displaced);
-                }
+    /// Keeps a response whose request has not come by; whether a body comes behind it depends on that.
+    fn early_response(&mut self, connection: &mut Connection, response: Side<ResponseId>, early: Early) {
+        // Counted where it is decided whether it is a response of its own.
+        if early.interim.is_none() {
+            self.tally.count(Counter::Responses);
+        }
+        let doubted = match early.extent {
+            Extent::None => response,
+            Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => {
+                Side { extent: Extent::Unknown, ..response }
             }
+        };
+        let waiting = connection.transactions.has_unanswered();
+        let why = if waiting { Flags::RESP_BEFORE_REQ } else { Flags::RESP_UNMATCHED };
+        if let Some(displaced) = connection.transactions.open_response(doubted, why, early) {
+            self.emit(connection, &displaced);
         }
     }
 
-    /// Hands on heads in progress that a response acknowledges beyond what was seen of them: the rest passed unseen.
-    fn finish_acknowledged(&mut self, connection: &mut Connection, up: usize, response: &HeadSpan) {
-        while let Some(end) = connection.directions[up].assembler.oldest_end() {
-            if !seq::at_or_after(response.ack, end) {
-                break;
-            }
-            self.finish_oldest_partial(connection, up);
-        }
+    /// Gives responses that came early their requests; where `is_last_call`, by position as well.
+    pub(super) fn join_early(&mut self, connection: &mut Connection, is_last_call: bool) {
+        let folded = connection.transactions.join_early(is_last_call);
+        self.tally.add(Counter::Interim, folded);
+        connection.settle_bodies();
+        connection.close_last();
     }
 
     /// Learns which end sends requests; where an end changes its part, what was open before is written as it is.
@@ -194,6 +205,10 @@ impl Stages {
         }
         connection.client = Some(client);
     }
+}
+
+fn whole_or_truncated(span: &HeadSpan) -> Counter {
+    if span.complete { Counter::MessagesWhole } else { Counter::MessagesTruncated }
 }
 
 /// The extent of a body; one whose framing cannot be trusted, or depends on a request nobody saw, ends where TCP says.

@@ -23,7 +23,7 @@ use crate::{
         handshake::Handshakes,
         table::{FlowIndex, FlowKey, FlowTable},
     },
-    http::Parser,
+    http::{Parser, StartLine, start_line_kind},
     ledger::{CollectorLedger, Counter, Tally},
     limits::FLOW_COUNT_MAX,
     redact::Redactor,
@@ -145,7 +145,7 @@ impl Collector {
         if record.tcp_flags & tcp_flag::SYN != 0 {
             if self.table.get(at).is_new_connection(side, record) {
                 self.end_connection(at);
-            } else if let Some(handshake) = self.handshakes.take(&key) {
+            } else if let Some(handshake) = self.handshakes.take(&key, record.flow_hash) {
                 self.table.get(at).begin_with(handshake);
             }
             return;
@@ -153,10 +153,8 @@ impl Collector {
         let connection = self.table.get(at);
         connection.note_segment(side, record);
         connection.settle_bodies();
+        connection.close_last();
         self.stages.emit_settled(connection);
-        if record.tcp_flags & (tcp_flag::FIN | tcp_flag::RST) != 0 {
-            self.stages.finish_partials(connection, side);
-        }
         self.update(at);
     }
 
@@ -175,6 +173,12 @@ impl Collector {
         // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
         let is_in_body =
             way.is_in_body(record.seq) && !connection.transactions.expects_response_at(record.seq);
+        let is_misplaced = connection.client.is_some_and(|client| match start_line_kind(bytes) {
+            StartLine::Request => side != client,
+            StartLine::Response => side == client,
+            StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
+        });
+        let is_in_body = is_in_body || (is_misplaced && connection.is_client_sure());
         connection.note_segment(side, record);
         let way = &mut connection.directions[side];
         if is_in_body {
@@ -242,7 +246,7 @@ impl Collector {
         }
         self.stages.tally.count(Counter::Connections);
         let mut connection = Connection::new(record);
-        if let Some(handshake) = self.handshakes.take(&key) {
+        if let Some(handshake) = self.handshakes.take(&key, record.flow_hash) {
             connection.begin_with(handshake);
         }
         self.table.insert(connection)
@@ -260,12 +264,7 @@ impl Collector {
 
     /// Keeps the table's view of a connection true after it was worked on.
     fn update(&mut self, at: FlowIndex) {
-        let connection = self.table.get(at);
-        if connection.is_closed {
-            for side in 0..2 {
-                connection.settle_chunked(side, u64::MAX);
-            }
-            self.stages.emit_all(connection);
+        if self.table.get(at).is_closed {
             self.table.make_oldest(at);
         }
         let is_busy = self.table.get(at).is_busy();

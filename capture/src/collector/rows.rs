@@ -25,6 +25,7 @@ impl Stages {
 
     /// Appends a row for every transaction, as far as it is known.
     pub(super) fn emit_all(&mut self, connection: &mut Connection) {
+        self.join_early(connection, true);
         while let Some(transaction) = connection.transactions.take_oldest() {
             self.emit(connection, &transaction);
         }
@@ -34,8 +35,14 @@ impl Stages {
     pub(super) fn emit(&mut self, connection: &mut Connection, transaction: &Transaction) {
         let id = self.connection_id(connection);
         let values = self.row_values(transaction);
+        if transaction.early().is_some_and(|early| early.interim.is_some()) {
+            self.tally.count(Counter::Responses);
+        }
         let request = transaction.request.map(|side| side.id);
         let response = transaction.response.map(|side| side.id);
+        if let Some(response) = response.filter(|_| !transaction.info_status().is_empty()) {
+            self.batch.set_info_status(response, transaction.info_status());
+        }
         self.batch.row(id, request, response, &values);
         self.tally.count(Counter::Rows);
         self.tally.count(match transaction.pair_state {

@@ -74,7 +74,13 @@ impl Connection {
                 *way = Direction::after_syn(isn);
             }
         }
+        self.client = self.client.or(handshake.client());
         self.handshake = Some(self.handshake.map_or(handshake, |known| known.joined(handshake)));
+    }
+
+    /// Whether the handshake told which end sends requests: a start line of the other kind is none.
+    pub fn is_client_sure(&self) -> bool {
+        self.handshake.is_some_and(|handshake| handshake.client() == self.client)
     }
 
     /// Whether anything of it is still to become a row.
@@ -102,11 +108,14 @@ impl Connection {
     pub fn note_segment(&mut self, side: usize, record: &Record) {
         self.ts_last = self.ts_last.max(record.ts_ns);
         let end = record.segment_seq.wrapping_add(record.segment_len);
+        if record.tcp_flags & tcp_flag::ACK != 0 {
+            self.directions[1 - side].observe_ack(record.ack);
+        }
         if record.segment_len > 0 {
             self.directions[side].observe(end, record.ts_ns);
         }
         if record.flags & record_flag::CHUNK_END != 0 {
-            self.directions[side].observe_chunk_end(end);
+            self.directions[side].observe_chunk_end(end, record.ack);
         }
         if record.tcp_flags & tcp_flag::FIN != 0 {
             self.directions[side].finish(end);
@@ -171,6 +180,30 @@ impl Connection {
         }
     }
 
+    /// Closes the body of the response before the one at `position`, which is proved: nothing lies between the two
+    /// where nothing lies between their requests.
+    pub fn close_before(&mut self, position: usize) {
+        let Some(client) = self.client else { return };
+        let way = &self.directions[1 - client];
+        if let Some((response, end)) = self.transactions.response_before(position) {
+            close_at(response, way, end);
+        }
+    }
+
+    /// Closes the body of the last response where both ends finished, the client with the request it answers.
+    pub fn close_last(&mut self) {
+        let Some(client) = self.client else { return };
+        let (Some(asked_end), Some(end)) =
+            (self.directions[client].fin_seq(), self.directions[1 - client].fin_seq())
+        else {
+            return;
+        };
+        let way = &self.directions[1 - client];
+        if let Some(response) = self.transactions.proved_answer_to(asked_end) {
+            close_at(response, way, end);
+        }
+    }
+
     /// Closes open response bodies by the ACK of a request that was not pipelined: the client had read all of them.
     pub fn close_acknowledged(&mut self, ack: u32) {
         let Some(client) = self.client else { return };
@@ -186,6 +219,13 @@ fn settle<Id>(side: &mut Side<Id>, way: &Direction) {
         && let Some(end) = side.extent.end_seq(side.head_end)
         && way.reached(end)
     {
+        side.end_at(end, way);
+    }
+}
+
+/// Ends a side that delimits itself at `end`, known from elsewhere.
+fn close_at<Id>(side: &mut Side<Id>, way: &Direction, end: u32) {
+    if side.end_seq.is_none() && side.extent == Extent::Delimited && seq::at_or_after(end, side.head_end) {
         side.end_at(end, way);
     }
 }
@@ -215,7 +255,12 @@ fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
                 side.end_at(end, way);
             }
         }
-        (Extent::Delimited | Extent::None, _) => side.end_at(end, way),
+        (Extent::Unknown, _) => {}
+        (Extent::Delimited | Extent::None, _) => {
+            if way.ended_chunks_at(end, side.ack) {
+                side.end_at(end, way);
+            }
+        }
     }
 }
 
@@ -246,7 +291,7 @@ mod tests {
 
     #[test]
     fn bodies_end_where_tcp_says() {
-        assert_eq!(closed(Extent::Delimited, 260, false), Some(60));
+        assert_eq!(closed(Extent::Delimited, 260, false), None, "another message may have passed unseen");
         assert_eq!(closed(Extent::Length(60), 260, false), Some(60));
         assert_eq!(closed(Extent::Length(60), 900, false), Some(60), "something unseen followed the body");
         assert_eq!(closed(Extent::Length(60), 230, true), Some(30), "the sender broke off");

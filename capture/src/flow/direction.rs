@@ -17,6 +17,8 @@ pub enum Extent {
     Delimited,
     /// Until the sender closes.
     UntilClose,
+    /// Not told: the end of the head, or the request that decides it, never came by.
+    Unknown,
 }
 
 impl Extent {
@@ -26,7 +28,7 @@ impl Extent {
             Extent::None => Some(head_end),
             // Beyond half the sequence space "behind" and "ahead" cannot be told apart.
             Extent::Length(bytes) if bytes < 1 << 31 => Some(head_end.wrapping_add(bytes as u32)),
-            Extent::Length(_) | Extent::Delimited | Extent::UntilClose => None,
+            Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => None,
         }
     }
 }
@@ -40,10 +42,11 @@ pub struct Direction {
     /// Heads in progress.
     pub assembler: Assembler,
     data_end: Option<(u32, u64)>,
+    acked: Option<u32>,
     body: Option<(u32, Extent)>,
     next_head: Option<u32>,
     fin_seq: Option<u32>,
-    chunk_end: Option<u32>,
+    chunk_end: Option<(u32, u32)>,
 }
 
 impl Direction {
@@ -60,14 +63,25 @@ impl Direction {
         }
     }
 
-    /// Notes that the data up to `end` closed with what ends a chunked body.
-    pub fn observe_chunk_end(&mut self, end: u32) {
-        self.chunk_end = Some(end);
+    /// Notes that the other direction acknowledged the data up to `end`.
+    pub fn observe_ack(&mut self, end: u32) {
+        self.acked = Some(self.acked.map_or(end, |known| seq::latest(known, end)));
+    }
+
+    /// Notes that the data up to `end`, sent with `ack`, closed with what ends a chunked body.
+    pub fn observe_chunk_end(&mut self, end: u32, ack: u32) {
+        self.chunk_end = Some((end, ack));
     }
 
     /// Where a chunked body ended, provided nothing came behind, and when: the same bytes may also stand inside a body.
     pub fn chunk_end(&self) -> Option<(u32, u64)> {
-        self.data_end.filter(|(end, _)| self.chunk_end == Some(*end))
+        self.data_end.filter(|(end, _)| self.chunk_end.is_some_and(|(chunk_end, _)| chunk_end == *end))
+    }
+
+    /// Whether what ends a chunked body was seen at `end`, with the ACK that its head had: the sender had read nothing
+    /// in between, so it is the same message's.
+    pub fn ended_chunks_at(&self, end: u32, ack: Option<u32>) -> bool {
+        self.chunk_end.is_some_and(|(chunk_end, chunk_ack)| chunk_end == end && ack == Some(chunk_ack))
     }
 
     /// Notes the FIN's place: the sequence number behind the last data byte.
@@ -92,11 +106,8 @@ impl Direction {
 
     /// Whether a head at `at` follows what came before without a byte missing between.
     pub fn continues_at(&self, at: u32) -> bool {
-        match (self.next_head, self.body) {
-            (Some(next), _) => next == at,
-            (None, Some(_)) => self.data_end.is_some_and(|(end, _)| end == at),
-            (None, None) => false,
-        }
+        // Behind a body whose length its head does not tell, a whole message may have passed unseen.
+        self.next_head == Some(at)
     }
 
     /// Notes a whole head that ends at `head_end` and says how far its body reaches.
@@ -118,7 +129,7 @@ impl Direction {
                 offset > 0 && u64::from(offset.unsigned_abs()) < bytes
             }
             Extent::UntilClose => seq::after(at, head_end),
-            Extent::None | Extent::Delimited => false,
+            Extent::None | Extent::Delimited | Extent::Unknown => false,
         }
     }
 
@@ -127,9 +138,10 @@ impl Direction {
         self.data_end.is_none() && self.body.is_none() && self.next_head.is_none()
     }
 
-    /// Whether `at` lies within a window of the data seen, so that it can be of the same connection.
+    /// Whether `at` lies within a window of the data seen or acknowledged, so that it can be of the same connection.
     pub fn is_near(&self, at: u32) -> bool {
-        self.data_end.is_some_and(|(end, _)| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
+        let reached = self.data_end.map(|(end, _)| end).or(self.acked);
+        reached.is_some_and(|end| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
     }
 
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.

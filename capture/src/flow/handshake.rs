@@ -2,17 +2,22 @@
 //!
 //! A table of fixed size, apart from the connections, so that a flood of SYNs displaces nothing but other SYNs.
 
-use ahash::RandomState;
 use common::record::{Record, tcp_flag};
 
 use super::table::FlowKey;
 use crate::limits::HANDSHAKE_COUNT_MAX;
+
+/// Places of one set.
+const SET_PLACES: usize = 4;
+
+const _: () = assert!(HANDSHAKE_COUNT_MAX.is_multiple_of(SET_PLACES));
 
 /// What is known of one handshake; times in nanoseconds, indexed by the sending end (0 low, 1 high).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handshake {
     isn: [Option<u32>; 2],
     syn_ts: [u64; 2],
+    client: Option<usize>,
 }
 
 impl Handshake {
@@ -21,8 +26,14 @@ impl Handshake {
         self.isn[side]
     }
 
+    /// The end that opened the connection.
+    pub fn client(&self) -> Option<usize> {
+        self.client
+    }
+
     /// What both tell; where they differ, the earlier one is believed.
     pub fn joined(mut self, later: Handshake) -> Handshake {
+        self.client = self.client.or(later.client);
         for side in 0..2 {
             if self.isn[side].is_none() {
                 self.isn[side] = later.isn[side];
@@ -39,16 +50,15 @@ impl Handshake {
     }
 }
 
-/// Recent handshakes, one place per hash; a newer one takes an older one's place.
+/// Recent handshakes in sets picked by the flow hash, which is the same in every run; the oldest of a set gives way.
 #[derive(Debug)]
 pub struct Handshakes {
     places: Vec<Option<(FlowKey, Handshake)>>,
-    hasher: RandomState,
 }
 
 impl Default for Handshakes {
     fn default() -> Self {
-        Handshakes { places: vec![None; HANDSHAKE_COUNT_MAX], hasher: RandomState::new() }
+        Handshakes { places: vec![None; HANDSHAKE_COUNT_MAX] }
     }
 }
 
@@ -56,7 +66,7 @@ impl Handshakes {
     /// Notes a SYN of either end.
     pub fn note(&mut self, key: FlowKey, side: usize, record: &Record) {
         debug_assert!(record.tcp_flags & tcp_flag::SYN != 0);
-        let place = self.place(&key);
+        let place = self.place(&key, record.flow_hash);
         let known = self.places[place].filter(|(holder, _)| *holder == key).map(|(_, handshake)| handshake);
         let mut handshake = known.unwrap_or_default();
         let is_first = record.tcp_flags & tcp_flag::ACK == 0;
@@ -68,18 +78,26 @@ impl Handshakes {
             handshake.isn[side] = Some(record.seq);
             handshake.syn_ts[side] = record.ts_ns;
         }
+        handshake.client = Some(if is_first { side } else { 1 - side });
         self.places[place] = Some((key, handshake));
     }
 
     /// Takes out what is known of a connection's handshake.
-    pub fn take(&mut self, key: &FlowKey) -> Option<Handshake> {
-        let place = self.place(key);
+    pub fn take(&mut self, key: &FlowKey, flow_hash: u64) -> Option<Handshake> {
+        let place = self.place(key, flow_hash);
         let (_, handshake) = self.places[place].take_if(|(holder, _)| holder == key)?;
         Some(handshake)
     }
 
-    fn place(&self, key: &FlowKey) -> usize {
-        self.hasher.hash_one(key) as usize & (HANDSHAKE_COUNT_MAX - 1)
+    /// Where a connection's handshake stands, or would: in its set the first free place, else the oldest.
+    fn place(&self, key: &FlowKey, flow_hash: u64) -> usize {
+        let first = (flow_hash as usize).wrapping_mul(SET_PLACES) & (HANDSHAKE_COUNT_MAX - 1);
+        let set = first..first + SET_PLACES;
+        let age = |place: usize| {
+            self.places[place].map(|(_, handshake)| handshake.syn_ts[0].max(handshake.syn_ts[1]))
+        };
+        let known = set.clone().find(|place| self.places[*place].is_some_and(|(holder, _)| holder == *key));
+        known.or_else(|| set.min_by_key(|place| age(*place))).unwrap_or(first)
     }
 }
 
@@ -100,10 +118,10 @@ mod tests {
         let mut answer = syn;
         (answer.seq, answer.ts_ns, answer.tcp_flags) = (90, 1_300, tcp_flag::SYN | tcp_flag::ACK);
         handshakes.note(key, 1 - side, &answer);
-        let known = handshakes.take(&key).expect("noted");
+        let known = handshakes.take(&key, syn.flow_hash).expect("noted");
         assert_eq!((known.isn(side), known.isn(1 - side)), (Some(7), Some(90)));
         assert_eq!(known.rtt_ns(), Some(300));
-        assert_eq!(handshakes.take(&key), None);
+        assert_eq!(handshakes.take(&key, syn.flow_hash), None);
     }
 
     #[test]
@@ -117,7 +135,7 @@ mod tests {
         handshakes.note(key, 1 - side, &syn);
         (syn.seq, syn.tcp_flags) = (1_000, tcp_flag::SYN);
         handshakes.note(key, side, &syn);
-        let known = handshakes.take(&key).expect("noted");
+        let known = handshakes.take(&key, syn.flow_hash).expect("noted");
         assert_eq!((known.isn(side), known.isn(1 - side), known.rtt_ns()), (Some(1_000), None, None));
     }
 }

@@ -65,6 +65,13 @@ impl<Id> Side<Id> {
         }
     }
 
+    /// The message, now that it is known to have no body.
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        let (end_seq, ts_end) = (Some(self.head_end), Some(self.ts_last));
+        Side { extent: Extent::None, end_seq, ts_end, body_bytes: Some(0), ..self }
+    }
+
     /// Notes that the message ends at `end` of its direction.
     pub fn end_at(&mut self, end: u32, way: &Direction) {
         self.end_seq = Some(end);
@@ -84,6 +91,17 @@ pub struct RequestTraits {
     pub asks_upgrade: bool,
 }
 
+/// A response whose request has not come by: what it becomes once that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Early {
+    /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
+    pub interim: Option<i32>,
+    /// Extent of the body, in answer to anything but HEAD.
+    pub extent: Extent,
+    /// Flags of pairing it keeps whatever its request is.
+    pub flags: Flags,
+}
+
 /// One transaction, either side of which may be absent.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -101,6 +119,7 @@ pub struct Transaction {
     pub flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
+    early: Option<Early>,
     response_expected: Option<u32>,
     is_anchored: bool,
     is_abandoned: bool,
@@ -117,6 +136,7 @@ impl Transaction {
             flags: Flags::NONE,
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
+            early: None,
             response_expected: None,
             is_anchored: false,
             is_abandoned: false,
@@ -139,16 +159,22 @@ impl Transaction {
         self.response.is_none() && self.request.is_some() && !self.is_abandoned
     }
 
+    /// The response that waits for its request, where that is all there is.
+    pub fn early(&self) -> Option<Early> {
+        self.early
+    }
+
     /// Whether everything that can be known of it is known.
     fn is_settled(&self) -> bool {
         match (&self.request, &self.response) {
-            (_, Some(response)) => response.end_seq.is_some(),
+            (Some(request), Some(response)) => request.end_seq.is_some() && response.end_seq.is_some(),
+            (None, Some(response)) => self.early.is_none() && response.end_seq.is_some(),
             (Some(_), None) => self.is_abandoned,
             (None, None) => true,
         }
     }
 
-    fn add_info(&mut self, status: i32, end_seq: u32) {
+    fn add_info(&mut self, status: i32, end_seq: u32, is_proved: bool) {
         if status == 100 && self.info_status().contains(&100) {
             self.flags.insert(Flags::MULTIPLE_100);
         }
@@ -156,7 +182,8 @@ impl Transaction {
             self.info_status[usize::from(self.info_count)] = status;
             self.info_count += 1;
         }
-        self.response_expected = Some(end_seq);
+        // Behind an interim response of which it is not sure whose it is, nothing is expected.
+        self.response_expected = is_proved.then_some(end_seq);
     }
 }
 
@@ -209,22 +236,41 @@ impl Transactions {
     ) -> Option<Transaction> {
         let displaced = self.make_room();
         let mut transaction = self.next_transaction();
-        let before = self.open.iter().rev().find(|open| open.is_unanswered());
+        let at = self
+            .open
+            .partition_point(|open| open.request.is_none_or(|side| !seq::after(side.seq, request.seq)));
+        let before = self.open.range(..at).rev().find(|open| open.is_unanswered());
         self.is_pipelined |= before.is_some();
         transaction.response_expected = match before {
             None => request.ack,
             Some(before) if is_continuous => expected_behind(before, request.ack),
             Some(_) => None,
         };
-        let before_is_anchored = self.open.back().is_none_or(|open| open.is_anchored);
+        let before_is_anchored = self
+            .open
+            .range(..at)
+            .rev()
+            .find(|open| open.request.is_some())
+            .is_none_or(|open| open.is_anchored);
         transaction.is_anchored = is_continuous && (!self.is_pipelined || before_is_anchored);
         transaction.request = Some(request);
         transaction.traits = traits;
-        let at = self
-            .open
-            .partition_point(|open| open.request.is_none_or(|side| !seq::after(side.seq, request.seq)));
         self.open.insert(at, transaction);
+        self.mend_behind(at);
         displaced
+    }
+
+    /// Sets right what was concluded about later requests before the late one at `at` came.
+    fn mend_behind(&mut self, at: usize) {
+        let late = &self.open[at];
+        let (expected, is_anchored) = (late.response_expected, late.is_anchored);
+        let end = late.request.and_then(|side| side.extent.end_seq(side.head_end));
+        let Some(next) = self.open.range_mut(at + 1..).find(|open| open.request.is_some()) else { return };
+        let follows = next.request.is_some_and(|side| Some(side.seq) == end);
+        if next.is_unanswered() && next.response_expected == expected {
+            next.response_expected = None;
+        }
+        next.is_anchored |= follows && is_anchored;
     }
 
     /// Whether a client's ACK says that the answer to its request begins at `resp_seq`.
@@ -234,33 +280,81 @@ impl Transactions {
 
     /// Finds the request a response at `resp_seq` with `ack` belongs to; `None` where it must stand alone.
     pub fn find(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
-        let covered = |open: &Transaction| {
-            open.is_unanswered()
-                && open
-                    .request
-                    .is_some_and(|request| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end)))
+        self.find_expected(resp_seq, ack).or_else(|| self.find_possible(resp_seq, ack))
+    }
+
+    /// Finds the request whose answer begins at `resp_seq`, as the client's own ACK says.
+    pub fn find_expected(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
+        let is_expected =
+            |open: &Transaction| is_covered(open, ack) && open.response_expected == Some(resp_seq);
+        let position = self.open.iter().position(is_expected)?;
+        let state =
+            if self.open[position].is_anchored { PairState::AckVerified } else { PairState::Positional };
+        Some(Match { position, state })
+    }
+
+    /// Finds the oldest request that a response can answer, where nothing says which.
+    fn find_possible(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
+        let is_possible = |open: &Transaction| {
+            let request_ack = open.request.and_then(|request| request.ack);
+            is_covered(open, ack) && request_ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack))
         };
-        let proved = |open: &Transaction| covered(open) && open.response_expected == Some(resp_seq);
-        if let Some(position) = self.open.iter().position(proved) {
-            let verified = self.open[position].is_anchored;
-            let state = if verified { PairState::AckVerified } else { PairState::Positional };
-            return Some(Match { position, state });
-        }
-        let possible = |open: &Transaction| {
-            covered(open)
-                && open
-                    .request
-                    .is_some_and(|request| request.ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack)))
-        };
-        let position = self.open.iter().position(possible)?;
-        let rivals = self.open.iter().filter(|open| possible(open)).count();
+        let position = self.open.iter().position(is_possible)?;
+        let rivals = self.open.iter().filter(|open| is_possible(open)).count();
         let state = if rivals == 1 { PairState::Positional } else { PairState::Ambiguous };
         Some(Match { position, state })
     }
 
+    /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
+    /// where `is_last_call` by position as well. Returns how many interim ones were folded.
+    pub fn join_early(&mut self, is_last_call: bool) -> u64 {
+        let mut folded = 0;
+        while let Some((from, found)) = self.next_join(is_last_call) {
+            let Some(Transaction { response: Some(response), early: Some(early), .. }) =
+                self.open.remove(from)
+            else {
+                break;
+            };
+            let found = Match { position: found.position - usize::from(from < found.position), ..found };
+            match early.interim {
+                Some(status) => {
+                    folded += 1;
+                    self.add_info(found, status, response.head_end);
+                }
+                None => {
+                    let method = self.open[found.position].traits.method;
+                    let response = if method == Some(Method::Head) {
+                        response.without_body()
+                    } else {
+                        Side { extent: early.extent, ..response }
+                    };
+                    self.answer(found, response, early.flags);
+                }
+            }
+        }
+        folded
+    }
+
+    /// The first early response, in the order of its stream, that has a request now.
+    fn next_join(&self, is_last_call: bool) -> Option<(usize, Match)> {
+        let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
+        let joins = early.filter_map(|(from, open)| {
+            let response = open.response.as_ref()?;
+            let found = if is_last_call {
+                self.find(response.seq, response.ack)
+            } else {
+                self.find_expected(response.seq, response.ack)
+            };
+            Some((from, response.seq, found?))
+        });
+        let first = joins.reduce(|first, next| if seq::after(first.1, next.1) { next } else { first })?;
+        Some((first.0, first.2))
+    }
+
     /// Folds an interim response (1xx) into the transaction it belongs to.
-    pub fn add_info(&mut self, position: usize, status: i32, end_seq: u32) {
-        self.open[position].add_info(status, end_seq);
+    pub fn add_info(&mut self, found: Match, status: i32, end_seq: u32) {
+        let is_proved = found.state == PairState::AckVerified;
+        self.open[found.position].add_info(status, end_seq, is_proved);
     }
 
     /// Gives a transaction its final response.
@@ -272,7 +366,8 @@ impl Transactions {
                 open.is_abandoned |= open.response.is_none();
             }
         }
-        let next_expected = response.extent.end_seq(response.head_end);
+        let is_proved = found.state == PairState::AckVerified;
+        let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved);
         let transaction = &mut self.open[found.position];
         transaction.response = Some(response);
         transaction.pair_state = found.state;
@@ -285,17 +380,56 @@ impl Transactions {
         }
     }
 
-    /// Opens a transaction that has a response only.
+    /// Opens a transaction that has a response only, for as long as its request may still come.
     ///
     /// Returns the oldest transaction where the limit leaves no room for it.
-    pub fn open_response(&mut self, response: Side<ResponseId>, flags: Flags) -> Option<Transaction> {
+    pub fn open_response(
+        &mut self,
+        response: Side<ResponseId>,
+        flags: Flags,
+        early: Early,
+    ) -> Option<Transaction> {
         let displaced = self.make_room();
         let mut transaction = self.next_transaction();
         transaction.response = Some(response);
         transaction.pair_state = PairState::ResponseOnly;
-        transaction.flags = flags;
+        transaction.flags = flags.with(early.flags);
+        transaction.early = Some(early);
         self.open.push_back(transaction);
         displaced
+    }
+
+    /// The response before the proved one at `position`, and where it ends because nothing lies between.
+    pub fn response_before(&mut self, position: usize) -> Option<(&mut Side<ResponseId>, u32)> {
+        let this = self.open.get(position).filter(|open| open.pair_state == PairState::AckVerified)?;
+        let (start, asked_at) = (this.response?.seq, this.request?.seq);
+        // Behind an interim response the final one does not begin where the previous one ended.
+        if this.info_count > 0 {
+            return None;
+        }
+        let before = self.open.get_mut(position.checked_sub(1)?)?;
+        let is_next = before.request?.end_seq == Some(asked_at);
+        let response = before.response.as_mut().filter(|_| before.pair_state == PairState::AckVerified)?;
+        is_next.then_some((response, start))
+    }
+
+    /// The proved answer to the request that ends at `asked_end`.
+    pub fn proved_answer_to(&mut self, asked_end: u32) -> Option<&mut Side<ResponseId>> {
+        let is_it = |open: &&mut Transaction| {
+            open.pair_state == PairState::AckVerified
+                && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
+        };
+        self.open.iter_mut().find(is_it)?.response.as_mut()
+    }
+
+    /// The time of the response that waits longest for its request.
+    pub fn oldest_early_ts(&self) -> Option<u64> {
+        self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
+    }
+
+    /// Whether a response waits for its request.
+    pub fn has_early(&self) -> bool {
+        self.open.iter().any(|open| open.early.is_some())
     }
 
     /// Whether a request waits for its response.
@@ -336,6 +470,13 @@ impl Transactions {
         self.next_index = self.next_index.saturating_add(1);
         transaction
     }
+}
+
+/// Whether a transaction waits for a response, and an ACK of the server says that its request had arrived.
+fn is_covered(open: &Transaction, ack: Option<u32>) -> bool {
+    let ends_before =
+        |request: Side<RequestId>| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end));
+    open.is_unanswered() && open.request.is_some_and(ends_before)
 }
 
 /// Where the response to a request behind the unanswered `before` should begin, if the client's ACK tells.

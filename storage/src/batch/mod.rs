@@ -273,6 +273,13 @@ impl Batch {
         }))
     }
 
+    /// Sets the status codes of the 1xx responses before a response, where they were not known with it.
+    pub fn set_info_status(&mut self, id: ResponseId, info_status: &[i32]) {
+        let info_start = self.info_status.len();
+        self.info_status.extend_from_slice(info_status);
+        self.responses.records[id.0 as usize].info_status = Span::between(info_start, self.info_status.len());
+    }
+
     fn put_response_lines(
         &mut self,
         values: &ResponseValues<'_>,

@@ -10,4 +10,14 @@ pub(crate) mod gather;
 mod properties;
 pub(crate) mod row_groups;
 
+use arrow_array::RecordBatch;
+use arrow_schema::ArrowError;
+
 pub(crate) use self::{properties::Layout, row_groups::RowGroups};
+use crate::{batch::Batch, schema::http_schema};
+
+/// The rows of a batch as a file of `sensor` would hold them, in the order in which they were appended.
+pub fn table(batch: &Batch, sensor: &str) -> Result<RecordBatch, ArrowError> {
+    let order: Vec<u32> = (0..).take(batch.rows()).collect();
+    gather::gather(batch, &order, sensor, &http_schema())
+}

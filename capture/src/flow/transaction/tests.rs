@@ -126,7 +126,7 @@ fn interim_responses_fold_and_keep_the_chain() {
     for (status, seq) in [(100, 500), (103, 525), (100, 550)] {
         let found = transactions.find(seq, Some(1_100)).expect("waits");
         assert_eq!(found.state, PairState::AckVerified);
-        transactions.add_info(found.position, status, seq + 25);
+        transactions.add_info(found, status, seq + 25);
     }
     assert_eq!(reply(&mut transactions, 575, 1_100).map(|found| found.state), Some(PairState::AckVerified));
     assert_eq!(transactions.get(0).info_status(), [100, 103, 100]);

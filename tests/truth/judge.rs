@@ -1,0 +1,341 @@
+//! Compares rows with the truth, message by message and pair by pair.
+//!
+//! A row's part belongs to the message of its connection and sequence number; what it tells must then be true.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bench::{
+    adversary::{Capture, Connection, MessageKind, SeenMessage},
+    wire::{Path, Side},
+};
+
+use super::{
+    excuses::{Excuse, excuse, is_between},
+    pipeline::{End, Outcome},
+    rows::{Row, RowSide},
+};
+
+/// What the capture promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// All is known of every message, and every pair is proved.
+    Everything,
+    /// No byte was lost: every message is there, and with its own partner.
+    NothingLost,
+    /// Frames were lost: what is there is true, what is proved is right.
+    SomethingLost,
+}
+
+/// What is wrong with the rows, and what the seeds came to.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// By rule, what broke it.
+    pub(super) wrong: Vec<(&'static str, String)>,
+    /// How often a thing was seen, by name: a test that proves nothing shows here.
+    pub(super) seen: BTreeMap<String, u64>,
+}
+
+impl Findings {
+    fn count(&mut self, name: impl Into<String>) {
+        *self.seen.entry(name.into()).or_default() += 1;
+    }
+}
+
+/// A message, by connection and place on it.
+type Place = (usize, usize);
+
+/// The case against a set of rows.
+pub(super) struct Judge<'a> {
+    capture: &'a Capture,
+    outcome: &'a Outcome,
+    promise: Promise,
+    findings: Findings,
+    /// Rows by the messages they tell of.
+    told: HashMap<Place, Vec<usize>>,
+    excused: HashMap<Place, Excuse>,
+    /// Connections of which the decision did not hand over all.
+    is_impaired: Vec<bool>,
+}
+
+/// Compares the rows of a capture with what is true about it.
+pub(super) fn judge(capture: &Capture, outcome: &Outcome, promise: Promise) -> Findings {
+    let is_impaired = vec![false; capture.truth.connections.len()];
+    let mut judge = Judge {
+        capture,
+        outcome,
+        promise,
+        findings: Findings::default(),
+        told: HashMap::new(),
+        excused: HashMap::new(),
+        is_impaired,
+    };
+    for law in outcome.balance.discrepancies() {
+        judge.wrong("the balance closes", law);
+    }
+    judge.hear_excuses();
+    judge.assign_rows();
+    judge.messages();
+    judge.pairs();
+    judge.findings
+}
+
+impl<'a> Judge<'a> {
+    fn wrong(&mut self, rule: &'static str, what: String) {
+        self.findings.wrong.push((rule, what));
+    }
+
+    fn message(&self, (connection, at): Place) -> &'a SeenMessage {
+        &self.capture.truth.connections[connection].messages[at]
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let connections = self.capture.truth.connections.iter().enumerate();
+        connections
+            .flat_map(|(at, connection)| (0..connection.messages.len()).map(move |m| (at, m)))
+            .collect()
+    }
+
+    /// Finds messages that were captured and not handed over: each needs an excuse.
+    fn hear_excuses(&mut self) {
+        for place in self.places() {
+            let path = &self.capture.truth.connections[place.0].path;
+            let seen = self.message(place);
+            let len = seen.message.head.len() as u32;
+            if self.outcome.handed_over.is_whole(ends(path, seen.side), seen.seq, len) {
+                continue;
+            }
+            self.is_impaired[place.0] = true;
+            let seen = self.message(place);
+            if !seen.head_is_whole() {
+                continue;
+            }
+            let excuse = excuse(seen, &self.capture.frames, |frame| is_between(frame, path, seen.side));
+            match excuse {
+                Some(excuse) => {
+                    self.findings.count(format!("excused: {excuse:?}"));
+                    self.excused.insert(place, excuse);
+                }
+                None => self.wrong("what was captured is handed over", self.name(place)),
+            }
+        }
+    }
+
+    /// Finds the message of each part of each row.
+    fn assign_rows(&mut self) {
+        for (number, row) in self.outcome.rows.iter().enumerate() {
+            self.findings.count(format!("pair_state {}", row.pair_state));
+            for (part, kind) in [(&row.request, MessageKind::Request), (&row.response, MessageKind::Final)] {
+                let Some(part) = part else { continue };
+                match self.find(row, part, kind) {
+                    Some(place) => {
+                        self.told.entry(place).or_default().push(number);
+                        self.part(place, row, part);
+                    }
+                    None => self.stranger(row, part, kind),
+                }
+            }
+        }
+    }
+
+    fn find(&self, row: &Row, part: &RowSide, kind: MessageKind) -> Option<Place> {
+        let side = if kind == MessageKind::Request { Side::Client } else { Side::Server };
+        let connections = self.capture.truth.connections.iter().enumerate();
+        let mut connections =
+            connections.filter(|(_, c)| c.path.client == row.client && c.path.server == row.server);
+        connections.find_map(|(at, connection)| {
+            let position =
+                connection.messages.iter().position(|seen| seen.side == side && seen.seq == part.seq);
+            position.map(|position| (at, position))
+        })
+    }
+
+    /// A part of a row that is no message: it may be one only where nothing tells it from one.
+    fn stranger(&mut self, row: &Row, part: &RowSide, kind: MessageKind) {
+        let what = format!("{kind:?} {:?} at {}: {row:?}", part.start, part.seq);
+        self.wrong("a row is a message", what);
+    }
+
+    /// What a row says about a message.
+    fn part(&mut self, place: Place, row: &Row, part: &RowSide) {
+        let seen = self.message(place);
+        let message = &seen.message;
+        let name = self.name(place);
+        let mut wrong = Vec::new();
+        if row.is_partial() && !self.is_handed_over(place) {
+            self.findings.count("partial rows");
+        } else {
+            let expected = (start_of(seen), message.head.len() as u64, message.fields.len() as u64);
+            let told = (part.start.clone(), part.head_bytes, part.header_count);
+            if told != expected {
+                wrong.push((
+                    "a head is told right",
+                    format!("{name}: {told:?}, not {expected:?}; {:?}", row.flags),
+                ));
+            }
+            let names: Vec<&str> = message.fields.iter().map(|(name, _)| name.as_str()).collect();
+            if part.header_names != names.join(",") {
+                wrong.push(("fields are told right", format!("{name}: {:?}", part.header_names)));
+            }
+        }
+        match part.body_bytes {
+            Some(bytes) if bytes != message.body.len() as u64 => {
+                wrong.push(("a body is told right", format!("{name}: {bytes}; {row:?}")));
+            }
+            Some(_) => self.findings.count("body sizes"),
+            None if self.promise == Promise::Everything && !is_size_hidden(seen) => {
+                wrong.push(("a body's size is known", name))
+            }
+            None => self.findings.count("body sizes unknown"),
+        }
+        self.findings.wrong.extend(wrong);
+    }
+
+    /// Every message that was handed over is in one row, and in one only.
+    fn messages(&mut self) {
+        for place in self.places() {
+            let seen = self.message(place);
+            if seen.message.kind == MessageKind::Interim {
+                continue;
+            }
+            let path = &self.capture.truth.connections[place.0].path;
+            let begins = self.outcome.handed_over.begins(ends(path, seen.side), seen.seq);
+            let rows = self.told.get(&place).map_or(0, Vec::len);
+            if rows > 1 {
+                self.wrong("a message is in one row", self.name(place));
+            }
+            if rows == 0 && begins && !self.excused.contains_key(&place) {
+                self.wrong("what is handed over becomes a row", self.name(place));
+            }
+        }
+    }
+
+    /// Proved pairs are right; where nothing is missing, all are, and complete.
+    fn pairs(&mut self) {
+        for place in self.places() {
+            if self.message(place).message.kind != MessageKind::Request {
+                continue;
+            }
+            let answer = self.answer(place);
+            let rows = self.told.get(&place).cloned().unwrap_or_default();
+            for number in rows {
+                let row = &self.outcome.rows[number];
+                self.pair(place, answer, number, row);
+            }
+        }
+    }
+
+    fn pair(&mut self, request: Place, answer: Option<Place>, number: usize, row: &Row) {
+        let is_answered = answer.is_some_and(|answer| self.told.contains_key(&answer));
+        let is_right = match &row.response {
+            Some(_) => {
+                answer.is_some_and(|answer| self.told.get(&answer).is_some_and(|rows| rows.contains(&number)))
+            }
+            None => !is_answered,
+        };
+        let must_be_right = row.pair_state == "ack_verified"
+            || (self.promise != Promise::SomethingLost && !self.is_impaired[request.0]);
+        if !is_right && must_be_right {
+            let rule =
+                if row.pair_state == "ack_verified" { "a proved pair is right" } else { "a pair is right" };
+            self.wrong(rule, format!("{}: {row:?}", self.name(request)));
+        }
+        if !is_right {
+            self.findings.count(format!("wrong pairs {}", row.pair_state));
+        }
+        let is_provable = !self.is_behind_chunks(request);
+        if self.promise == Promise::Everything && is_provable && row.pair_state != "ack_verified" {
+            self.wrong("a pair is proved", format!("{}: {row:?}", self.name(request)));
+        }
+        if self.promise != Promise::SomethingLost && !self.is_impaired[request.0] {
+            let expected = self.interims(request);
+            if row.response.is_some() && row.info_status != expected {
+                self.wrong("interim responses are folded", format!("{}: {row:?}", self.name(request)));
+            }
+        }
+    }
+
+    fn connection(&self, place: Place) -> &'a Connection {
+        &self.capture.truth.connections[place.0]
+    }
+
+    fn is_handed_over(&self, place: Place) -> bool {
+        let seen = self.message(place);
+        let len = seen.message.head.len() as u32;
+        seen.head_is_whole()
+            && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
+    }
+
+    /// A request behind a chunked one: another could have passed between, for all that the records say.
+    fn is_behind_chunks(&self, request: Place) -> bool {
+        let before = self.connection(request).messages[..request.1].iter().rev();
+        let mut before = before.filter(|seen| seen.message.kind == MessageKind::Request);
+        before.next().is_some_and(|seen| is_chunked(seen))
+    }
+
+    fn answer(&self, request: Place) -> Option<Place> {
+        let transaction = self.message(request).message.transaction;
+        let of_it = |seen: &SeenMessage| {
+            seen.message.kind == MessageKind::Final && seen.message.transaction == transaction
+        };
+        Some((request.0, self.connection(request).messages.iter().position(of_it)?))
+    }
+
+    fn interims(&self, request: Place) -> Vec<i64> {
+        let transaction = self.message(request).message.transaction;
+        let messages = self.connection(request).messages.iter().map(|seen| &seen.message);
+        let interims = messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
+        interims.map(|message| status_of(&message.start_line).parse().unwrap()).collect()
+    }
+
+    fn name(&self, place: Place) -> String {
+        let seen = self.message(place);
+        let SeenMessage { seq, start, lost, .. } = seen;
+        let head_bytes = seen.message.head.len();
+        format!(
+            "c{} t{} {:?} at {seq} ({head_bytes}+{} bytes, {start:?}, lost {lost:?})",
+            place.0,
+            seen.message.transaction,
+            seen.message.kind,
+            seen.message.body.len()
+        )
+    }
+}
+
+/// Sender and receiver of a side's messages, as records name them.
+fn ends(path: &Path, side: Side) -> (End, End) {
+    let end = |(ip, port): (std::net::IpAddr, u16)| {
+        let mut bytes = [0; 16];
+        match ip {
+            std::net::IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+            std::net::IpAddr::V6(ip) => bytes = ip.octets(),
+        }
+        (bytes, port)
+    };
+    let (client, server) = (end(path.client), end(path.server));
+    match side {
+        Side::Client => (client, server),
+        Side::Server => (server, client),
+    }
+}
+
+fn is_chunked(seen: &SeenMessage) -> bool {
+    !seen.message.body.is_empty() && seen.message.fields.iter().any(|(name, _)| name == "Transfer-Encoding")
+}
+
+/// A chunked body of which the records do not tell where it ends: what ends it is told only without trailers.
+fn is_size_hidden(seen: &SeenMessage) -> bool {
+    is_chunked(seen)
+}
+
+/// What a row says of the start line: method and target, or status.
+fn start_of(seen: &SeenMessage) -> Vec<String> {
+    let line = &seen.message.start_line;
+    match seen.message.kind {
+        MessageKind::Request => line.split(' ').take(2).map(str::to_owned).collect(),
+        MessageKind::Interim | MessageKind::Final => vec![status_of(line).to_owned()],
+    }
+}
+
+fn status_of(line: &str) -> &str {
+    line.split(' ').nth(1).unwrap_or_default()
+}
