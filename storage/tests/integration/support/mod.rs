@@ -1,5 +1,4 @@
 //! Shared by the tests: heads as on the wire, their values, and what a dataset holds.
-#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::{
     fs::{self, File},

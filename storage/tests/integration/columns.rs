@@ -1,9 +1,8 @@
 //! Every column holds the value it was given, and null where there was none.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::support::{NOON_NS, published, read, row_values, text, writer};
 use arrow_array::{
     Array, RecordBatch,
     cast::AsArray,
@@ -17,7 +16,6 @@ use storage::{
         ConnectionValues, FieldLine, PairState, RequestValues, ResponseValues, RowValues, TimeSource, Tunnel,
     },
 };
-use support::{NOON_NS, published, read, row_values, text, writer};
 
 /// Writes one batch and reads the single file back.
 fn round_trip(batch: &Batch) -> RecordBatch {
@@ -330,7 +328,7 @@ fn an_absent_side_is_null_and_an_empty_one_is_not() {
         tcp_rtt_us: None,
     });
     batch.row(connection, None, None, &row_values(NOON_NS));
-    let bare = support::Head::get("/", vec![]).append_request(&mut batch);
+    let bare = crate::support::Head::get("/", vec![]).append_request(&mut batch);
     batch.row(connection, Some(bare), None, &row_values(NOON_NS + 1));
     let rows = round_trip(&batch);
     let empty = if text(&rows, "method", 0).is_none() { 0 } else { 1 };
@@ -348,9 +346,9 @@ fn an_absent_side_is_null_and_an_empty_one_is_not() {
 #[test]
 fn bad_bytes_are_escaped_and_flagged_on_their_row_only() {
     let mut batch = Batch::new();
-    let connection = support::connection(&mut batch, 1);
+    let connection = crate::support::connection(&mut batch, 1);
     for (at, value) in (0..).zip(["plain", r"back\slash", "bad"]) {
-        let mut head = support::Head::get("/", vec![support::Line::new("X-A", value)]);
+        let mut head = crate::support::Head::get("/", vec![crate::support::Line::new("X-A", value)]);
         if value == "bad" {
             head.lines[0].value = b"b\xffd".to_vec();
         }
@@ -369,16 +367,16 @@ fn bad_bytes_are_escaped_and_flagged_on_their_row_only() {
 #[test]
 fn repeated_and_odd_lines_go_to_the_list_whole() {
     let mut batch = Batch::new();
-    let connection = support::connection(&mut batch, 1);
-    let head = support::Head::get(
+    let connection = crate::support::connection(&mut batch, 1);
+    let head = crate::support::Head::get(
         "/",
         vec![
-            support::Line::new("Host", "Shop.Example"),
-            support::Line::new("Accept", "a"),
-            support::Line::new("accept", "b"),
-            support::Line::new("Content-Length", "007"),
-            support::Line::raw("Via", "1.1 p", ":1.1 p"),
-            support::Line::raw("User-Agent", "ua", " : ua\n"),
+            crate::support::Line::new("Host", "Shop.Example"),
+            crate::support::Line::new("Accept", "a"),
+            crate::support::Line::new("accept", "b"),
+            crate::support::Line::new("Content-Length", "007"),
+            crate::support::Line::raw("Via", "1.1 p", ":1.1 p"),
+            crate::support::Line::raw("User-Agent", "ua", " : ua\n"),
         ],
     );
     let request = head.append_request(&mut batch);
@@ -405,10 +403,11 @@ fn repeated_and_odd_lines_go_to_the_list_whole() {
 #[test]
 fn rows_of_a_server_host_and_client_stand_together_in_order_of_time() {
     let mut batch = Batch::new();
-    let connections: Vec<_> = (0..3).map(|port| support::connection(&mut batch, 40_000 + port)).collect();
+    let connections: Vec<_> =
+        (0..3).map(|port| crate::support::connection(&mut batch, 40_000 + port)).collect();
     for number in 0..30_u16 {
         let host = ["b.example", "a.example"][usize::from(number % 2)];
-        let head = support::Head::get("/", vec![support::Line::new("Host", host)]);
+        let head = crate::support::Head::get("/", vec![crate::support::Line::new("Host", host)]);
         let request = head.append_request(&mut batch);
         let at = NOON_NS - i64::from(number);
         batch.row(connections[usize::from(number % 3)], Some(request), None, &row_values(at));
@@ -426,13 +425,13 @@ fn rows_of_a_server_host_and_client_stand_together_in_order_of_time() {
 #[test]
 fn a_cleared_batch_starts_anew_and_a_carried_request_is_whole() {
     let mut first = full_batch();
-    let connection = support::connection(&mut first, 9);
-    let head = support::Head::get(
+    let connection = crate::support::connection(&mut first, 9);
+    let head = crate::support::Head::get(
         "/carried",
         vec![
-            support::Line::new("Host", "carried.example"),
-            support::Line::new("Cookie", "z=1"),
-            support::Line::new("X-B", r"b\"),
+            crate::support::Line::new("Host", "carried.example"),
+            crate::support::Line::new("Cookie", "z=1"),
+            crate::support::Line::new("X-B", r"b\"),
         ],
     );
     let request = head.append_request(&mut first);

@@ -1,7 +1,5 @@
 //! A writer that dies loses at most what was not synced: its files are made whole, published, and never harmed.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -9,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
 use arrow_array::{cast::AsArray, types::Int64Type};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use storage::dataset::{RecoverReport, Writer, WriterSettings, recover};
-use support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
 
 const ROWS: usize = 50;
 const ROW_GROUPS: usize = 4;
@@ -250,7 +248,7 @@ fn a_killed_writer_loses_nothing_it_reported_written() {
     for round in 0..25_u64 {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut child = Command::new(&exe)
-            .args(["--exact", "child_writer", "--ignored", "--nocapture"])
+            .args(["--exact", "recover::child_writer", "--ignored", "--nocapture"])
             .env(CHILD_FOLDER, dir.path())
             .stdout(Stdio::piped())
             .spawn()

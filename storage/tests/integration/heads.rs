@@ -1,14 +1,12 @@
 //! Head to values to row to file to head: every byte comes back, in Rust and in DuckDB's SQL.
 
-mod support;
-
+use crate::support::{
+    Head, Line, NOON_NS, Start, connection, duckdb, duckdb_with_views, published, read, row_values, writer,
+};
 use proptest::prelude::*;
 use storage::{
     Batch,
     views::{request_head, response_head},
-};
-use support::{
-    Head, Line, NOON_NS, Start, connection, duckdb, duckdb_with_views, published, read, row_values, writer,
 };
 
 const NAMES: &[&[u8]] = &[
@@ -223,8 +221,8 @@ fn both_sides_of_a_row_come_back() {
         response_head(rows, 0).expect("a response").escape_ascii().to_string(),
         response.wire().escape_ascii().to_string()
     );
-    assert_eq!(support::text(rows, "cookie", 0).as_deref(), Some("a=1; b=2"));
-    assert_eq!(support::text(rows, "server", 0).as_deref(), Some("nginx"));
+    assert_eq!(crate::support::text(rows, "cookie", 0).as_deref(), Some("a=1; b=2"));
+    assert_eq!(crate::support::text(rows, "server", 0).as_deref(), Some("nginx"));
 }
 
 #[test]

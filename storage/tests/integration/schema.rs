@@ -1,9 +1,8 @@
 //! The files' schema is frozen, their footers hold what queries prune by, and DuckDB gives the columns their types.
 
-mod support;
-
 use std::fs::File;
 
+use crate::support::{NOON_NS, duckdb, plain_batch, published, writer};
 use parquet::{
     basic::{Compression, Encoding},
     file::{
@@ -18,9 +17,8 @@ use storage::{
     dataset::{Writer, WriterSettings},
     schema::{StatsRow, StatsSchema},
 };
-use support::{NOON_NS, duckdb, plain_batch, published, writer};
 
-const HTTP_GOLDEN: &str = "tests/golden/http.schema";
+const HTTP_GOLDEN: &str = "tests/integration/golden/http.schema";
 
 fn metadata(path: &std::path::Path) -> ParquetMetaData {
     let file = File::open(path).expect("a readable file");

@@ -1,7 +1,5 @@
 //! Partitions, rotation, publication, ownership, and what happens when the disk does not do as told.
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,12 +7,12 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
 use storage::{
     Batch,
     dataset::{LossReason, OPEN_FILES_MAX, OpenError, Writer, WriterSettings},
     file::IoMode,
 };
-use support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const HOUR_NS: i64 = 3_600 * SECOND_NS;
@@ -89,10 +87,10 @@ fn files_are_published_at_their_age_and_their_names_say_whose_they_are() {
 fn few_files_are_open_at_a_time() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut batch = Batch::new();
-    let connection = support::connection(&mut batch, 1);
+    let connection = crate::support::connection(&mut batch, 1);
     let hours = i64::try_from(OPEN_FILES_MAX).expect("few") + 3;
     for hour in 0..hours {
-        batch.row(connection, None, None, &support::row_values(NOON_NS + hour * HOUR_NS));
+        batch.row(connection, None, None, &crate::support::row_values(NOON_NS + hour * HOUR_NS));
     }
     let mut writer = writer(dir.path());
     let written = writer.write(&batch, NOON_NS).expect("written");
@@ -273,7 +271,7 @@ fn a_query_over_the_glob_works_while_files_are_in_progress() {
     writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
     writer.tick(NOON_NS + HOUR_NS);
     writer.write(&plain_batch(50, NOON_NS), NOON_NS).expect("written");
-    let script = support::duckdb_with_views(dir.path())
+    let script = crate::support::duckdb_with_views(dir.path())
         + &format!(
             "print(db.sql(\"SELECT count(*) FROM '{}/**/*.parquet'\").fetchall())\n",
             dir.path().display()
@@ -284,7 +282,7 @@ fn a_query_over_the_glob_works_while_files_are_in_progress() {
             dir.path().display()
         )
         + "for view in ['http_otel', 'http_ecs', 'http_zeek']:\n    print(db.sql(f'SELECT count(*) FROM {view}').fetchall())";
-    let printed = support::duckdb(&script);
+    let printed = crate::support::duckdb(&script);
     let expected = "[(100,)]\n[(100, datetime.date(2026, 11, 22), 11, 'nginx', 0)]\n\
                     [(datetime.date(2026, 11, 22), 100)]\n[(100,)]\n[(100,)]\n[(100,)]\n";
     assert_eq!(printed, expected);
