@@ -10,7 +10,7 @@ use bench::{
 };
 
 use super::{
-    excuses::{Excuse, excuse, is_between},
+    excuses::{Excuse, Lie, excuse, is_between},
     pipeline::{End, Outcome},
     rows::{Row, RowSide},
 };
@@ -122,16 +122,20 @@ impl<'a> Judge<'a> {
 
     /// Finds the message of each part of each row.
     fn assign_rows(&mut self) {
+        for row in &self.outcome.rows {
+            for (part, kind) in [(&row.request, MessageKind::Request), (&row.response, MessageKind::Final)] {
+                if let Some(part) = part.as_ref().filter(|part| self.find(row, part, kind).is_none()) {
+                    self.stranger(row, part, kind);
+                }
+            }
+        }
         for (number, row) in self.outcome.rows.iter().enumerate() {
             self.findings.count(format!("pair_state {}", row.pair_state));
             for (part, kind) in [(&row.request, MessageKind::Request), (&row.response, MessageKind::Final)] {
                 let Some(part) = part else { continue };
-                match self.find(row, part, kind) {
-                    Some(place) => {
-                        self.told.entry(place).or_default().push(number);
-                        self.part(place, row, part);
-                    }
-                    None => self.stranger(row, part, kind),
+                if let Some(place) = self.find(row, part, kind) {
+                    self.told.entry(place).or_default().push(number);
+                    self.part(place, row, part);
                 }
             }
         }
@@ -151,8 +155,38 @@ impl<'a> Judge<'a> {
 
     /// A part of a row that is no message: it may be one only where nothing tells it from one.
     fn stranger(&mut self, row: &Row, part: &RowSide, kind: MessageKind) {
+        if let Some((connection, lie)) = self.lie(row, part) {
+            self.findings.count(format!("lie taken: {lie:?}"));
+            self.is_impaired[connection] = true;
+            return;
+        }
         let what = format!("{kind:?} {:?} at {}: {row:?}", part.start, part.seq);
         self.wrong("a row is a message", what);
+    }
+
+    /// The lie that a part of a row tells, where there is an excuse for it; the connection's ends may be confused by it.
+    fn lie(&self, row: &Row, part: &RowSide) -> Option<(usize, Lie)> {
+        let ends = |path: &Path| [(path.client, path.server), (path.server, path.client)];
+        let connections = self.capture.truth.connections.iter().enumerate();
+        let mut connections = connections.filter(|(_, c)| ends(&c.path).contains(&(row.client, row.server)));
+        connections.find_map(|(at, connection)| {
+            let is_tunnelled = connection
+                .tunnel_seqs
+                .is_some_and(|ends| ends.iter().any(|end| part.seq.wrapping_sub(*end) < 1_000));
+            if is_tunnelled {
+                return Some((at, Lie::InTunnel));
+            }
+            let position = connection.messages.iter().position(|seen| {
+                let lies = seen.message.lies.iter();
+                lies.into_iter().any(|lie| seen.head_end_seq.wrapping_add(*lie as u32) == part.seq)
+            })?;
+            let carrier = &connection.messages[position];
+            if is_chunked(carrier) {
+                Some((at, Lie::InChunkedBody))
+            } else {
+                (!self.is_handed_over((at, position))).then_some((at, Lie::InBodyOfUnseen))
+            }
+        })
     }
 
     /// What a row says about a message.
@@ -178,6 +212,9 @@ impl<'a> Judge<'a> {
             }
         }
         match part.body_bytes {
+            Some(bytes) if bytes != message.body.len() as u64 && self.is_impaired[place.0] => {
+                self.findings.count("body sizes wrong on impaired connections");
+            }
             Some(bytes) if bytes != message.body.len() as u64 => {
                 wrong.push(("a body is told right", format!("{name}: {bytes}; {row:?}")));
             }
