@@ -19,6 +19,8 @@ pub(super) enum Excuse {
     FirstSegmentLate,
     /// A later segment of it came before an earlier one: of what lies ahead, one stretch is remembered.
     SegmentsLate,
+    /// Bytes of it came more than once, with other boundaries.
+    Repeated,
 }
 
 /// Why a start line that is none is taken for one.
@@ -28,6 +30,8 @@ pub(super) enum Lie {
     InChunkedBody,
     /// In the body of a message that was not handed over whole.
     InBodyOfUnseen,
+    /// In the body of a response whose request is not proved, so that its length is a guess.
+    InBodyOfUnproved,
     /// Behind the end of HTTP on its connection.
     InTunnel,
 }
@@ -50,13 +54,14 @@ pub(super) fn excuse(
         return Some(Excuse::TokenCut);
     }
     let reaches = seen.message.head.len() as i32;
-    let (mut end, mut has_gap) = (0, false);
+    let (mut end, mut has_gap, mut is_repeated) = (0, false, false);
     for frame in frames.iter().filter(|frame| is_ours(frame)) {
         let (seq, payload_bytes) = extent(frame);
         let from = seq.wrapping_sub(seen.seq).cast_signed();
         let to = from.saturating_add(payload_bytes as i32);
         if payload_bytes > 0 && from < reaches && to > 0 {
             has_gap |= from > end;
+            is_repeated |= from < end;
             end = end.max(to);
         }
     }
@@ -70,7 +75,7 @@ pub(super) fn excuse(
     if came_before {
         return Some(Excuse::FirstSegmentLate);
     }
-    has_gap.then_some(Excuse::SegmentsLate)
+    if has_gap { Some(Excuse::SegmentsLate) } else { is_repeated.then_some(Excuse::Repeated) }
 }
 
 /// Sequence number and payload bytes of a frame that a generator made.

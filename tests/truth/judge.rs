@@ -183,10 +183,17 @@ impl<'a> Judge<'a> {
             let carrier = &connection.messages[position];
             if is_chunked(carrier) {
                 Some((at, Lie::InChunkedBody))
+            } else if self.is_handed_over((at, position)) {
+                self.is_unproved(carrier).then_some((at, Lie::InBodyOfUnproved))
             } else {
-                (!self.is_handed_over((at, position))).then_some((at, Lie::InBodyOfUnseen))
+                Some((at, Lie::InBodyOfUnseen))
             }
         })
+    }
+
+    fn is_unproved(&self, response: &SeenMessage) -> bool {
+        let is_it = |row: &&Row| row.response.as_ref().is_some_and(|part| part.seq == response.seq);
+        self.outcome.rows.iter().find(is_it).is_none_or(|row| row.pair_state != "ack_verified")
     }
 
     /// What a row says about a message.
@@ -317,9 +324,13 @@ impl<'a> Judge<'a> {
         Some((request.0, self.connection(request).messages.iter().position(of_it)?))
     }
 
+    /// Status codes of the interim responses said after the request began; a hasty server's are nobody's.
     fn interims(&self, request: Place) -> Vec<i64> {
         let transaction = self.message(request).message.transaction;
-        let messages = self.connection(request).messages.iter().map(|seen| &seen.message);
+        let begun = self.message(request).start.map_or(0, |start| start.ack);
+        let messages = self.connection(request).messages.iter();
+        let messages =
+            messages.filter(|seen| seen.seq.wrapping_sub(begun) < 1 << 31).map(|seen| &seen.message);
         let interims = messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
         interims.map(|message| status_of(&message.start_line).parse().unwrap()).collect()
     }

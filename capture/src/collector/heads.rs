@@ -155,8 +155,10 @@ impl Stages {
         let extent = if span.complete { extent_of(framing.body, is_delimited) } else { Extent::Unknown };
         // Whose answer it is decides whether a body comes: where that is a guess, the size is none.
         let is_guessed = expected.is_none() && found.is_some();
-        connection.directions[side].head_ended(span.end_seq, extent);
-        if framing.body == Body::Tunnel {
+        // A message must not be taken for part of a body that is only guessed.
+        let is_told = expected.is_some() || extent == Extent::None && found.is_none();
+        connection.directions[side].head_ended(span.end_seq, if is_told { extent } else { Extent::Unknown });
+        if framing.body == Body::Tunnel && (is_told || head.status == Some(101)) {
             let is_upgrade = head.status == Some(101);
             connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
         }
