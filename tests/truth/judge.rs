@@ -278,7 +278,9 @@ impl<'a> Judge<'a> {
         };
         let must_be_right = row.pair_state == "ack_verified"
             || (self.promise != Promise::SomethingLost && !self.is_impaired[request.0]);
-        if !is_right && must_be_right {
+        if !is_right && self.is_from_the_future(request) {
+            self.findings.count("wrong pairs of repeats with a later ACK");
+        } else if !is_right && must_be_right {
             let rule =
                 if row.pair_state == "ack_verified" { "a proved pair is right" } else { "a pair is right" };
             self.wrong(rule, format!("{}: {row:?}", self.name(request)));
@@ -307,6 +309,15 @@ impl<'a> Judge<'a> {
         let len = seen.message.head.len() as u32;
         seen.head_is_whole()
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
+    }
+
+    /// A request first handed over from a repeat that acknowledges what came after it: no client does that, as the
+    /// answer would have told it that its request had arrived.
+    fn is_from_the_future(&self, request: Place) -> bool {
+        let seen = self.message(request);
+        let path = &self.connection(request).path;
+        let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
+        first.zip(seen.start).is_some_and(|(ack, start)| ack != start.ack)
     }
 
     /// A request behind a chunked one: another could have passed between, for all that the records say.
