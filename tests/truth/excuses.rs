@@ -17,6 +17,23 @@ pub(super) enum Excuse {
     TokenCut,
     /// Its first segment came after a later one.
     FirstSegmentLate,
+    /// A later segment of it came before an earlier one: of what lies ahead, one stretch is remembered.
+    SegmentsLate,
+    /// Bytes of it came more than once, with other boundaries.
+    Repeated,
+}
+
+/// Why a start line that is none is taken for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Lie {
+    /// In a chunked body: chunk sizes are not read.
+    InChunkedBody,
+    /// In the body of a message that was not handed over whole.
+    InBodyOfUnseen,
+    /// In the body of a response whose request is not proved, so that its length is a guess.
+    InBodyOfUnproved,
+    /// Behind the end of HTTP on its connection.
+    InTunnel,
 }
 
 /// The excuse of a message, where it has one.
@@ -36,6 +53,18 @@ pub(super) fn excuse(
     if start.bytes < token {
         return Some(Excuse::TokenCut);
     }
+    let reaches = seen.message.head.len() as i32;
+    let (mut end, mut has_gap, mut is_repeated) = (0, false, false);
+    for frame in frames.iter().filter(|frame| is_ours(frame)) {
+        let (seq, payload_bytes) = extent(frame);
+        let from = seq.wrapping_sub(seen.seq).cast_signed();
+        let to = from.saturating_add(payload_bytes as i32);
+        if payload_bytes > 0 && from < reaches && to > 0 {
+            has_gap |= from > end;
+            is_repeated |= from < end;
+            end = end.max(to);
+        }
+    }
     let mut earlier =
         frames.iter().take_while(|frame| frame.ts_ns < start.ts_ns).filter(|frame| is_ours(frame));
     let came_before = earlier.any(|frame| {
@@ -43,7 +72,10 @@ pub(super) fn excuse(
         let from = seq.wrapping_sub(seen.seq).cast_signed();
         payload_bytes > 0 && from > 0 && from < seen.message.head.len() as i32
     });
-    came_before.then_some(Excuse::FirstSegmentLate)
+    if came_before {
+        return Some(Excuse::FirstSegmentLate);
+    }
+    if has_gap { Some(Excuse::SegmentsLate) } else { is_repeated.then_some(Excuse::Repeated) }
 }
 
 /// Sequence number and payload bytes of a frame that a generator made.

@@ -10,7 +10,7 @@ use bench::{
 };
 
 use super::{
-    excuses::{Excuse, excuse, is_between},
+    excuses::{Excuse, Lie, excuse, is_between},
     pipeline::{End, Outcome},
     rows::{Row, RowSide},
 };
@@ -122,16 +122,20 @@ impl<'a> Judge<'a> {
 
     /// Finds the message of each part of each row.
     fn assign_rows(&mut self) {
+        for row in &self.outcome.rows {
+            for (part, kind) in [(&row.request, MessageKind::Request), (&row.response, MessageKind::Final)] {
+                if let Some(part) = part.as_ref().filter(|part| self.find(row, part, kind).is_none()) {
+                    self.stranger(row, part, kind);
+                }
+            }
+        }
         for (number, row) in self.outcome.rows.iter().enumerate() {
             self.findings.count(format!("pair_state {}", row.pair_state));
             for (part, kind) in [(&row.request, MessageKind::Request), (&row.response, MessageKind::Final)] {
                 let Some(part) = part else { continue };
-                match self.find(row, part, kind) {
-                    Some(place) => {
-                        self.told.entry(place).or_default().push(number);
-                        self.part(place, row, part);
-                    }
-                    None => self.stranger(row, part, kind),
+                if let Some(place) = self.find(row, part, kind) {
+                    self.told.entry(place).or_default().push(number);
+                    self.part(place, row, part);
                 }
             }
         }
@@ -151,8 +155,45 @@ impl<'a> Judge<'a> {
 
     /// A part of a row that is no message: it may be one only where nothing tells it from one.
     fn stranger(&mut self, row: &Row, part: &RowSide, kind: MessageKind) {
+        if let Some((connection, lie)) = self.lie(row, part) {
+            self.findings.count(format!("lie taken: {lie:?}"));
+            self.is_impaired[connection] = true;
+            return;
+        }
         let what = format!("{kind:?} {:?} at {}: {row:?}", part.start, part.seq);
         self.wrong("a row is a message", what);
+    }
+
+    /// The lie that a part of a row tells, where there is an excuse for it; the connection's ends may be confused by it.
+    fn lie(&self, row: &Row, part: &RowSide) -> Option<(usize, Lie)> {
+        let ends = |path: &Path| [(path.client, path.server), (path.server, path.client)];
+        let connections = self.capture.truth.connections.iter().enumerate();
+        let mut connections = connections.filter(|(_, c)| ends(&c.path).contains(&(row.client, row.server)));
+        connections.find_map(|(at, connection)| {
+            let is_tunnelled = connection
+                .tunnel_seqs
+                .is_some_and(|ends| ends.iter().any(|end| part.seq.wrapping_sub(*end) < 1_000));
+            if is_tunnelled {
+                return Some((at, Lie::InTunnel));
+            }
+            let position = connection.messages.iter().position(|seen| {
+                let lies = seen.message.lies.iter();
+                lies.into_iter().any(|lie| seen.head_end_seq.wrapping_add(*lie as u32) == part.seq)
+            })?;
+            let carrier = &connection.messages[position];
+            if is_chunked(carrier) {
+                Some((at, Lie::InChunkedBody))
+            } else if self.is_handed_over((at, position)) {
+                self.is_unproved(carrier).then_some((at, Lie::InBodyOfUnproved))
+            } else {
+                Some((at, Lie::InBodyOfUnseen))
+            }
+        })
+    }
+
+    fn is_unproved(&self, response: &SeenMessage) -> bool {
+        let is_it = |row: &&Row| row.response.as_ref().is_some_and(|part| part.seq == response.seq);
+        self.outcome.rows.iter().find(is_it).is_none_or(|row| row.pair_state != "ack_verified")
     }
 
     /// What a row says about a message.
@@ -178,6 +219,9 @@ impl<'a> Judge<'a> {
             }
         }
         match part.body_bytes {
+            Some(bytes) if bytes != message.body.len() as u64 && self.is_impaired[place.0] => {
+                self.findings.count("body sizes wrong on impaired connections");
+            }
             Some(bytes) if bytes != message.body.len() as u64 => {
                 wrong.push(("a body is told right", format!("{name}: {bytes}; {row:?}")));
             }
@@ -234,7 +278,9 @@ impl<'a> Judge<'a> {
         };
         let must_be_right = row.pair_state == "ack_verified"
             || (self.promise != Promise::SomethingLost && !self.is_impaired[request.0]);
-        if !is_right && must_be_right {
+        if !is_right && self.is_from_the_future(request) {
+            self.findings.count("wrong pairs of repeats with a later ACK");
+        } else if !is_right && must_be_right {
             let rule =
                 if row.pair_state == "ack_verified" { "a proved pair is right" } else { "a pair is right" };
             self.wrong(rule, format!("{}: {row:?}", self.name(request)));
@@ -265,6 +311,15 @@ impl<'a> Judge<'a> {
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
     }
 
+    /// A request first handed over from a repeat that acknowledges what came after it: no client does that, as the
+    /// answer would have told it that its request had arrived.
+    fn is_from_the_future(&self, request: Place) -> bool {
+        let seen = self.message(request);
+        let path = &self.connection(request).path;
+        let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
+        first.zip(seen.start).is_some_and(|(ack, start)| ack != start.ack)
+    }
+
     /// A request behind a chunked one: another could have passed between, for all that the records say.
     fn is_behind_chunks(&self, request: Place) -> bool {
         let before = self.connection(request).messages[..request.1].iter().rev();
@@ -280,9 +335,13 @@ impl<'a> Judge<'a> {
         Some((request.0, self.connection(request).messages.iter().position(of_it)?))
     }
 
+    /// Status codes of the interim responses said after the request began; a hasty server's are nobody's.
     fn interims(&self, request: Place) -> Vec<i64> {
         let transaction = self.message(request).message.transaction;
-        let messages = self.connection(request).messages.iter().map(|seen| &seen.message);
+        let begun = self.message(request).start.map_or(0, |start| start.ack);
+        let messages = self.connection(request).messages.iter();
+        let messages =
+            messages.filter(|seen| seen.seq.wrapping_sub(begun) < 1 << 31).map(|seen| &seen.message);
         let interims = messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
         interims.map(|message| status_of(&message.start_line).parse().unwrap()).collect()
     }

@@ -47,7 +47,8 @@ pub(super) struct HandedOver {
 
 #[derive(Default)]
 struct Way {
-    heads: Vec<u32>,
+    /// Sequence and acknowledgment number of each beginning of a head.
+    heads: Vec<(u32, u32)>,
     /// Sequence number and length of each copied piece.
     pieces: Vec<(u32, u32)>,
 }
@@ -57,19 +58,25 @@ impl HandedOver {
         let ends = ((record.src_ip, record.src_port), (record.dst_ip, record.dst_port));
         let way = self.ways.entry(ends).or_default();
         if record.kind == RecordKind::Head as u8 {
-            way.heads.push(record.seq);
+            way.heads.push((record.seq, record.ack));
         }
         way.pieces.push((record.seq, u32::from(record.copied)));
     }
 
     /// Whether a head that begins at `seq` was told of.
     pub(super) fn begins(&self, ends: (End, End), seq: u32) -> bool {
-        self.ways.get(&ends).is_some_and(|way| way.heads.contains(&seq))
+        self.first_ack(ends, seq).is_some()
+    }
+
+    /// The ACK that a head's first bytes had when they were first handed over.
+    pub(super) fn first_ack(&self, ends: (End, End), seq: u32) -> Option<u32> {
+        let heads = &self.ways.get(&ends)?.heads;
+        heads.iter().find(|(head, _)| *head == seq).map(|(_, ack)| *ack)
     }
 
     /// Whether all bytes from `seq` on were copied, a head's beginning told.
     pub(super) fn is_whole(&self, ends: (End, End), seq: u32, len: u32) -> bool {
-        let Some(way) = self.ways.get(&ends).filter(|way| way.heads.contains(&seq)) else { return false };
+        let Some(way) = self.ways.get(&ends).filter(|_| self.begins(ends, seq)) else { return false };
         let mut pieces: Vec<(i32, i32)> = way
             .pieces
             .iter()

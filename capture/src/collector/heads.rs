@@ -130,10 +130,12 @@ impl Stages {
             .assembler
             .oldest_end()
             .is_some_and(|end| seq::at_or_after(span.ack, end));
-        let found = if is_request_late {
-            connection.transactions.find_expected(span.seq, ack)
+        let expected = connection.transactions.find_expected(span.seq, ack);
+        let is_interim = head.framing(None).is_interim;
+        let found = if is_request_late || is_interim {
+            expected
         } else {
-            connection.transactions.find(span.seq, ack)
+            expected.or_else(|| connection.transactions.find(span.seq, ack))
         };
         let method = found.and_then(|found| connection.transactions.get(found.position).traits.method);
         let framing = head.framing(method);
@@ -151,8 +153,12 @@ impl Stages {
         let id = self.batch.response(&values);
         let is_delimited = head.fields.has(Field::ContentLength) || head.fields.has(Field::TransferEncoding);
         let extent = if span.complete { extent_of(framing.body, is_delimited) } else { Extent::Unknown };
-        connection.directions[side].head_ended(span.end_seq, extent);
-        if framing.body == Body::Tunnel {
+        // Whose answer it is decides whether a body comes: where that is a guess, the size is none.
+        let is_guessed = expected.is_none() && found.is_some();
+        // A message must not be taken for part of a body that is only guessed.
+        let is_told = expected.is_some() || extent == Extent::None && found.is_none();
+        connection.directions[side].head_ended(span.end_seq, if is_told { extent } else { Extent::Unknown });
+        if framing.body == Body::Tunnel && (is_told || head.status == Some(101)) {
             let is_upgrade = head.status == Some(101);
             connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
         }
@@ -165,6 +171,7 @@ impl Stages {
         let asked = connection.transactions.get(found.position).traits.asks_upgrade;
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
+        let extent = if is_guessed { Extent::Unknown } else { extent };
         connection.transactions.answer(found, Side::new(id, span, extent), flags);
         connection.close_before(found.position);
         self.join_early(connection, false);

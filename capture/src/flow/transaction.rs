@@ -322,11 +322,12 @@ impl Transactions {
                     self.add_info(found, status, response.head_end);
                 }
                 None => {
+                    let is_expected = self.open[found.position].response_expected == Some(response.seq);
                     let method = self.open[found.position].traits.method;
-                    let response = if method == Some(Method::Head) {
-                        response.without_body()
-                    } else {
-                        Side { extent: early.extent, ..response }
+                    let response = match method {
+                        Some(_) | None if !is_expected => response,
+                        Some(Method::Head) => response.without_body(),
+                        Some(_) | None => Side { extent: early.extent, ..response },
                     };
                     self.answer(found, response, early.flags);
                 }
