@@ -32,13 +32,13 @@ pub const LAYER_COUNT_MAX: usize = 40;
 /// 64 KiB filled with the shortest heads still fits.
 pub const STEP_COUNT_MAX: u32 = 4096;
 
-/// Slots of a flow memory, one connection each. 64 bytes a slot: one MiB per CPU.
-pub const FLOW_SLOT_COUNT: usize = 16 * 1024;
+/// Sets of a flow memory, four connections each. 320 bytes a set: 2.5 MiB per CPU.
+pub const FLOW_SET_COUNT: usize = 8 * 1024;
 
 /// Ring buffers one process reads from, one per CPU.
 pub const RING_COUNT_MAX: usize = 1024;
 
-const _: () = assert!(FLOW_SLOT_COUNT.is_power_of_two(), "a slot is picked by masking the flow hash");
+const _: () = assert!(FLOW_SET_COUNT.is_power_of_two(), "a set is picked by masking the flow hash");
 const _: () = assert!(HEAD_BYTES_MAX as u64 <= STEP_COUNT_MAX as u64 * RECORD_COPY_BYTES_MAX as u64);
 const _: () = assert!(RECORD_COPY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);

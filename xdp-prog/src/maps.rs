@@ -7,9 +7,9 @@ use aya_ebpf::macros::btf_map;
 use common::config::Config;
 use common::counters::Counters;
 use common::decide::Work;
-use common::decide::flow::Slot;
+use common::decide::flow::Set;
 use common::decide::frame::{BLOCK_BYTES, FlowMemory};
-use common::limits::{FLOW_SLOT_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
+use common::limits::{FLOW_SET_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
 
 /// Configuration; user space may write it while frames come.
 #[btf_map]
@@ -21,7 +21,7 @@ pub(crate) static COUNTERS: PerCpuArray<Counters, IFACE_COUNT_MAX> = PerCpuArray
 
 /// The flow memory.
 #[btf_map]
-pub(crate) static FLOWS: PerCpuArray<Slot, FLOW_SLOT_COUNT> = PerCpuArray::new();
+pub(crate) static FLOWS: PerCpuArray<Set, FLOW_SET_COUNT> = PerCpuArray::new();
 
 /// Scratch of the frame in hand.
 #[btf_map]
@@ -78,8 +78,8 @@ pub(crate) struct Flows;
 
 impl FlowMemory for Flows {
     #[inline(always)]
-    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
-        // SAFETY: a per-CPU value lives as long as the program; each program asks for one slot.
-        FLOWS.get_ptr_mut(index).map(|slot| unsafe { &mut *slot })
+    fn set(&mut self, index: u32) -> Option<&mut Set> {
+        // SAFETY: a per-CPU value lives as long as the program; each program asks for one set.
+        FLOWS.get_ptr_mut(index).map(|set| unsafe { &mut *set })
     }
 }

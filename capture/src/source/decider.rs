@@ -6,10 +6,10 @@ use super::RecordSink;
 use common::config::Config;
 use common::counters::Counters;
 use common::decide::dissect::Link;
-use common::decide::flow::Slot;
+use common::decide::flow::Set;
 use common::decide::frame::{Sink, SliceFrame};
 use common::decide::{State, Work, decide};
-use common::limits::FLOW_SLOT_COUNT;
+use common::limits::FLOW_SET_COUNT;
 use common::record::Record;
 use common::verdict::Verdict;
 
@@ -32,7 +32,7 @@ pub struct FrameRef<'a> {
 #[derive(Debug)]
 pub struct Decider {
     config: Box<Config>,
-    slots: Box<[Slot]>,
+    sets: Box<[Set]>,
     work: Box<Work>,
     counters: Vec<Counters>,
 }
@@ -42,7 +42,7 @@ impl Decider {
     pub fn new(config: &Config) -> Self {
         Self {
             config: Box::new(*config),
-            slots: vec![Slot::default(); FLOW_SLOT_COUNT].into_boxed_slice(),
+            sets: vec![Set::default(); FLOW_SET_COUNT].into_boxed_slice(),
             work: Box::default(),
             counters: Vec::new(),
         }
@@ -59,7 +59,7 @@ impl Decider {
         self.work.record.queue = 0;
         let state = State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
         let mut bytes = SliceFrame::new(frame.bytes, frame.original_len);
-        decide(&mut bytes, frame.link, &mut self.slots[..], Copies(sink), state)
+        decide(&mut bytes, frame.link, &mut self.sets[..], Copies(sink), state)
     }
 
     /// Counts from zero again, for frames of another file.

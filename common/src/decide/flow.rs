@@ -1,9 +1,9 @@
 //! The flow memory: which connections speak HTTP, and where each direction's head in progress continues.
 //!
-//! A direct-mapped table: the flow hash picks the slot, its upper half is the tag, a newer connection takes the slot of
-//! an older one. Both halves use the same size, so both forget alike.
+//! A table of small sets: the flow hash picks the set, its upper half is the tag, a newer connection takes the slot of an
+//! older one that has no head in progress. Both halves use the same size, so both forget alike.
 
-use crate::limits::{FLOW_SLOT_COUNT, HEAD_BYTES_MAX};
+use crate::limits::{FLOW_SET_COUNT, HEAD_BYTES_MAX};
 
 /// Bits of `Direction::state`.
 pub mod state {
@@ -144,29 +144,38 @@ impl Direction {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slot {
-    /// Upper half of the flow hash, its lowest bit set; zero where the slot is free.
-    pub tag: u32,
-    /// Zero.
-    pub reserved: u32,
     /// By `FlowHash::direction`.
     pub directions: [Direction; 2],
+    /// Zero.
+    pub reserved: [u32; 2],
+}
+
+/// Connections one set holds.
+pub const WAY_COUNT: usize = 4;
+
+/// `Work::way` of a flow that has no slot.
+pub const NO_WAY: u32 = WAY_COUNT as u32;
+
+/// The connections whose hash names the same place; their tags together, so that one cache line tells that a flow is
+/// none of them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    /// Upper half of each flow hash, its lowest bit set; zero where the slot is free.
+    pub tags: [u32; WAY_COUNT],
+    /// Where the search for the next slot to give away begins.
+    pub hand: u32,
+    /// Zero.
+    pub reserved: [u32; 11],
+    /// The connections.
+    pub slots: [Slot; WAY_COUNT],
 }
 
 const _: () = assert!(size_of::<Slot>() == 64, "a slot is as large as a cache line");
+const _: () = assert!(size_of::<Set>() == 64 * (WAY_COUNT + 1), "the tags share a cache line of their own");
+const _: () = assert!(WAY_COUNT.is_power_of_two());
 
 impl Slot {
-    /// The slot of a flow.
-    #[inline(always)]
-    pub const fn index(hash: u64) -> u32 {
-        hash as u32 & (FLOW_SLOT_COUNT as u32 - 1)
-    }
-
-    /// What tells this flow from others of its slot.
-    #[inline(always)]
-    pub const fn tag_of(hash: u64) -> u32 {
-        (hash >> 32) as u32 | 1
-    }
-
     /// One of the directions (0 or another number).
     #[inline(always)]
     pub const fn direction(&mut self, direction: u32) -> &mut Direction {
@@ -180,18 +189,98 @@ impl Slot {
         let [a, b] = &self.directions;
         (a.state & state::HEAD) as u64 / 2 + (b.state & state::HEAD) as u64 / 2
     }
+}
 
-    /// The slot made over to another flow.
+impl Set {
+    /// The set of a flow.
     #[inline(always)]
-    pub fn take(&mut self, tag: u32) {
-        *self = Self { tag, ..Self::default() };
+    pub const fn index(hash: u64) -> u32 {
+        hash as u32 & (FLOW_SET_COUNT as u32 - 1)
+    }
+
+    /// What tells this flow from others of its set.
+    #[inline(always)]
+    pub const fn tag_of(hash: u64) -> u32 {
+        (hash >> 32) as u32 | 1
+    }
+
+    /// The way that holds a flow, or `NO_WAY`.
+    #[inline(always)]
+    pub fn find(&self, tag: u32) -> u32 {
+        let [a, b, c, d] = self.tags;
+        if a == tag {
+            0
+        } else if b == tag {
+            1
+        } else if c == tag {
+            2
+        } else if d == tag {
+            3
+        } else {
+            NO_WAY
+        }
+    }
+
+    /// The slot of a way; of `NO_WAY`, one that the caller must not rely on.
+    #[inline(always)]
+    pub fn slot(&mut self, way: u32) -> &mut Slot {
+        &mut self.slots[way as usize % WAY_COUNT]
+    }
+
+    /// Gives a flow a slot: a free one, else that of a connection without a head in progress, in turn. Returns the way
+    /// and the heads in progress that were given up for it.
+    #[inline(always)]
+    pub fn take(&mut self, tag: u32) -> (u32, u64) {
+        let mut way = self.find(0);
+        let mut nth = 0;
+        while nth < WAY_COUNT && way == NO_WAY {
+            let candidate = self.hand % WAY_COUNT as u32;
+            self.hand = candidate + 1;
+            let is_last = nth + 1 == WAY_COUNT;
+            if is_last || self.slot(candidate).head_count() == 0 {
+                way = candidate;
+            }
+            nth += 1;
+        }
+        let given_up = self.slot(way).head_count();
+        *self.slot(way) = Slot::default();
+        self.tags[way as usize % WAY_COUNT] = tag;
+        (way, given_up)
     }
 }
 
-/// The flow memory of user space: `FLOW_SLOT_COUNT` slots; of fewer, the flows behind them are never remembered.
-impl super::frame::FlowMemory for &mut [Slot] {
+/// The flow memory of user space: `FLOW_SET_COUNT` sets; of fewer, the flows behind them are never remembered.
+impl super::frame::FlowMemory for &mut [Set] {
     #[inline]
-    fn slot(&mut self, index: u32) -> Option<&mut Slot> {
+    fn set(&mut self, index: u32) -> Option<&mut Set> {
         self.get_mut(index as usize)
+    }
+}
+
+#[cfg(test)]
+mod set_tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_with_a_head_in_progress_keeps_its_slot() {
+        let mut set = Set::default();
+        for tag in [1, 3, 5, 7] {
+            assert_eq!(set.take(tag).1, 0);
+        }
+        for way in 0..3 {
+            set.slot(way).directions[0].state = state::HTTP | state::HEAD;
+        }
+        assert_eq!(set.take(9), (3, 0), "the only one without");
+        assert_eq!((set.find(7), set.find(9)), (NO_WAY, 3));
+        set.slot(3).directions[1].state = state::HTTP | state::HEAD;
+        assert_eq!(set.take(11).1, 1, "all have one: one goes, counted");
+        assert_ne!(set.find(11), NO_WAY);
+    }
+
+    #[test]
+    fn idle_connections_leave_in_turn() {
+        let mut set = Set::default();
+        let ways: Vec<u32> = (0..12).map(|nth| set.take(2 * nth + 1).0).collect();
+        assert_eq!(ways, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]);
     }
 }

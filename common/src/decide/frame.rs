@@ -3,7 +3,7 @@
 //! The kernel half implements these traits over the XDP buffer, per-CPU maps and rings, user space over slices.
 //! Invariant: no implementation reads outside the frame; a refused read is `None`, never a wrong byte.
 
-use super::flow::Slot;
+use super::flow::Set;
 use super::walk::Walk;
 use crate::limits::STEP_COUNT_MAX;
 use crate::record::Record;
@@ -45,8 +45,8 @@ pub trait Frame {
 
 /// Where flows are remembered between frames.
 pub trait FlowMemory {
-    /// The slot of an index below `FLOW_SLOT_COUNT`.
-    fn slot(&mut self, index: u32) -> Option<&mut Slot>;
+    /// The set of an index below `FLOW_SET_COUNT`.
+    fn set(&mut self, index: u32) -> Option<&mut Set>;
 }
 
 /// Takes the records of a frame, in order.

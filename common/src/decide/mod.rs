@@ -18,7 +18,7 @@ use crate::counters::Counters;
 use crate::record::{Record, TunnelType};
 use crate::verdict::Verdict;
 use dissect::Link;
-use flow::Slot;
+use flow::Set;
 use frame::{FlowMemory, Frame, Sink};
 use plan::Planner;
 use walk::Walk;
@@ -46,6 +46,8 @@ pub struct Work {
     pub offset: u32,
     /// Bytes from there on that are not searched: they were when they came first, or stand before the start line.
     pub skip: u32,
+    /// Way of the flow in its set, or `flow::NO_WAY`.
+    pub way: u32,
     /// Bytes of the head that may still be copied.
     pub left: u32,
     /// What the searched bytes ended with.
@@ -100,6 +102,7 @@ impl Work {
             at: 0,
             offset: 0,
             skip: 0,
+            way: flow::NO_WAY,
             left: 0,
             line: 0,
             kind: 0,
@@ -154,9 +157,14 @@ where
     let State { config, work, counters } = state;
     let verdict = match open(frame, link, config, work) {
         Err(verdict) => verdict,
-        Ok(()) => match memory.slot(Slot::index(work.record.flow_hash)) {
+        Ok(()) => match memory.set(Set::index(work.record.flow_hash)) {
             None => Verdict::Body,
-            Some(slot) => Planner { frame, config, work, slot, counters }.plan()?,
+            Some(set) => {
+                // Each way alone would be followed through all that comes.
+                work.way = frame.opaque(set.find(Set::tag_of(work.record.flow_hash)));
+                let slot = set.slot(work.way);
+                Planner { frame, config, work, slot, counters }.plan()?
+            }
         },
     };
     counters.book(verdict, frame.wire_len_from(work.reach));
@@ -173,9 +181,9 @@ where
 {
     let State { config, work, counters } = state;
     let frame_bytes = frame.wire_len_from(work.reach);
-    let verdict = match memory.slot(Slot::index(work.record.flow_hash)) {
+    let verdict = match memory.set(Set::index(work.record.flow_hash)) {
         None => Verdict::Body,
-        Some(slot) => Walk { frame, sink, config, work, slot, counters: &mut *counters }.run(),
+        Some(set) => Walk { frame, sink, config, work, set, counters: &mut *counters }.run(),
     };
     counters.book(verdict, frame_bytes);
     verdict

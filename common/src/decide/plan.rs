@@ -4,7 +4,7 @@
 
 use super::Work;
 use super::detect::detect;
-use super::flow::{Direction, Place, Slot};
+use super::flow::{Direction, NO_WAY, Place, Slot};
 use super::frame::Frame;
 use super::search::Line;
 use crate::config::Config;
@@ -57,7 +57,7 @@ impl Mode {
     }
 }
 
-/// A segment and its connection.
+/// A segment and its connection; where `work.way` says that it has none, the slot is another's and only looked at.
 pub(super) struct Planner<'p, F> {
     pub(super) frame: &'p mut F,
     pub(super) config: &'p Config,
@@ -74,7 +74,7 @@ impl<F: Frame> Planner<'_, F> {
         let flags = self.work.record.tcp_flags;
         let syn = flags & tcp_flag::SYN != 0;
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
-        let known = self.slot.tag == Slot::tag_of(self.work.record.flow_hash);
+        let known = self.work.way != NO_WAY;
         if syn && known {
             *self.slot.direction(self.work.direction) = Direction::default();
         }

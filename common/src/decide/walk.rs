@@ -5,7 +5,7 @@
 
 use super::Work;
 use super::detect::detect;
-use super::flow::{Direction, Slot};
+use super::flow::{Direction, NO_WAY, Set};
 use super::frame::{Frame, Sink};
 use super::plan::{self, Mode};
 use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
@@ -36,7 +36,7 @@ pub struct Walk<'a, F, S> {
     pub(super) sink: S,
     pub(super) config: &'a Config,
     pub(super) work: &'a mut Work,
-    pub(super) slot: &'a mut Slot,
+    pub(super) set: &'a mut Set,
     pub(super) counters: &'a mut Counters,
 }
 
@@ -45,8 +45,20 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     pub(super) fn run(mut self) -> Verdict {
         self.work.rank = 0;
+        if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
+            self.take_slot();
+        }
         S::drive(&mut self);
         verdict_of(self.work.rank)
+    }
+
+    /// Gives a flow whose first head this is a slot.
+    #[inline(always)]
+    fn take_slot(&mut self) {
+        let (way, given_up) = self.set.take(Set::tag_of(self.work.record.flow_hash));
+        // Each way alone would be followed through all that comes.
+        self.work.way = self.frame.opaque(way);
+        self.counters.heads_evicted = self.counters.heads_evicted.wrapping_add(given_up);
     }
 
     /// Hands over one record, the planned mark first; false when nothing of the segment is left.
@@ -138,8 +150,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let end = self.work.record.segment_seq.wrapping_add(self.work.at);
         let begin = self.work.record.segment_seq;
         match Mode::from_u32(self.work.mode) {
-            Mode::Begin | Mode::Continue => self.direction_taken().finish(),
-            Mode::Ahead => self.direction_taken().note_ahead_end(begin, end),
+            Mode::Begin | Mode::Continue => self.direction().finish(),
+            Mode::Ahead => self.direction().note_ahead_end(begin, end),
             Mode::Repeat | Mode::BeginAhead => {}
         }
     }
@@ -176,24 +188,18 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let head_bytes = self.config.head_limit.saturating_sub(work.left);
         match Mode::from_u32(work.mode) {
             Mode::Repeat => {}
-            Mode::Begin | Mode::Continue | Mode::BeginAhead if over => self.direction_taken().finish(),
-            Mode::Begin | Mode::BeginAhead => self.direction_taken().begin(end, head_bytes, line),
-            Mode::Continue => self.direction_taken().advance(end, head_bytes, line),
-            Mode::Ahead if over => self.direction_taken().note_ahead_end(begin, begin.wrapping_add(at)),
-            Mode::Ahead => self.direction_taken().note_ahead(begin, end, line),
+            Mode::Begin | Mode::Continue | Mode::BeginAhead if over => self.direction().finish(),
+            Mode::Begin | Mode::BeginAhead => self.direction().begin(end, head_bytes, line),
+            Mode::Continue => self.direction().advance(end, head_bytes, line),
+            Mode::Ahead if over => self.direction().note_ahead_end(begin, begin.wrapping_add(at)),
+            Mode::Ahead => self.direction().note_ahead(begin, end, line),
         }
         false
     }
 
-    /// The direction, after the slot was taken for this flow where another had it.
     #[inline(always)]
-    fn direction_taken(&mut self) -> &mut Direction {
-        let tag = Slot::tag_of(self.work.record.flow_hash);
-        if self.slot.tag != tag {
-            self.counters.heads_evicted = self.counters.heads_evicted.wrapping_add(self.slot.head_count());
-            self.slot.take(tag);
-        }
-        self.slot.direction(self.work.direction)
+    fn direction(&mut self) -> &mut Direction {
+        self.set.slot(self.work.way).direction(self.work.direction)
     }
 }
 
