@@ -11,7 +11,7 @@ use harness::{
     daemon::{Ended, binary, replay, run_to_end},
     needs_root, pcap,
     query::Dataset,
-    wait,
+    run, wait,
 };
 use tempfile::TempDir;
 
@@ -56,8 +56,8 @@ fn as_nobody(program: &Path, folder: &Path) -> Command {
 /// The binary where user nobody can reach it, whatever the modes of the build folder.
 fn binary_for_all(folder: &Path) -> PathBuf {
     let copy = folder.join("hdrcap");
-    fs::copy(binary(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: a child forked while this one had the copy open for writing would keep it from being run.
+    run(Command::new("install").args(["-m", "755"]).arg(binary()).arg(&copy));
     copy
 }
 

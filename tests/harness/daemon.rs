@@ -1,13 +1,11 @@
 //! hdrcap as a user runs it: the binary, what it prints, how it ends.
-//!
-//! The binary is the one `HDRCAP_BIN` names, else the newer one of the two in the build folder. Never built from here:
-//! a test must not change what it tests.
 
 use std::{
     ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -17,25 +15,28 @@ use crate::{
     lab::{Host, Lab, MIRROR_PORT},
     output,
     query::Dataset,
-    tree, wait,
+    run, tree, wait,
     web::signal,
 };
 
-/// The binary under test.
+/// The binary under test: the one `HDRCAP_BIN` names, else that of this tree, built here if it is older than its source.
 ///
 /// # Panics
-/// Where there is none, saying how to build it.
+/// Where there is none and none can be built.
 #[must_use]
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("HDRCAP_BIN") {
-        let path = PathBuf::from(path);
-        assert!(path.is_file(), "HDRCAP_BIN names {}, which is no file", path.display());
-        return path;
-    }
-    let built = ["debug", "release"].map(|profile| tree::target().join(profile).join("hdrcap"));
-    let newest =
-        built.into_iter().filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path))).max();
-    newest.expect("no hdrcap binary: run `cargo build -p capture`, or name one in HDRCAP_BIN").1
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    let find = || match std::env::var_os("HDRCAP_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            run(Command::new(cargo).args(["build", "--quiet", "-p", "capture"]).current_dir(tree::root()));
+            tree::target().join("debug/hdrcap")
+        }
+    };
+    let binary = BINARY.get_or_init(find);
+    assert!(binary.is_file(), "no hdrcap at {}: build it, or name one in HDRCAP_BIN", binary.display());
+    binary.clone()
 }
 
 /// The key of every test's tokens: one for all, so that two runs give the same token to the same secret.
