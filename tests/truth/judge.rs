@@ -311,13 +311,14 @@ impl<'a> Judge<'a> {
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
     }
 
-    /// A request first handed over from a repeat that acknowledges what came after it: no client does that, as the
-    /// answer would have told it that its request had arrived.
+    /// A request first handed over from a repeat that acknowledges bytes of its own answer: no client does that, as
+    /// those bytes tell it that its request had arrived.
     fn is_from_the_future(&self, request: Place) -> bool {
         let seen = self.message(request);
         let path = &self.connection(request).path;
         let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
-        first.zip(seen.start).is_some_and(|(ack, start)| ack != start.ack)
+        let answer = self.answer(request).map(|answer| self.message(answer).seq);
+        first.zip(answer).is_some_and(|(ack, answer)| ack.wrapping_sub(answer).cast_signed() > 0)
     }
 
     /// A request behind a chunked one: another could have passed between, for all that the records say.
