@@ -111,8 +111,12 @@ fn ends(transaction: &Transaction) -> Ends {
 }
 
 fn is_of(row: &Row, transaction: &Transaction) -> bool {
-    let start = [&transaction.method, &transaction.target];
-    row.request.as_ref().is_some_and(|request| request.start.iter().eq(start))
+    row.request.as_ref().is_some_and(|request| match &request.start[..] {
+        [method, target] if row.is_partial() => {
+            *method == transaction.method && transaction.target.starts_with(target)
+        }
+        start => *start == [transaction.method.clone(), transaction.target.clone()],
+    })
 }
 
 /// Rows with a request, the last of each connection first, to be popped in order; and how many rows have none.
