@@ -174,7 +174,7 @@ impl<'a> Judge<'a> {
                 .tunnel_seqs
                 .is_some_and(|ends| ends.iter().any(|end| part.seq.wrapping_sub(*end) < 1_000));
             if is_tunnelled {
-                return Some((at, Lie::InTunnel));
+                return Some((at, Lie::Tunnel));
             }
             let position = connection.messages.iter().position(|seen| {
                 let lies = seen.message.lies.iter();
@@ -182,11 +182,11 @@ impl<'a> Judge<'a> {
             })?;
             let carrier = &connection.messages[position];
             if is_chunked(carrier) {
-                Some((at, Lie::InChunkedBody))
+                Some((at, Lie::ChunkedBody))
             } else if self.is_handed_over((at, position)) {
-                self.is_unproved(carrier).then_some((at, Lie::InBodyOfUnproved))
+                self.is_unproved(carrier).then_some((at, Lie::BodyOfUnproved))
             } else {
-                Some((at, Lie::InBodyOfUnseen))
+                Some((at, Lie::BodyOfUnseen))
             }
         })
     }
@@ -325,7 +325,7 @@ impl<'a> Judge<'a> {
     fn is_behind_chunks(&self, request: Place) -> bool {
         let before = self.connection(request).messages[..request.1].iter().rev();
         let mut before = before.filter(|seen| seen.message.kind == MessageKind::Request);
-        before.next().is_some_and(|seen| is_chunked(seen))
+        before.next().is_some_and(is_chunked)
     }
 
     fn answer(&self, request: Place) -> Option<Place> {
