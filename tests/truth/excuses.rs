@@ -27,13 +27,13 @@ pub(super) enum Excuse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Lie {
     /// In a chunked body: chunk sizes are not read.
-    InChunkedBody,
+    ChunkedBody,
     /// In the body of a message that was not handed over whole.
-    InBodyOfUnseen,
+    BodyOfUnseen,
     /// In the body of a response whose request is not proved, so that its length is a guess.
-    InBodyOfUnproved,
+    BodyOfUnproved,
     /// Behind the end of HTTP on its connection.
-    InTunnel,
+    Tunnel,
 }
 
 /// The excuse of a message, where it has one.

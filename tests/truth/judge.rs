@@ -174,7 +174,7 @@ impl<'a> Judge<'a> {
                 .tunnel_seqs
                 .is_some_and(|ends| ends.iter().any(|end| part.seq.wrapping_sub(*end) < 1_000));
             if is_tunnelled {
-                return Some((at, Lie::InTunnel));
+                return Some((at, Lie::Tunnel));
             }
             let position = connection.messages.iter().position(|seen| {
                 let lies = seen.message.lies.iter();
@@ -182,11 +182,11 @@ impl<'a> Judge<'a> {
             })?;
             let carrier = &connection.messages[position];
             if is_chunked(carrier) {
-                Some((at, Lie::InChunkedBody))
+                Some((at, Lie::ChunkedBody))
             } else if self.is_handed_over((at, position)) {
-                self.is_unproved(carrier).then_some((at, Lie::InBodyOfUnproved))
+                self.is_unproved(carrier).then_some((at, Lie::BodyOfUnproved))
             } else {
-                Some((at, Lie::InBodyOfUnseen))
+                Some((at, Lie::BodyOfUnseen))
             }
         })
     }
@@ -311,20 +311,21 @@ impl<'a> Judge<'a> {
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
     }
 
-    /// A request first handed over from a repeat that acknowledges what came after it: no client does that, as the
-    /// answer would have told it that its request had arrived.
+    /// A request first handed over from a repeat that acknowledges bytes of its own answer: no client does that, as
+    /// those bytes tell it that its request had arrived.
     fn is_from_the_future(&self, request: Place) -> bool {
         let seen = self.message(request);
         let path = &self.connection(request).path;
         let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
-        first.zip(seen.start).is_some_and(|(ack, start)| ack != start.ack)
+        let answer = self.answer(request).map(|answer| self.message(answer).seq);
+        first.zip(answer).is_some_and(|(ack, answer)| ack.wrapping_sub(answer).cast_signed() > 0)
     }
 
     /// A request behind a chunked one: another could have passed between, for all that the records say.
     fn is_behind_chunks(&self, request: Place) -> bool {
         let before = self.connection(request).messages[..request.1].iter().rev();
         let mut before = before.filter(|seen| seen.message.kind == MessageKind::Request);
-        before.next().is_some_and(|seen| is_chunked(seen))
+        before.next().is_some_and(is_chunked)
     }
 
     fn answer(&self, request: Place) -> Option<Place> {

@@ -170,3 +170,64 @@ fn beyond_the_limit_the_oldest_leaves_flagged() {
     assert!(displaced.flags.contains(Flags::PAIRING_OVERFLOW));
     assert_eq!(transactions.len(), TRANSACTION_COUNT_PER_FLOW_MAX);
 }
+
+const EARLY: Early = Early { interim: None, extent: Extent::Length(50), flags: Flags::NONE };
+
+fn early(transactions: &mut Transactions, seq: u32, ack: u32, early: Early) {
+    let response = response(seq, ack, Extent::Unknown);
+    assert!(transactions.open_response(response, Flags::RESP_UNMATCHED, early).is_none());
+}
+
+#[test]
+fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
+    let mut transactions = Transactions::default();
+    early(&mut transactions, 500, 1_100, EARLY);
+    assert!(transactions.take_settled().is_none(), "its request may still come");
+    open(&mut transactions, 1_000, 500, true);
+    assert_eq!(transactions.join_early(false), 0);
+    assert_eq!(transactions.len(), 1);
+    let joined = transactions.get(0);
+    assert_eq!(joined.pair_state, PairState::AckVerified);
+    assert!(!joined.flags.contains(Flags::RESP_UNMATCHED));
+    assert_eq!(joined.response.map(|response| response.extent), Some(Extent::Length(50)));
+}
+
+#[test]
+fn interim_answers_that_came_early_fold_in_order() {
+    let mut transactions = Transactions::default();
+    early(&mut transactions, 800, 1_100, EARLY);
+    early(&mut transactions, 600, 1_100, Early { interim: Some(103), ..EARLY });
+    early(&mut transactions, 500, 1_100, Early { interim: Some(100), ..EARLY });
+    open(&mut transactions, 1_000, 500, true);
+    assert_eq!(transactions.join_early(false), 2);
+    assert_eq!(transactions.get(0).info_status(), [100, 103]);
+    assert_eq!(
+        transactions.get(0).pair_state,
+        PairState::RequestOnly,
+        "another may have passed behind the second"
+    );
+    transactions.join_early(true);
+    assert_eq!(transactions.get(0).pair_state, PairState::Positional);
+}
+
+#[test]
+fn what_is_only_likely_makes_nothing_else_expected() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    open(&mut transactions, 1_100, 500, true);
+    // The answer to the first passed unseen: the second's is taken for it, and must not prove what follows.
+    assert_eq!(reply(&mut transactions, 650, 1_200).map(|found| found.state), Some(PairState::Ambiguous));
+    let next = reply(&mut transactions, 800, 1_200);
+    assert_ne!(next.map(|found| found.state), Some(PairState::AckVerified));
+}
+
+#[test]
+fn a_late_request_mends_what_was_concluded_without_it() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_100, 500, false);
+    open(&mut transactions, 1_000, 500, true);
+    for (position, seq) in [500, 650].into_iter().enumerate() {
+        let found = reply(&mut transactions, seq, 1_200);
+        assert_eq!(found, Some(Match { position, state: PairState::AckVerified }));
+    }
+}
