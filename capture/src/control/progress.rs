@@ -24,7 +24,7 @@ impl Progress {
         let visible = !report.quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(style("{elapsed_precise} {msg}"));
+        bar.set_style(style("{elapsed_precise} {wide_msg}"));
         Progress { bar, last: None }
     }
 
@@ -38,7 +38,7 @@ impl Progress {
         if let Some(total) = bytes_total {
             if self.bar.length() != Some(total) {
                 self.bar.set_length(total);
-                self.bar.set_style(style("{elapsed_precise} [{bar:30}] {bytes}/{total_bytes} {msg}"));
+                self.bar.set_style(style("{elapsed_precise} [{bar:20}] {bytes}/{total_bytes} {wide_msg}"));
             }
             self.bar.set_position(bytes_read.min(total));
         }

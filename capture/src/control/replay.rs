@@ -74,7 +74,7 @@ pub(super) fn run(
     }
     let end = joined(thread);
     for damage in &end.errors {
-        error!("{damage}; what came before is kept");
+        error!("{damage}");
     }
     encoder.finish(|| watch.stats(0));
     Ok(Ended { watch, is_input_damaged: !end.errors.is_empty() })

@@ -3,9 +3,9 @@
 //! Loaded once at start, never logged. Invariant: a key file is created whole or not at all, and never overwritten.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -103,8 +103,12 @@ fn load(path: &Path) -> Result<Key, KeyError> {
     Ok(key)
 }
 
-/// Writes a new key beside `path` and links it there: whoever comes first wins, nobody sees half a key.
+/// Writes a new key beside `path` and links it there: whoever comes first wins, nobody sees half a key. A folder that is
+/// missing is made for its owner alone.
 fn create(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
     let mut key = Key([0; KEY_BYTES]);
     File::open("/dev/urandom")?.read_exact(&mut key.0)?;
     let mut name = path.as_os_str().to_owned();
@@ -134,6 +138,15 @@ mod tests {
 
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn a_missing_folder_is_made_for_the_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/hdrcap/redaction.key");
+        Key::load_or_create(&path).unwrap();
+        let mode = path.parent().unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
     }
 
     #[test]
