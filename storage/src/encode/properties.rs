@@ -19,7 +19,7 @@ use parquet::{
 
 use crate::{
     batch::BATCH_ROWS_MAX,
-    schema::{BLOOM_COLUMNS, UNIQUE_COLUMNS},
+    schema::{BLOOM_COLUMNS, REPEATING_NUMBERS, UNIQUE_COLUMNS},
 };
 
 /// Dictionary bytes of one column chunk before it falls back to plain values; bounded by the batch anyway.
@@ -73,12 +73,14 @@ fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterProperties> {
     Ok(builder.build())
 }
 
-/// Strings that repeat keep the default, a dictionary. Numbers stand close to their neighbours once clustered, and
+/// What repeats keeps the default, a dictionary. Other numbers stand close to their neighbours once clustered, and
 /// unique values fill a dictionary for nothing.
 fn encoding(builder: WriterPropertiesBuilder, field: &Field) -> WriterPropertiesBuilder {
     let path = ColumnPath::from(field.name().as_str());
     let data_type = field.data_type();
-    if matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
+    if REPEATING_NUMBERS.contains(&field.name().as_str()) {
+        builder
+    } else if matches!(data_type, DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
         builder
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)

@@ -259,6 +259,9 @@ pub(crate) const COLUMNS: &[Column] = &[
 /// Columns with a bloom filter: looked up by a single value that is not the sort order's.
 pub(crate) const BLOOM_COLUMNS: [&str; 4] = ["flow_id", "client_ip", "x_request_id", "trace_id"];
 
+/// Numbers that repeat without being near to each other: a dictionary holds each once.
+pub(crate) const REPEATING_NUMBERS: [&str; 1] = ["req_header_order_hash"];
+
 /// Strings that are nearly all different.
 pub(crate) const UNIQUE_COLUMNS: [&str; 3] = ["x_request_id", "traceparent", "trace_id"];
 
