@@ -174,7 +174,7 @@ impl Transaction {
         }
     }
 
-    fn add_info(&mut self, status: i32, end_seq: u32, is_proved: bool) {
+    fn add_info(&mut self, status: i32, end_seq: Option<u32>) {
         if status == 100 && self.info_status().contains(&100) {
             self.flags.insert(Flags::MULTIPLE_100);
         }
@@ -182,8 +182,7 @@ impl Transaction {
             self.info_status[usize::from(self.info_count)] = status;
             self.info_count += 1;
         }
-        // Behind an interim response of which it is not sure whose it is, nothing is expected.
-        self.response_expected = is_proved.then_some(end_seq);
+        self.response_expected = end_seq;
     }
 }
 
@@ -319,7 +318,7 @@ impl Transactions {
             match early.interim {
                 Some(status) => {
                     folded += 1;
-                    self.add_info(found, status, response.head_end);
+                    self.add_info(found, status, early.extent.end_seq(response.head_end));
                 }
                 None => {
                     let is_expected = self.open[found.position].response_expected == Some(response.seq);
@@ -353,9 +352,11 @@ impl Transactions {
     }
 
     /// Folds an interim response (1xx) into the transaction it belongs to.
-    pub fn add_info(&mut self, found: Match, status: i32, end_seq: u32) {
-        let is_proved = found.state == PairState::AckVerified;
-        self.open[found.position].add_info(status, end_seq, is_proved);
+    ///
+    /// Behind one of which it is not sure whose it is, or where it ends (`end_seq`), nothing is expected.
+    pub fn add_info(&mut self, found: Match, status: i32, end_seq: Option<u32>) {
+        let end_seq = end_seq.filter(|_| found.state == PairState::AckVerified);
+        self.open[found.position].add_info(status, end_seq);
     }
 
     /// Gives a transaction its final response.
