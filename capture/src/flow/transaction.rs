@@ -201,6 +201,8 @@ pub struct Transactions {
     open: VecDeque<Transaction>,
     next_index: i32,
     is_pipelined: bool,
+    /// Where the furthest response begins that was taken for an answer.
+    answered_to: Option<u32>,
 }
 
 impl Transactions {
@@ -251,7 +253,12 @@ impl Transactions {
             .rev()
             .find(|open| open.request.is_some())
             .is_none_or(|open| open.is_anchored);
-        transaction.is_anchored = is_continuous && (!self.is_pipelined || before_is_anchored);
+        // An answer taken from behind where this one's should begin was not in its turn.
+        let is_in_turn = match (self.answered_to, request.ack) {
+            (Some(answered_to), Some(ack)) => seq::after(ack, answered_to) || before.is_some(),
+            (None, _) | (_, None) => true,
+        };
+        transaction.is_anchored = is_continuous && is_in_turn && (!self.is_pipelined || before_is_anchored);
         transaction.request = Some(request);
         transaction.traits = traits;
         self.open.insert(at, transaction);
@@ -370,6 +377,8 @@ impl Transactions {
         }
         let is_proved = found.state == PairState::AckVerified;
         let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved);
+        self.answered_to =
+            Some(self.answered_to.map_or(response.seq, |known| seq::latest(known, response.seq)));
         let transaction = &mut self.open[found.position];
         transaction.response = Some(response);
         transaction.pair_state = found.state;

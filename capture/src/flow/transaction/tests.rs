@@ -241,3 +241,13 @@ fn a_late_request_mends_what_was_concluded_without_it() {
         assert_eq!(found, Some(Match { position, state: PairState::AckVerified }));
     }
 }
+
+#[test]
+fn a_late_request_whose_turn_is_over_proves_nothing() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, false);
+    assert_eq!(reply(&mut transactions, 900, 1_200).map(|found| found.state), Some(PairState::Positional));
+    open(&mut transactions, 1_100, 500, true);
+    // The answer to the first one, for all that is known.
+    assert_eq!(reply(&mut transactions, 500, 1_200).map(|found| found.state), Some(PairState::Positional));
+}
