@@ -4,6 +4,8 @@
 //! stood; its ACK covers the request; and no byte is missing before the request that could hide another one.
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
+mod early;
+
 use std::collections::VecDeque;
 
 use common::record::tcp_flag;
@@ -18,6 +20,8 @@ use super::{
     direction::{Direction, Extent},
     seq,
 };
+pub use early::Early;
+
 use crate::http::Method;
 use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
 
@@ -89,17 +93,6 @@ pub struct RequestTraits {
     pub method: Option<Method>,
     /// An Upgrade was asked for.
     pub asks_upgrade: bool,
-}
-
-/// A response whose request has not come by: what it becomes once that is known.
-#[derive(Clone, Copy, Debug)]
-pub struct Early {
-    /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
-    pub interim: Option<i32>,
-    /// Extent of the body, in answer to anything but HEAD.
-    pub extent: Extent,
-    /// Flags of pairing it keeps whatever its request is.
-    pub flags: Flags,
 }
 
 /// One transaction, either side of which may be absent.
@@ -311,53 +304,6 @@ impl Transactions {
         Some(Match { position, state })
     }
 
-    /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
-    /// where `is_last_call` by position as well. Returns how many interim ones were folded.
-    pub fn join_early(&mut self, is_last_call: bool) -> u64 {
-        let mut folded = 0;
-        while let Some((from, found)) = self.next_join(is_last_call) {
-            let Some(Transaction { response: Some(response), early: Some(early), .. }) =
-                self.open.remove(from)
-            else {
-                break;
-            };
-            let found = Match { position: found.position - usize::from(from < found.position), ..found };
-            match early.interim {
-                Some(status) => {
-                    folded += 1;
-                    self.add_info(found, status, early.extent.end_seq(response.head_end));
-                }
-                None => {
-                    let is_expected = self.open[found.position].response_expected == Some(response.seq);
-                    let method = self.open[found.position].traits.method;
-                    let response = match method {
-                        Some(_) | None if !is_expected => response,
-                        Some(Method::Head) => response.without_body(),
-                        Some(_) | None => Side { extent: early.extent, ..response },
-                    };
-                    self.answer(found, response, early.flags);
-                }
-            }
-        }
-        folded
-    }
-
-    /// The first early response, in the order of its stream, that has a request now.
-    fn next_join(&self, is_last_call: bool) -> Option<(usize, Match)> {
-        let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
-        let joins = early.filter_map(|(from, open)| {
-            let response = open.response.as_ref()?;
-            let found = if is_last_call {
-                self.find(response.seq, response.ack)
-            } else {
-                self.find_expected(response.seq, response.ack)
-            };
-            Some((from, response.seq, found?))
-        });
-        let first = joins.reduce(|first, next| if seq::after(first.1, next.1) { next } else { first })?;
-        Some((first.0, first.2))
-    }
-
     /// Folds an interim response (1xx) into the transaction it belongs to.
     ///
     /// Behind one of which it is not sure whose it is, or where it ends (`end_seq`), nothing is expected.
@@ -391,25 +337,6 @@ impl Transactions {
         }
     }
 
-    /// Opens a transaction that has a response only, for as long as its request may still come.
-    ///
-    /// Returns the oldest transaction where the limit leaves no room for it.
-    pub fn open_response(
-        &mut self,
-        response: Side<ResponseId>,
-        flags: Flags,
-        early: Early,
-    ) -> Option<Transaction> {
-        let displaced = self.make_room();
-        let mut transaction = self.next_transaction();
-        transaction.response = Some(response);
-        transaction.pair_state = PairState::ResponseOnly;
-        transaction.flags = flags.with(early.flags);
-        transaction.early = Some(early);
-        self.open.push_back(transaction);
-        displaced
-    }
-
     /// The response before the proved one at `position`, and where it ends because nothing lies between.
     pub fn response_before(&mut self, position: usize) -> Option<(&mut Side<ResponseId>, u32)> {
         let this = self.open.get(position).filter(|open| open.pair_state == PairState::AckVerified)?;
@@ -431,16 +358,6 @@ impl Transactions {
                 && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
         };
         self.open.iter_mut().find(is_it)?.response.as_mut()
-    }
-
-    /// The time of the response that waits longest for its request.
-    pub fn oldest_early_ts(&self) -> Option<u64> {
-        self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
-    }
-
-    /// Whether a response waits for its request.
-    pub fn has_early(&self) -> bool {
-        self.open.iter().any(|open| open.early.is_some())
     }
 
     /// Whether a request waits for its response.
