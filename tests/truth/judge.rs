@@ -263,17 +263,18 @@ impl<'a> Judge<'a> {
             let rows = self.told.get(&place).cloned().unwrap_or_default();
             for number in rows {
                 let row = &self.outcome.rows[number];
-                self.pair(place, answer, number, row);
+                self.pair(place, answer, row);
             }
         }
     }
 
-    fn pair(&mut self, request: Place, answer: Option<Place>, number: usize, row: &Row) {
+    fn pair(&mut self, request: Place, answer: Option<Place>, row: &Row) {
         let is_answered = answer.is_some_and(|answer| self.told.contains_key(&answer));
+        let transaction = self.message(request).message.transaction;
         let is_right = match &row.response {
-            Some(_) => {
-                answer.is_some_and(|answer| self.told.get(&answer).is_some_and(|rows| rows.contains(&number)))
-            }
+            Some(part) => self.find(row, part, MessageKind::Final).is_some_and(|place| {
+                place.0 == request.0 && self.message(place).message.transaction == transaction
+            }),
             None => !is_answered,
         };
         let must_be_right = row.pair_state == "ack_verified"
@@ -311,14 +312,18 @@ impl<'a> Judge<'a> {
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
     }
 
-    /// A request first handed over from a repeat that acknowledges bytes of its own answer: no client does that, as
-    /// those bytes tell it that its request had arrived.
+    /// A request, or one before it, was first handed over from a repeat that acknowledges bytes of its own answer: no
+    /// client does that, as those bytes tell it that its request had arrived.
     fn is_from_the_future(&self, request: Place) -> bool {
-        let seen = self.message(request);
-        let path = &self.connection(request).path;
-        let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
-        let answer = self.answer(request).map(|answer| self.message(answer).seq);
-        first.zip(answer).is_some_and(|(ack, answer)| ack.wrapping_sub(answer).cast_signed() > 0)
+        (0..=request.1).map(|at| (request.0, at)).any(|place| {
+            let seen = self.message(place);
+            let path = &self.connection(place).path;
+            let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
+            let answer = self.answer(place).map(|answer| self.message(answer).seq);
+            let is_request = seen.message.kind == MessageKind::Request;
+            let is_later = |(ack, answer): (u32, u32)| ack.wrapping_sub(answer).cast_signed() > 0;
+            is_request && first.zip(answer).is_some_and(is_later)
+        })
     }
 
     /// A request behind a chunked one: another could have passed between, for all that the records say.

@@ -143,7 +143,7 @@ impl Stages {
         let interim = head.status.filter(|_| framing.is_interim);
         if let (Some(found), Some(status)) = (found, interim) {
             self.tally.count(Counter::Interim);
-            connection.transactions.add_info(found, status, span.end_seq);
+            connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
             connection.directions[side].head_ended(span.end_seq, Extent::None);
             self.join_early(connection, false);
             return;

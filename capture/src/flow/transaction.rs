@@ -4,6 +4,8 @@
 //! stood; its ACK covers the request; and no byte is missing before the request that could hide another one.
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
+mod early;
+
 use std::collections::VecDeque;
 
 use common::record::tcp_flag;
@@ -18,6 +20,8 @@ use super::{
     direction::{Direction, Extent},
     seq,
 };
+pub use early::Early;
+
 use crate::http::Method;
 use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
 
@@ -89,17 +93,6 @@ pub struct RequestTraits {
     pub method: Option<Method>,
     /// An Upgrade was asked for.
     pub asks_upgrade: bool,
-}
-
-/// A response whose request has not come by: what it becomes once that is known.
-#[derive(Clone, Copy, Debug)]
-pub struct Early {
-    /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
-    pub interim: Option<i32>,
-    /// Extent of the body, in answer to anything but HEAD.
-    pub extent: Extent,
-    /// Flags of pairing it keeps whatever its request is.
-    pub flags: Flags,
 }
 
 /// One transaction, either side of which may be absent.
@@ -174,7 +167,7 @@ impl Transaction {
         }
     }
 
-    fn add_info(&mut self, status: i32, end_seq: u32, is_proved: bool) {
+    fn add_info(&mut self, status: i32, end_seq: Option<u32>) {
         if status == 100 && self.info_status().contains(&100) {
             self.flags.insert(Flags::MULTIPLE_100);
         }
@@ -182,8 +175,7 @@ impl Transaction {
             self.info_status[usize::from(self.info_count)] = status;
             self.info_count += 1;
         }
-        // Behind an interim response of which it is not sure whose it is, nothing is expected.
-        self.response_expected = is_proved.then_some(end_seq);
+        self.response_expected = end_seq;
     }
 }
 
@@ -202,6 +194,8 @@ pub struct Transactions {
     open: VecDeque<Transaction>,
     next_index: i32,
     is_pipelined: bool,
+    /// Where the furthest response begins that was taken for an answer.
+    answered_to: Option<u32>,
 }
 
 impl Transactions {
@@ -252,7 +246,12 @@ impl Transactions {
             .rev()
             .find(|open| open.request.is_some())
             .is_none_or(|open| open.is_anchored);
-        transaction.is_anchored = is_continuous && (!self.is_pipelined || before_is_anchored);
+        // An answer taken from behind where this one's should begin was not in its turn.
+        let is_in_turn = match (self.answered_to, request.ack) {
+            (Some(answered_to), Some(ack)) => seq::after(ack, answered_to) || before.is_some(),
+            (None, _) | (_, None) => true,
+        };
+        transaction.is_anchored = is_continuous && is_in_turn && (!self.is_pipelined || before_is_anchored);
         transaction.request = Some(request);
         transaction.traits = traits;
         self.open.insert(at, transaction);
@@ -305,57 +304,12 @@ impl Transactions {
         Some(Match { position, state })
     }
 
-    /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
-    /// where `is_last_call` by position as well. Returns how many interim ones were folded.
-    pub fn join_early(&mut self, is_last_call: bool) -> u64 {
-        let mut folded = 0;
-        while let Some((from, found)) = self.next_join(is_last_call) {
-            let Some(Transaction { response: Some(response), early: Some(early), .. }) =
-                self.open.remove(from)
-            else {
-                break;
-            };
-            let found = Match { position: found.position - usize::from(from < found.position), ..found };
-            match early.interim {
-                Some(status) => {
-                    folded += 1;
-                    self.add_info(found, status, response.head_end);
-                }
-                None => {
-                    let is_expected = self.open[found.position].response_expected == Some(response.seq);
-                    let method = self.open[found.position].traits.method;
-                    let response = match method {
-                        Some(_) | None if !is_expected => response,
-                        Some(Method::Head) => response.without_body(),
-                        Some(_) | None => Side { extent: early.extent, ..response },
-                    };
-                    self.answer(found, response, early.flags);
-                }
-            }
-        }
-        folded
-    }
-
-    /// The first early response, in the order of its stream, that has a request now.
-    fn next_join(&self, is_last_call: bool) -> Option<(usize, Match)> {
-        let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
-        let joins = early.filter_map(|(from, open)| {
-            let response = open.response.as_ref()?;
-            let found = if is_last_call {
-                self.find(response.seq, response.ack)
-            } else {
-                self.find_expected(response.seq, response.ack)
-            };
-            Some((from, response.seq, found?))
-        });
-        let first = joins.reduce(|first, next| if seq::after(first.1, next.1) { next } else { first })?;
-        Some((first.0, first.2))
-    }
-
     /// Folds an interim response (1xx) into the transaction it belongs to.
-    pub fn add_info(&mut self, found: Match, status: i32, end_seq: u32) {
-        let is_proved = found.state == PairState::AckVerified;
-        self.open[found.position].add_info(status, end_seq, is_proved);
+    ///
+    /// Behind one of which it is not sure whose it is, or where it ends (`end_seq`), nothing is expected.
+    pub fn add_info(&mut self, found: Match, status: i32, end_seq: Option<u32>) {
+        let end_seq = end_seq.filter(|_| found.state == PairState::AckVerified);
+        self.open[found.position].add_info(status, end_seq);
     }
 
     /// Gives a transaction its final response.
@@ -369,6 +323,8 @@ impl Transactions {
         }
         let is_proved = found.state == PairState::AckVerified;
         let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved);
+        self.answered_to =
+            Some(self.answered_to.map_or(response.seq, |known| seq::latest(known, response.seq)));
         let transaction = &mut self.open[found.position];
         transaction.response = Some(response);
         transaction.pair_state = found.state;
@@ -379,25 +335,6 @@ impl Transactions {
         {
             next.response_expected = next_expected;
         }
-    }
-
-    /// Opens a transaction that has a response only, for as long as its request may still come.
-    ///
-    /// Returns the oldest transaction where the limit leaves no room for it.
-    pub fn open_response(
-        &mut self,
-        response: Side<ResponseId>,
-        flags: Flags,
-        early: Early,
-    ) -> Option<Transaction> {
-        let displaced = self.make_room();
-        let mut transaction = self.next_transaction();
-        transaction.response = Some(response);
-        transaction.pair_state = PairState::ResponseOnly;
-        transaction.flags = flags.with(early.flags);
-        transaction.early = Some(early);
-        self.open.push_back(transaction);
-        displaced
     }
 
     /// The response before the proved one at `position`, and where it ends because nothing lies between.
@@ -421,16 +358,6 @@ impl Transactions {
                 && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
         };
         self.open.iter_mut().find(is_it)?.response.as_mut()
-    }
-
-    /// The time of the response that waits longest for its request.
-    pub fn oldest_early_ts(&self) -> Option<u64> {
-        self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
-    }
-
-    /// Whether a response waits for its request.
-    pub fn has_early(&self) -> bool {
-        self.open.iter().any(|open| open.early.is_some())
     }
 
     /// Whether a request waits for its response.

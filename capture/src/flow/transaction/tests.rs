@@ -126,7 +126,7 @@ fn interim_responses_fold_and_keep_the_chain() {
     for (status, seq) in [(100, 500), (103, 525), (100, 550)] {
         let found = transactions.find(seq, Some(1_100)).expect("waits");
         assert_eq!(found.state, PairState::AckVerified);
-        transactions.add_info(found, status, seq + 25);
+        transactions.add_info(found, status, Some(seq + 25));
     }
     assert_eq!(reply(&mut transactions, 575, 1_100).map(|found| found.state), Some(PairState::AckVerified));
     assert_eq!(transactions.get(0).info_status(), [100, 103, 100]);
@@ -196,18 +196,28 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
 fn interim_answers_that_came_early_fold_in_order() {
     let mut transactions = Transactions::default();
     early(&mut transactions, 800, 1_100, EARLY);
-    early(&mut transactions, 600, 1_100, Early { interim: Some(103), ..EARLY });
-    early(&mut transactions, 500, 1_100, Early { interim: Some(100), ..EARLY });
+    let interim = |status| Early { interim: Some(status), extent: Extent::None, ..EARLY };
+    early(&mut transactions, 600, 1_100, interim(103));
+    early(&mut transactions, 500, 1_100, interim(100));
     open(&mut transactions, 1_000, 500, true);
     assert_eq!(transactions.join_early(false), 2);
-    assert_eq!(transactions.get(0).info_status(), [100, 103]);
-    assert_eq!(
-        transactions.get(0).pair_state,
-        PairState::RequestOnly,
-        "another may have passed behind the second"
-    );
+    let asked = |transactions: &Transactions| {
+        let asked = transactions.open.iter().find(|open| open.request.is_some());
+        asked.map(|open| (open.info_status().to_vec(), open.pair_state))
+    };
+    // The heads of `early` are of `MSS` bytes: the final response begins where the second interim one ends only at 700.
+    assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::RequestOnly)));
     transactions.join_early(true);
-    assert_eq!(transactions.get(0).pair_state, PairState::Positional);
+    assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::Positional)));
+}
+
+#[test]
+fn an_interim_answer_without_its_end_proves_nothing() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    let found = transactions.find(500, Some(1_100)).expect("waits");
+    transactions.add_info(found, 100, None);
+    assert_eq!(reply(&mut transactions, 600, 1_100).map(|found| found.state), Some(PairState::Positional));
 }
 
 #[test]
@@ -230,4 +240,14 @@ fn a_late_request_mends_what_was_concluded_without_it() {
         let found = reply(&mut transactions, seq, 1_200);
         assert_eq!(found, Some(Match { position, state: PairState::AckVerified }));
     }
+}
+
+#[test]
+fn a_late_request_whose_turn_is_over_proves_nothing() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, false);
+    assert_eq!(reply(&mut transactions, 900, 1_200).map(|found| found.state), Some(PairState::Positional));
+    open(&mut transactions, 1_100, 500, true);
+    // The answer to the first one, for all that is known.
+    assert_eq!(reply(&mut transactions, 500, 1_200).map(|found| found.state), Some(PairState::Positional));
 }

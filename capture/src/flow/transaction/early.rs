@@ -1,0 +1,99 @@
+//! Responses that came before their request: in another ring, behind a lost and repeated segment, or while its head
+//! still lacked a piece. They wait among the open transactions until their request is there.
+//!
+//! Invariant: an early response is joined by what the client's ACK says; by position only where waiting is over.
+
+use storage::{batch::ResponseId, flags::Flags, values::PairState};
+
+use super::{Match, Side, Transaction, Transactions};
+use crate::flow::{direction::Extent, seq};
+use crate::http::Method;
+
+/// A response whose request has not come by: what it becomes once that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Early {
+    /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
+    pub interim: Option<i32>,
+    /// Extent of the body, in answer to anything but HEAD.
+    pub extent: Extent,
+    /// Flags of pairing it keeps whatever its request is.
+    pub flags: Flags,
+}
+
+impl Transactions {
+    /// Opens a transaction that has a response only, for as long as its request may still come.
+    ///
+    /// Returns the oldest transaction where the limit leaves no room for it.
+    pub fn open_response(
+        &mut self,
+        response: Side<ResponseId>,
+        flags: Flags,
+        early: Early,
+    ) -> Option<Transaction> {
+        let displaced = self.make_room();
+        let mut transaction = self.next_transaction();
+        transaction.response = Some(response);
+        transaction.pair_state = PairState::ResponseOnly;
+        transaction.flags = flags.with(early.flags);
+        transaction.early = Some(early);
+        self.open.push_back(transaction);
+        displaced
+    }
+
+    /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
+    /// where `is_last_call` by position as well. Returns how many interim ones were folded.
+    pub fn join_early(&mut self, is_last_call: bool) -> u64 {
+        let mut folded = 0;
+        while let Some((from, found)) = self.next_join(is_last_call) {
+            let Some(Transaction { response: Some(response), early: Some(early), .. }) =
+                self.open.remove(from)
+            else {
+                break;
+            };
+            let found = Match { position: found.position - usize::from(from < found.position), ..found };
+            match early.interim {
+                Some(status) => {
+                    folded += 1;
+                    self.add_info(found, status, early.extent.end_seq(response.head_end));
+                }
+                None => {
+                    let is_expected = self.open[found.position].response_expected == Some(response.seq);
+                    let method = self.open[found.position].traits.method;
+                    let response = match method {
+                        Some(_) | None if !is_expected => response,
+                        Some(Method::Head) => response.without_body(),
+                        Some(_) | None => Side { extent: early.extent, ..response },
+                    };
+                    self.answer(found, response, early.flags);
+                }
+            }
+        }
+        folded
+    }
+
+    /// The first early response, in the order of its stream, that has a request now.
+    fn next_join(&self, is_last_call: bool) -> Option<(usize, Match)> {
+        let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
+        let joins = early.filter_map(|(from, open)| {
+            let response = open.response.as_ref()?;
+            let found = if is_last_call {
+                self.find(response.seq, response.ack)
+            } else {
+                self.find_expected(response.seq, response.ack)
+            };
+            Some((from, response.seq, found?))
+        });
+        let first = joins.reduce(|first, next| if seq::after(first.1, next.1) { next } else { first })?;
+        Some((first.0, first.2))
+    }
+
+    /// The time of the response that waits longest for its request.
+    pub fn oldest_early_ts(&self) -> Option<u64> {
+        self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
+    }
+
+    /// Whether a response waits for its request.
+    pub fn has_early(&self) -> bool {
+        self.open.iter().any(|open| open.early.is_some())
+    }
+}
