@@ -167,6 +167,8 @@ pub mod record_flag {
     pub const SNAPPED: u8 = 0x04;
     /// The record's segment ends with the last chunk of a chunked body, `0 CRLF CRLF` (RFC 9112 section 7.1).
     pub const CHUNK_END: u8 = 0x08;
+    /// Line ends stood before the start line; they are not part of the head.
+    pub const LED: u8 = 0x10;
 }
 
 /// Bytes of a record header in the ring.

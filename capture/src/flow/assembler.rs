@@ -228,6 +228,11 @@ impl Assembler {
     }
 }
 
+/// The flag of a head whose start line had line ends before it.
+pub(super) fn led(record: &Record) -> Flags {
+    if record.flags & record_flag::LED == 0 { Flags::NONE } else { Flags::LEADING_SPACE }
+}
+
 /// Whether nothing of the head is still to come behind this record.
 fn ends_here(record: &Record) -> bool {
     record.flags & (record_flag::HEAD_END | record_flag::HEAD_LIMIT | record_flag::SNAPPED) != 0
@@ -235,6 +240,7 @@ fn ends_here(record: &Record) -> bool {
 
 fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
     let complete = record.flags & record_flag::HEAD_END != 0;
+    let led = led(record);
     HeadSpan {
         seq: record.seq,
         end_seq: record.seq.wrapping_add(u32::from(record.copied)),
@@ -245,6 +251,6 @@ fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
         ts_last: record.ts_ns,
         complete,
         is_continuous,
-        flags: if complete { Flags::NONE } else { Flags::HEAD_TRUNCATED },
+        flags: if complete { led } else { led.with(Flags::HEAD_TRUNCATED) },
     }
 }

@@ -7,7 +7,7 @@ use common::record::{Record, record_flag};
 use memchr::memchr_iter;
 use storage::flags::Flags;
 
-use super::assembler::HeadSpan;
+use super::assembler::{HeadSpan, led};
 use super::seq;
 use crate::limits::FILLED_RANGE_COUNT_MAX;
 
@@ -52,7 +52,7 @@ impl Partial {
             ts_last: record.ts_ns,
             complete: false,
             is_continuous,
-            flags: Flags::NONE,
+            flags: led(record),
         };
         Partial {
             span,
@@ -224,9 +224,7 @@ impl Partial {
 
     fn search(&mut self) -> Fill {
         let prefix = self.prefix();
-        // Line ends before the start line are no empty line behind it.
-        let lead = self.bytes[..prefix].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        self.head_end = empty_line_end(&self.bytes[..prefix], self.scanned.max(lead));
+        self.head_end = empty_line_end(&self.bytes[..prefix], self.scanned);
         self.scanned = prefix.saturating_sub(2);
         let cut = self.cut_at.is_some_and(|cut| cut <= prefix);
         if self.head_end.is_some() || cut || prefix >= self.bytes_max { Fill::Done } else { Fill::Open }

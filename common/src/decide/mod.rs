@@ -44,8 +44,10 @@ pub struct Work {
     pub at: u32,
     /// Offset in the frame of the bytes the record in hand copies.
     pub offset: u32,
-    /// Bytes from there on that are not searched: they were when they came first, or stand before the start line.
+    /// Bytes from there on that were searched when they came first.
     pub skip: u32,
+    /// Line ends before the start line of the head that begins there.
+    pub lead: u32,
     /// Way of the flow in its set, or `flow::NO_WAY`.
     pub way: u32,
     /// Bytes of the head that may still be copied.
@@ -102,6 +104,7 @@ impl Work {
             at: 0,
             offset: 0,
             skip: 0,
+            lead: 0,
             way: flow::NO_WAY,
             left: 0,
             line: 0,

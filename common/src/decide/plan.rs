@@ -107,7 +107,11 @@ impl<F: Frame> Planner<'_, F> {
         } else {
             detect(self.frame, self.work.payload, self.work.captured)
         };
-        let (starts, lead) = (start.is_some(), start.unwrap_or(0));
+        // Line ends before a start line in the middle of a conversation are most often the end of another head.
+        // Reckoned without a branch, as each way would be followed through all that comes.
+        let strict = u32::from(known) & u32::from(direction.is_http());
+        let (found, lead) = (u32::from(start.is_some()), self.frame.opaque(start.unwrap_or(0)));
+        let starts = self.frame.opaque(found & !(strict & u32::from(lead != 0))) != 0;
         let (mode, skip) = match place {
             Place::Next => (Mode::Continue, 0),
             Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
@@ -115,16 +119,18 @@ impl<F: Frame> Planner<'_, F> {
             Place::Behind if !starts => (Mode::Ahead, 0),
             Place::Behind => {
                 direction.note_ahead_end(seq, seq);
-                (Mode::BeginAhead, lead)
+                (Mode::BeginAhead, 0)
             }
-            Place::Apart if starts => (Mode::Begin, lead),
+            Place::Apart if starts => (Mode::Begin, 0),
             Place::Apart => return false,
         };
+        // Where the head in progress goes on, what looks like a lead is part of it.
+        self.work.lead = if matches!(mode, Mode::Begin | Mode::BeginAhead) { lead } else { 0 };
         self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
         true
     }
 
-    /// Sets up a region from the payload's first byte on, of which the first `skip` bytes are not searched.
+    /// Sets up a region from the payload's first byte on, or behind what leads its start line; `skip` bytes were searched before.
     #[inline(always)]
     fn region(&mut self, kind: RecordKind, mode: Mode, skip: u32) {
         let limit = self.config.head_limit;
@@ -138,7 +144,7 @@ impl<F: Frame> Planner<'_, F> {
             Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
         };
         let work = &mut *self.work;
-        work.at = 0;
+        work.at = work.lead;
         work.skip = skip;
         work.left = left;
         work.line = line;

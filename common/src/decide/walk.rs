@@ -110,7 +110,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
         work.record.kind = work.kind as u8;
-        work.record.flags = flags;
+        work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED };
+        work.lead = 0;
         work.kind = RecordKind::Continuation as u32;
         work.skip -= skip;
         work.at += bytes;
@@ -167,7 +168,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.mode = Mode::from_u32(work.mode).next() as u32;
         work.left = self.config.head_limit;
         work.line = Line::Inside as u32;
-        work.skip = lead;
+        work.at += lead;
+        work.lead = lead;
+        work.skip = 0;
         work.lost = 0;
         work.kind = RecordKind::Head as u32;
         self.counters.heads = self.counters.heads.wrapping_add(1);
