@@ -123,8 +123,8 @@ impl Partial {
 
     /// The span and bytes of a head whose missing bytes are not waited for any longer.
     ///
-    /// Behind a gap only whole lines are kept: what is left of a cut line has lost its field name, and with it the
-    /// knowledge whether it is secret.
+    /// Behind a gap only whole field lines are kept, and only where the empty line ends them: what is left of a cut line
+    /// has lost its field name, and with it the knowledge whether it is secret.
     pub fn give_up(mut self) -> (HeadSpan, Vec<u8>) {
         let prefix = self.prefix();
         self.span.complete = false;
@@ -142,9 +142,7 @@ impl Partial {
             if position == 1 {
                 bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1));
             }
-            let lines = &piece[line_end + 1..];
-            let whole = memchr::memrchr(b'\n', lines).map_or(0, |at| at + 1);
-            bytes.extend_from_slice(&lines[..whole]);
+            bytes.extend_from_slice(field_section(&piece[line_end + 1..]));
         }
         if let Some(end) = empty_line_end(&bytes, 0) {
             bytes.truncate(end);
@@ -231,6 +229,21 @@ impl Partial {
     }
 }
 
+/// The lines up to the empty line, where all of them are field lines; else none.
+///
+/// The head's own empty line may have been lost in the gap: then these are bytes of a body, which nobody keeps.
+fn field_section(lines: &[u8]) -> &[u8] {
+    let is_field_line = |line: &[u8]| {
+        let name = memchr::memchr(b':', line).map_or(&[][..], |colon| &line[..colon]);
+        !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let Some(end) = empty_line_end(lines, 0) else { return &[] };
+    let section = &lines[..end];
+    let mut fields = section.split(|byte| *byte == b'\n').take_while(|line| !matches!(line, [] | [b'\r']));
+    if fields.all(is_field_line) { section } else { &[] }
+}
+
 /// The index behind the first empty line (LF CRLF or LF LF, RFC 9112 section 2.2) that ends at or behind `from`.
 ///
 /// To carry on, pass the length searched so far less two: an empty line may straddle it.
@@ -310,6 +323,20 @@ mod tests {
         let (span, bytes) = partial.give_up();
         assert_eq!(bytes, b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
         assert!(span.flags.contains(Flags::GAP_IN_HEAD) && !span.complete);
+    }
+
+    #[test]
+    fn behind_a_gap_no_byte_of_a_body_is_kept() {
+        for rest in
+            [&b"x\r\n{\"key\": 1}\r\n\r\n"[..], b"x\r\nName: value\r\nplain text", b"x\r\na b: c\r\n\r\n"]
+        {
+            let mut partial = Partial::new(&record(0, 22), 1 << 16, true);
+            partial.fill(&record(0, 22), b"GET / HTTP/1.1\r\nA: 1\r\n");
+            partial.fill(&record(40, rest.len()), rest);
+            let (span, bytes) = partial.give_up();
+            assert_eq!(bytes, b"GET / HTTP/1.1\r\nA: 1\r\n");
+            assert!(span.flags.contains(Flags::GAP_IN_HEAD));
+        }
     }
 
     #[test]
