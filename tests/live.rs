@@ -222,6 +222,31 @@ fn assert_answers_are_logged(out: &Path, log: &Path) {
 }
 
 #[test]
+fn as_many_collectors_work_as_are_asked_for() {
+    let lab = Lab::up();
+    let web = Web::start(&lab);
+    let out = tempfile::tempdir().unwrap();
+    let capture = Capture::start(&lab, out.path(), &["--collectors", "3"]);
+
+    let requests = shopping(1);
+    let connections = 30;
+    for _ in 0..connections {
+        requests.run(&lab, 1);
+    }
+    web.await_answered(requests.count() * connections);
+    lab.settle();
+    let balance = capture.stop("INT").balance();
+
+    balance.assert_closed();
+    assert_eq!(balance.count("rows_ack_verified"), (requests.count() * connections) as u64, "{balance:?}");
+    let busy = format!(
+        "SELECT count(DISTINCT core) AS collectors FROM '{}/capture_stats/**/*.parquet' WHERE rows > 0",
+        out.path().display()
+    );
+    assert_eq!(duckdb(&busy)[0]["collectors"], 3, "connections are not spread over three collectors");
+}
+
+#[test]
 fn a_duration_ends_the_capture() {
     let lab = Lab::up();
     let web = Web::start(&lab);

@@ -27,7 +27,7 @@ use crate::{
     encoder::Encoder,
     ledger::CollectorLedger,
     redact::Redactor,
-    settings::{ActionChoice, LiveSettings, Settings, SteerChoice, XdpModeChoice},
+    settings::{ActionChoice, CollectorCount, LiveSettings, Settings, SteerChoice, XdpModeChoice},
     source::live::{self, LiveSource, attach, pump::pump, ring::Ring},
 };
 
@@ -71,7 +71,7 @@ struct Collectors {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts a collector for each ring, on the core whose frames it holds.
+/// Starts a collector for each ring, on the core whose frames it holds where each core has one.
 fn start_collectors(
     settings: &Settings,
     source: &mut LiveSource,
@@ -97,8 +97,10 @@ fn start_collectors(
 }
 
 fn start_collector(ring: Ring, collector: Collector, closed: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
-    let core = ring.index();
-    std::thread::Builder::new().name(format!("hdrcap-core{core}")).spawn(move || {
+    let index = ring.index();
+    // More collectors than cores share them.
+    let core = index % std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    std::thread::Builder::new().name(format!("hdrcap-core{index}")).spawn(move || {
         if let Err(error) = pin(core) {
             warn!("the collector of core {core} could not be pinned there: {error}");
         }
@@ -163,6 +165,10 @@ fn source_settings(settings: &Settings, live: &LiveSettings) -> anyhow::Result<l
             XdpModeChoice::Auto => attach::ModeChoice::Auto,
             XdpModeChoice::Native => attach::ModeChoice::Native,
             XdpModeChoice::Generic => attach::ModeChoice::Generic,
+        },
+        ring_count: match settings.collectors {
+            CollectorCount::Auto => None,
+            CollectorCount::Exactly(count) => Some(u32::from(count)),
         },
         ring_bytes: live.ring_bytes,
         promiscuous: live.promiscuous,

@@ -122,7 +122,9 @@ pub(super) struct LiveArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Number of collectors [default: one per ring, for --pcap one]
+    /// Number of collectors, each with a ring and a thread of its own [default: one per CPU, for --pcap one]
+    ///
+    /// Fewer or more than there are CPUs: connections are spread over them by their hash (--steer hash).
     #[arg(long, value_name = "N")]
     pub(super) collectors: Option<u16>,
 }

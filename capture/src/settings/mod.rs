@@ -38,7 +38,7 @@ pub struct Settings {
     /// Bytes of one head that are copied at the most.
     pub head_bytes_max: u32,
     /// How many collectors work.
-    pub collectors: Collectors,
+    pub collectors: CollectorCount,
     /// Where and how rows are written.
     pub storage: StorageSettings,
     /// What becomes of secrets.
@@ -121,7 +121,7 @@ pub enum SteerChoice {
 
 /// How many collectors work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Collectors {
+pub enum CollectorCount {
     /// One per ring.
     Auto,
     /// This many.

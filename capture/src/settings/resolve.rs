@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, error::ErrorKind};
 use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_COUNT_MAX};
 
 use super::{
-    ActionChoice, Collectors, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactSettings,
+    ActionChoice, CollectorCount, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactSettings,
     ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, LiveArgs, RedactArgs, RedactChoice, ReportArgs, StorageArgs,
@@ -59,10 +59,10 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
     within("--head-limit", head_limit, HEAD_BYTES_MIN, u64::from(HEAD_BYTES_MAX))?;
     let sensor = resolve_sensor(args.storage.sensor.as_deref(), environment)?;
     let collectors = match args.live.collectors {
-        None => Collectors::Auto,
+        None => CollectorCount::Auto,
         Some(count) => {
             within("--collectors", u64::from(count), 1, u64::from(COLLECTOR_COUNT_MAX))?;
-            Collectors::Exactly(count)
+            CollectorCount::Exactly(count)
         }
     };
     let source = resolve_source(args.ifaces, args.pcap, args.live)?;

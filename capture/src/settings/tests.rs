@@ -52,7 +52,7 @@ fn two_words_are_enough() {
             }),
             filter: FilterSettings { ports: PortSet::default(), nets: Vec::new(), sample_weight: 1 },
             head_bytes_max: 16 * 1024,
-            collectors: Collectors::Auto,
+            collectors: CollectorCount::Auto,
             storage: StorageSettings {
                 folder: "/data".into(),
                 flush_interval: Duration::from_secs(5),
@@ -100,7 +100,7 @@ fn every_option_reaches_its_place() {
         ["10.0.0.0/8", "::1/128"]
     );
     assert_eq!((settings.filter.sample_weight, settings.head_bytes_max), (10, 64 * 1024));
-    assert_eq!((settings.collectors, settings.sensor.as_str()), (Collectors::Exactly(2), "s1"));
+    assert_eq!((settings.collectors, settings.sensor.as_str()), (CollectorCount::Exactly(2), "s1"));
     let folder = "d".into();
     let (flush_interval, file_age_max) = (Duration::from_millis(500), Duration::from_secs(3600));
     let storage =

@@ -1,4 +1,4 @@
-//! The live source: XDP on one or several interfaces, one ring per CPU, one program for all.
+//! The live source: XDP on one or several interfaces, one ring per collector, one program for all.
 //!
 //! Start order: facts, load, promiscuous mode, attach last. Stop order: detach first, then the collectors drain their
 //! rings until they are empty. Invariant: dropping it leaves every interface as it was, and so does a kill.
@@ -24,8 +24,8 @@ use promiscuous::Promiscuous;
 use ring::Ring;
 use std::io;
 
-/// Bytes of each ring unless `--ring-bytes` says otherwise: a tenth of a second of records at 80 MB/s per core.
-pub const RING_BYTES_DEFAULT: u32 = 8 * 1024 * 1024;
+/// Bytes of each ring unless `--ring-bytes` says otherwise: a fifth of a second of records at 80 MB/s per core.
+pub const RING_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 
 /// What becomes of captured frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct LiveSettings {
     pub steering: SteeringChoice,
     /// How to attach.
     pub mode: ModeChoice,
+    /// Rings, each for one collector; `None` makes one per CPU.
+    pub ring_count: Option<u32>,
     /// Bytes of each ring, a power of two.
     pub ring_bytes: u32,
     /// Whether frames for other hosts are asked for.
@@ -79,6 +81,7 @@ impl LiveSettings {
             action: ActionChoice::default(),
             steering: SteeringChoice::default(),
             mode: ModeChoice::default(),
+            ring_count: None,
             ring_bytes: RING_BYTES_DEFAULT,
             promiscuous: true,
         }
@@ -144,8 +147,9 @@ impl LiveSource {
         check_names(&settings.ifaces)?;
         let nics = nic::find(&settings.ifaces)?;
         let cpus = aya::util::online_cpus().map_err(|(_, error)| LiveError::Cpus(error))?;
-        let ring_count = cpus.iter().max().map_or(1, |last| last + 1).min(RING_COUNT_MAX as u32);
-        let mut config = configure(settings, &nics);
+        let cpu_count = cpus.iter().max().map_or(1, |last| last + 1);
+        let ring_count = settings.ring_count.unwrap_or(cpu_count).min(RING_COUNT_MAX as u32);
+        let mut config = configure(settings, &nics, ring_count >= cpu_count);
         let (loaded, rings) =
             Loaded::load(&config, RingPlan { count: ring_count, bytes: settings.ring_bytes })?;
         config.ring_count = ring_count;
@@ -169,7 +173,7 @@ impl LiveSource {
         Ok(())
     }
 
-    /// The rings, one per CPU, each for one collector; empty after the first call.
+    /// The rings, each for one collector; empty after the first call.
     pub fn take_rings(&mut self) -> Vec<Ring> {
         std::mem::take(&mut self.rings)
     }
@@ -223,8 +227,8 @@ fn check_names(names: &[String]) -> Result<(), LiveError> {
     }
 }
 
-/// The configuration with everything that follows from the interfaces.
-fn configure(settings: &LiveSettings, nics: &[Nic]) -> Box<Config> {
+/// The configuration with everything that follows from the interfaces, and from whether each CPU has a ring of its own.
+fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> Box<Config> {
     let mut config = settings.config.clone();
     let ifindexes: Vec<u32> = nics.iter().map(|nic| nic.link.ifindex).collect();
     let placed = config.set_ifaces(&ifindexes);
@@ -239,7 +243,9 @@ fn configure(settings: &LiveSettings, nics: &[Nic]) -> Box<Config> {
     let steering = match settings.steering {
         SteeringChoice::Cpu => Steering::Cpu,
         SteeringChoice::Hash => Steering::Hash,
-        SteeringChoice::Auto if nics.iter().all(Nic::keeps_flows_together) => Steering::Cpu,
+        SteeringChoice::Auto if has_ring_per_cpu && nics.iter().all(Nic::keeps_flows_together) => {
+            Steering::Cpu
+        }
         SteeringChoice::Auto => Steering::Hash,
     };
     config.steering = steering as u32;
