@@ -47,8 +47,10 @@ fn build() -> Result<()> {
         );
     }
     let toolchain = toolchain()?;
-    // Stable compilers want the first for `-Z build-std`; the second leaves warnings and errors of what is shown.
-    for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true")] {
+    // Stable compilers want the first for `-Z build-std`; the second leaves warnings and errors of what is shown; without
+    // the third, a caller's own setting cuts the program into units that are not inlined, which the verifier refuses.
+    for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true"), ("CARGO_INCREMENTAL", "0")]
+    {
         // SAFETY: the build script has this one thread, and only the cargo it starts sees the variables.
         unsafe { env::set_var(name, value) };
     }
