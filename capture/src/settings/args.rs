@@ -124,7 +124,7 @@ pub(super) struct LiveArgs {
 
     /// Number of collectors, each with a ring and a thread of its own [default: one per CPU, for --pcap one]
     ///
-    /// Fewer or more than there are CPUs: connections are spread over them by their hash (--steer hash).
+    /// Fewer or more than there are CPUs: connections are spread over them by their hash, as hash steering does.
     #[arg(long, value_name = "N")]
     pub(super) collectors: Option<u16>,
 }
