@@ -122,7 +122,7 @@ pub(super) struct LiveArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Number of collectors, each with a ring and a thread of its own [default: one per CPU, for --pcap one]
+    /// Number of collectors, each with a thread of its own [default: one per CPU, one for files]
     ///
     /// Fewer or more than there are CPUs: connections are spread over them by their hash, as hash steering does.
     #[arg(long, value_name = "N")]
