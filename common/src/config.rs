@@ -8,6 +8,9 @@ use crate::limits::{HEAD_BYTES_DEFAULT, IFACE_COUNT_MAX, NET_COUNT_MAX};
 /// Words of the port set: one bit per TCP port.
 pub const PORT_WORD_COUNT: usize = 65536 / 64;
 
+/// UDP ports on which VXLAN is expected without being told: RFC 7348, what Linux took before it, and VXLAN-GPE.
+pub const VXLAN_PORTS: [u16; 3] = [4789, 8472, 4790];
+
 /// Entries of the table that maps an interface index to its counters; a power of two.
 pub const IFACE_TABLE_COUNT: usize = 256;
 
@@ -91,14 +94,16 @@ pub struct Config {
     pub net_count: u32,
     /// The multiplier that spreads the captured interface indexes over `iface_slots` without collision.
     pub iface_multiplier: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Non-zero: a UDP datagram of any port that looks exactly like VXLAN is taken for it.
+    pub vxlan_any: u32,
     /// Counter slot by spread interface index.
     pub iface_slots: [u8; IFACE_TABLE_COUNT],
     /// Prefixes: a flow is kept where source or destination is in one of them.
     pub nets: [Net; NET_COUNT_MAX],
     /// A flow is kept where source or destination port has its bit set.
     pub ports: [u64; PORT_WORD_COUNT],
+    /// UDP to a port that has its bit set is VXLAN.
+    pub vxlan_ports: [u64; PORT_WORD_COUNT],
 }
 
 const _: () = assert!(size_of::<Config>().is_multiple_of(8));
@@ -118,10 +123,11 @@ impl Default for Config {
             port_filter: 0,
             net_count: 0,
             iface_multiplier: 1,
-            reserved: 0,
+            vxlan_any: 0,
             iface_slots: [0; IFACE_TABLE_COUNT],
             nets: [Net::default(); NET_COUNT_MAX],
             ports: [0; PORT_WORD_COUNT],
+            vxlan_ports: ports_of(&VXLAN_PORTS),
         }
     }
 }
@@ -191,11 +197,35 @@ impl Config {
         self.drop_slots >> (slot % u32::BITS) & 1 != 0
     }
 
+    /// Takes UDP to this port for VXLAN (and to those of other calls).
+    pub fn add_vxlan_port(&mut self, port: u16) {
+        self.vxlan_ports[usize::from(port) / 64] |= 1 << (port % 64);
+    }
+
     /// Whether the port set keeps this port.
     #[inline(always)]
     pub fn has_port(&self, port: u16) -> bool {
-        self.ports[usize::from(port >> 6) % PORT_WORD_COUNT] >> (port & 63) & 1 != 0
+        is_in(&self.ports, port)
     }
+
+    /// Whether UDP to this port is VXLAN.
+    #[inline(always)]
+    pub fn has_vxlan_port(&self, port: u16) -> bool {
+        is_in(&self.vxlan_ports, port)
+    }
+}
+
+#[inline(always)]
+const fn is_in(ports: &[u64; PORT_WORD_COUNT], port: u16) -> bool {
+    ports[(port >> 6) as usize % PORT_WORD_COUNT] >> (port & 63) & 1 != 0
+}
+
+fn ports_of(ports: &[u16]) -> [u64; PORT_WORD_COUNT] {
+    let mut set = [0; PORT_WORD_COUNT];
+    for &port in ports {
+        set[usize::from(port) / 64] |= 1 << (port % 64);
+    }
+    set
 }
 
 #[cfg(test)]

@@ -35,9 +35,16 @@ pub const STEP_COUNT_MAX: u32 = 4096;
 /// Sets of a flow memory, four connections each. 320 bytes a set: 2.5 MiB per CPU.
 pub const FLOW_SET_COUNT: usize = 8 * 1024;
 
+/// Fragmented datagrams one CPU remembers; 192 bytes each.
+pub const DATAGRAM_COUNT: usize = 256;
+
+/// The time in which the fragments of a datagram come, at the most: later, another may have the same identification.
+pub const DATAGRAM_NS_MAX: u64 = 1_000_000_000;
+
 /// Ring buffers one process reads from, one per CPU.
 pub const RING_COUNT_MAX: usize = 1024;
 
+const _: () = assert!(DATAGRAM_COUNT.is_power_of_two(), "a place is picked by masking");
 const _: () = assert!(FLOW_SET_COUNT.is_power_of_two(), "a set is picked by masking the flow hash");
 const _: () = assert!(HEAD_BYTES_MAX as u64 <= STEP_COUNT_MAX as u64 * RECORD_COPY_BYTES_MAX as u64);
 const _: () = assert!(RECORD_COPY_BYTES_MAX <= u16::MAX as usize);

@@ -127,7 +127,7 @@ pub struct Record {
     pub sample_weight: u32,
     /// Interface index the frame came in on; in a pcap the interface number of the file.
     pub ifindex: u32,
-    /// VNI, GRE key or ERSPAN session id of the innermost tunnel; meaningful unless `tunnel_type` is none.
+    /// VNI, GRE key or ERSPAN session id of the innermost tunnel; meaningful where `tunnel_has_id` says so.
     pub tunnel_id: u32,
     /// Receive queue of the card.
     pub queue: u16,
@@ -147,8 +147,10 @@ pub struct Record {
     pub vlan_count: u8,
     /// Quality bits (`record_flag`).
     pub flags: u8,
+    /// 1 where the tunnel has a `tunnel_id`: not every kind has, and a GRE key may be left out.
+    pub tunnel_has_id: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
     /// VLAN ids, outermost first, as found before the inner IP header at any depth.
     pub vlan_ids: [u16; VLAN_COUNT_MAX],
     /// Outer source address of the innermost tunnel; zero without one.

@@ -13,6 +13,12 @@ macro_rules! verdicts {
             /// Every verdict, in counter order.
             pub const ALL: &'static [Verdict] = &[$(Verdict::$variant,)+];
 
+            /// The verdict a number stands for.
+            pub const fn from_u32(value: u32) -> Option<Self> {
+                $(if value == Verdict::$variant as u32 { return Some(Verdict::$variant); })+
+                None
+            }
+
             /// The counter's name, `verdict_...`.
             pub const fn name(self) -> &'static str {
                 match self { $(Verdict::$variant => concat!("verdict_", $name),)+ }
@@ -42,16 +48,34 @@ verdicts! {
     SkippedEthertype = "skipped_ethertype",
     /// IP, but not TCP and not a tunnel that is followed.
     SkippedProtocol = "skipped_protocol",
-    /// A later fragment of an IP datagram: no TCP header in it.
+    /// A later fragment of a TCP packet that does not follow on the one before it (lost, or out of order).
     SkippedFragment = "skipped_fragment",
+    /// A fragment of another packet, which may have carried a tunnel, that does not follow on the one before it.
+    SkippedFragmentOuter = "skipped_fragment_outer",
     /// More VLAN tags, extension headers or tunnels than are followed.
     SkippedDepth = "skipped_depth",
-    /// A tunnel variant that is not understood (version, type).
-    SkippedTunnel = "skipped_tunnel",
+    /// MPLS with neither IP nor an Ethernet pseudo-wire behind its labels.
+    SkippedMpls = "skipped_mpls",
+    /// PPPoE with anything but IP in it (LCP, IPCP, ...).
+    SkippedPppoe = "skipped_pppoe",
+    /// VXLAN without a network identifier, or with a next protocol that is not followed.
+    SkippedVxlan = "skipped_vxlan",
+    /// GENEVE of another version, a control packet, or with a protocol that is not followed.
+    SkippedGeneve = "skipped_geneve",
+    /// GRE of another version, or with a protocol that is not followed.
+    SkippedGre = "skipped_gre",
+    /// GRE with source routing.
+    SkippedGreRouting = "skipped_gre_routing",
+    /// Enhanced GRE of PPTP: PPP in it, most often compressed or encrypted.
+    SkippedGrePptp = "skipped_gre_pptp",
+    /// ERSPAN of another version, or with a frame type that is not followed.
+    SkippedErspan = "skipped_erspan",
     /// Shorter than its link layer needs.
     MalformedLink = "malformed_link",
     /// Header lengths of IPv4 or IPv6 that contradict the frame.
     MalformedIp = "malformed_ip",
+    /// A tunnel's header that contradicts its packet.
+    MalformedTunnel = "malformed_tunnel",
     /// A TCP header that contradicts its packet.
     MalformedTcp = "malformed_tcp",
     /// The ring was full: a head began in this frame and is lost.

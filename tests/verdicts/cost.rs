@@ -79,3 +79,15 @@ fn frames_cost_little() {
     }
     say(&said);
 }
+
+/// Instructions the verifier may have to follow of one program: a quarter of its patience, as other kernels need more.
+const VERIFIED_INSTRUCTIONS_MAX: u32 = 250_000;
+
+#[test]
+fn the_verifier_has_patience_left() {
+    needs_root();
+    let counts = Kernel::new(&Config::default(), RING_BYTES).verified_instructions();
+    say(&format!("instructions the verifier followed: {counts:?}"));
+    assert_eq!(counts.len(), 3);
+    assert!(counts.iter().all(|(_, count)| *count < VERIFIED_INSTRUCTIONS_MAX), "{counts:?}");
+}

@@ -40,6 +40,11 @@ impl Kernel {
         Self { loaded, ring: rings.remove(0), counted: Counters::default() }
     }
 
+    /// What the verifier had to follow of each program.
+    pub(super) fn verified_instructions(&mut self) -> Vec<(&'static str, u32)> {
+        self.loaded.verified_instructions().unwrap()
+    }
+
     /// Runs the program once.
     pub(super) fn run(&mut self, frame: &[u8]) {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };

@@ -1,8 +1,11 @@
 //! Packet access: straight from the linear part of the XDP buffer, by helper from what lies beyond it.
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
-use common::decide::frame::{BLOCK_BYTES, Frame};
+use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use common::decide::dissect::Dissection;
+use common::decide::frame::{BLOCK_BYTES, Frame, Memory};
+use common::limits::LAYER_COUNT_MAX;
+use core::ffi::c_void;
 
 /// Offsets up to here are read in place; the verifier wants packet offsets to stay below 64 KiB.
 const DIRECT_OFFSET_MAX: u32 = 0x7fff;
@@ -12,22 +15,18 @@ pub(crate) struct XdpFrame {
     pub(crate) ctx: *mut xdp_md,
     data: usize,
     data_end: usize,
-    parked: &'static mut u64,
+    zero: &'static u32,
     block: &'static mut [u8; BLOCK_BYTES],
 }
 
 impl XdpFrame {
     #[inline(always)]
-    pub(crate) fn new(
-        ctx: *mut xdp_md,
-        parked: &'static mut u64,
-        block: &'static mut [u8; BLOCK_BYTES],
-    ) -> Self {
+    pub(crate) fn new(ctx: *mut xdp_md, zero: &'static u32, block: &'static mut [u8; BLOCK_BYTES]) -> Self {
         // SAFETY: the kernel hands every run a valid context.
         let data = unsafe { (*ctx).data } as usize;
         // SAFETY: as above.
         let data_end = unsafe { (*ctx).data_end } as usize;
-        Self { ctx, data, data_end, parked, block }
+        Self { ctx, data, data_end, zero, block }
     }
 
     /// Where `N` bytes of the linear part begin, if they are all there.
@@ -36,7 +35,7 @@ impl XdpFrame {
         if offset > DIRECT_OFFSET_MAX {
             return None;
         }
-        let place = self.data + offset as usize;
+        let place = settled(self.data + offset as usize);
         (place + N <= self.data_end).then_some(place as *const [u8; N])
     }
 
@@ -55,10 +54,31 @@ impl XdpFrame {
     }
 }
 
+/// The same value, which the compiler must not compute a second time: what the verifier saw compared with the frame's end is
+/// then what is read through.
+#[inline(always)]
+fn settled(place: usize) -> usize {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut place = place;
+        // SAFETY: moves a register to itself.
+        unsafe { core::arch::asm!("{0} = {0}", inout(reg) place, options(nomem, nostack, preserves_flags)) };
+        place
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    place
+}
+
 impl Frame for XdpFrame {
     #[inline(always)]
     fn near_len(&self) -> u32 {
         (self.data_end - self.data) as u32
+    }
+
+    #[inline(always)]
+    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+        // SAFETY: `direct` returns a place of `N` readable bytes, and the frame stays while it is borrowed.
+        self.direct(offset).map(|place| unsafe { &*place })
     }
 
     #[inline(always)]
@@ -96,10 +116,29 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn opaque(&mut self, value: u32) -> u32 {
-        // SAFETY: a reference to a live map value; volatile, so that the value takes the way through memory.
-        unsafe { core::ptr::write_volatile(self.parked, u64::from(value)) };
-        // SAFETY: as above.
-        unsafe { core::ptr::read_volatile(self.parked) as u32 }
+    fn descend<M: Memory>(dissection: &mut Dissection<'_, Self, M>) {
+        let dissection: *mut Dissection<'_, Self, M> = dissection;
+        let step = on_layer::<M> as *mut c_void;
+        // SAFETY: the callback takes what is passed here, and the dissection outlives the call.
+        unsafe { bpf_loop(LAYER_COUNT_MAX as u32, step, dissection.cast(), 0) };
     }
+
+    #[inline(always)]
+    fn now_ns(&mut self, _known_ns: u64) -> u64 {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn opaque(&mut self, value: u32) -> u32 {
+        // SAFETY: a reference to a live map value; volatile, so that the compiler does not know it either.
+        value.wrapping_add(unsafe { core::ptr::read_volatile(self.zero) })
+    }
+}
+
+/// One layer of the way down; non-zero ends the loop.
+extern "C" fn on_layer<M: Memory>(_index: u64, dissection: *mut Dissection<'_, XdpFrame, M>) -> i64 {
+    // SAFETY: `descend` passes a dissection that nothing else refers to meanwhile.
+    let dissection = unsafe { &mut *dissection };
+    i64::from(!dissection.step())
 }

@@ -1,8 +1,9 @@
 //! The kernel half: decides on every frame in XDP and copies head regions into a ring.
 //!
-//! Binds packet access, maps and rings of the kernel to `common::decide`; what is decided is written there, once. Two
-//! programs, one for each half of it: most frames end in the first, and the second has a stack of its own.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! Binds packet access, maps and rings of the kernel to `common::decide`; what is decided is written there, once. Three
+//! programs: most frames end in the first, those with more layers than usual go through the second, and those with records
+//! to the third. Each has a stack, and the verifier's patience, to itself.
+#![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod frame;
 mod maps;
@@ -12,9 +13,9 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use common::decide::dissect::Link;
-use common::decide::{State, begin, finish};
+use common::decide::{Next, State, begin, descend, finish};
 use frame::XdpFrame;
-use maps::{Maps, PROGRAMS, Scratch};
+use maps::{Maps, PROGRAMS, Scratch, program};
 use ring::Rings;
 
 /// What becomes of a frame.
@@ -23,7 +24,9 @@ enum Outcome {
     Drop,
     /// The kernel's own stack sees it too.
     Pass,
-    /// It yields records: the second program goes on with it.
+    /// It has more layers than usual: the second program goes on with it.
+    Descend,
+    /// It yields records: the third program goes on with it.
     Copy,
     /// A map or program is missing, which the loader rules out.
     Unbound,
@@ -32,24 +35,32 @@ enum Outcome {
 /// Entry point, on every frame an interface receives; `frags` lets frames of several buffers through.
 #[xdp(frags)]
 fn hdrcap(ctx: XdpContext) -> u32 {
-    match first(&ctx) {
-        Outcome::Drop => xdp_action::XDP_DROP,
-        Outcome::Pass | Outcome::Unbound => xdp_action::XDP_PASS,
-        Outcome::Copy => {
-            // SAFETY: the loader puts `hdrcap_copy` there, which takes the same context.
-            unsafe { PROGRAMS.tail_call(&ctx, 0) };
-            xdp_action::XDP_PASS
-        }
-    }
+    act(&ctx, first(&ctx))
 }
 
-/// Goes on where the first program ended, with what it left in the scratch of this CPU.
+/// Goes on with a frame that the first program knows nothing of yet.
+#[xdp(frags)]
+fn hdrcap_descend(ctx: XdpContext) -> u32 {
+    act(&ctx, second(&ctx))
+}
+
+/// Goes on with what the others left in the scratch of this CPU.
 #[xdp(frags)]
 fn hdrcap_copy(ctx: XdpContext) -> u32 {
-    match second(&ctx) {
-        Outcome::Drop => xdp_action::XDP_DROP,
-        Outcome::Pass | Outcome::Copy | Outcome::Unbound => xdp_action::XDP_PASS,
-    }
+    act(&ctx, third(&ctx))
+}
+
+#[inline(always)]
+fn act(ctx: &XdpContext, outcome: Outcome) -> u32 {
+    let index = match outcome {
+        Outcome::Drop => return xdp_action::XDP_DROP,
+        Outcome::Pass | Outcome::Unbound => return xdp_action::XDP_PASS,
+        Outcome::Descend => program::DESCEND,
+        Outcome::Copy => program::COPY,
+    };
+    // SAFETY: the loader puts programs there that take the same context.
+    unsafe { PROGRAMS.tail_call(ctx, index) };
+    xdp_action::XDP_PASS
 }
 
 #[inline(always)]
@@ -59,16 +70,13 @@ fn first(ctx: &XdpContext) -> Outcome {
     };
     scratch.work.record.ifindex = ctx.ingress_ifindex() as u32;
     scratch.work.record.ts_ns = 0;
-    let Some(Maps { config, slot, counters, mut flows }) = Maps::of(scratch.work.record.ifindex) else {
+    let Some(Maps { config, slot, counters, mut memory }) = Maps::of(scratch.work.record.ifindex) else {
         return Outcome::Unbound;
     };
-    let Scratch { work, parked, block } = scratch;
-    let mut frame = XdpFrame::new(ctx.ctx, parked, block);
-    match begin(&mut frame, Link::Ethernet, &mut flows, State { config, work, counters }) {
-        None => Outcome::Copy,
-        Some(_) if config.drops(slot) => Outcome::Drop,
-        Some(_) => Outcome::Pass,
-    }
+    let Scratch { work, zero, block } = scratch;
+    let mut frame = XdpFrame::new(ctx.ctx, zero, block);
+    let next = begin(&mut frame, &mut memory, State { config, work, counters });
+    outcome_of(next, config.drops(slot))
 }
 
 #[inline(always)]
@@ -76,14 +84,38 @@ fn second(ctx: &XdpContext) -> Outcome {
     let Some(scratch) = maps::scratch() else {
         return Outcome::Unbound;
     };
-    let Some(Maps { config, slot, counters, mut flows }) = Maps::of(scratch.work.record.ifindex) else {
+    let Some(Maps { config, slot, counters, mut memory }) = Maps::of(scratch.work.record.ifindex) else {
         return Outcome::Unbound;
     };
-    let Scratch { work, parked, block } = scratch;
-    let mut frame = XdpFrame::new(ctx.ctx, parked, block);
+    let Scratch { work, zero, block } = scratch;
+    let mut frame = XdpFrame::new(ctx.ctx, zero, block);
+    let next = descend(&mut frame, Link::Ethernet, &mut memory, State { config, work, counters });
+    outcome_of(next, config.drops(slot))
+}
+
+#[inline(always)]
+fn third(ctx: &XdpContext) -> Outcome {
+    let Some(scratch) = maps::scratch() else {
+        return Outcome::Unbound;
+    };
+    let Some(Maps { config, slot, counters, mut memory }) = Maps::of(scratch.work.record.ifindex) else {
+        return Outcome::Unbound;
+    };
+    let Scratch { work, zero, block } = scratch;
+    let mut frame = XdpFrame::new(ctx.ctx, zero, block);
     let rings = Rings::new(ctx.ctx, config);
-    finish(&mut frame, &mut flows, rings, State { config, work, counters });
-    if config.drops(slot) { Outcome::Drop } else { Outcome::Pass }
+    let verdict = finish(&mut frame, &mut memory, rings, State { config, work, counters });
+    outcome_of(Next::Booked(verdict), config.drops(slot))
+}
+
+#[inline(always)]
+const fn outcome_of(next: Next, drops: bool) -> Outcome {
+    match next {
+        Next::Booked(_) if drops => Outcome::Drop,
+        Next::Booked(_) => Outcome::Pass,
+        Next::Descend => Outcome::Descend,
+        Next::Finish => Outcome::Copy,
+    }
 }
 
 #[cfg(target_arch = "bpf")]

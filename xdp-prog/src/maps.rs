@@ -7,9 +7,10 @@ use aya_ebpf::macros::btf_map;
 use common::config::Config;
 use common::counters::Counters;
 use common::decide::Work;
+use common::decide::dissect::fragment::Datagram;
 use common::decide::flow::Set;
-use common::decide::frame::{BLOCK_BYTES, FlowMemory};
-use common::limits::{FLOW_SET_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
+use common::decide::frame::{BLOCK_BYTES, Memory};
+use common::limits::{DATAGRAM_COUNT, FLOW_SET_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
 
 /// Configuration; user space may write it while frames come.
 #[btf_map]
@@ -23,6 +24,10 @@ pub(crate) static COUNTERS: PerCpuArray<Counters, IFACE_COUNT_MAX> = PerCpuArray
 #[btf_map]
 pub(crate) static FLOWS: PerCpuArray<Set, FLOW_SET_COUNT> = PerCpuArray::new();
 
+/// Fragmented datagrams.
+#[btf_map]
+pub(crate) static DATAGRAMS: PerCpuArray<Datagram, DATAGRAM_COUNT> = PerCpuArray::new();
+
 /// Scratch of the frame in hand.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
@@ -31,17 +36,25 @@ pub(crate) static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static RINGS: ArrayOfMaps<RingBuf<u8, 4096>, RING_COUNT_MAX> = ArrayOfMaps::new();
 
-/// The second program, at index zero.
+/// The programs that others go on with, by `program`.
 #[btf_map]
-pub(crate) static PROGRAMS: ProgramArray<1> = ProgramArray::new();
+pub(crate) static PROGRAMS: ProgramArray<2> = ProgramArray::new();
+
+/// Places in `PROGRAMS`.
+pub(crate) mod program {
+    /// `hdrcap_copy`.
+    pub(crate) const COPY: u32 = 0;
+    /// `hdrcap_descend`.
+    pub(crate) const DESCEND: u32 = 1;
+}
 
 /// Value of `SCRATCH`.
 #[repr(C)]
 pub(crate) struct Scratch {
     /// Of the decision.
     pub(crate) work: Work,
-    /// Where a number is parked for the verifier to forget it.
-    pub(crate) parked: u64,
+    /// Zero, which the verifier does not know: added to a number, it makes it forget that as well.
+    pub(crate) zero: u32,
     /// Bytes from beyond the linear part of the frame.
     pub(crate) block: [u8; BLOCK_BYTES],
 }
@@ -58,7 +71,7 @@ pub(crate) struct Maps {
     pub(crate) config: &'static Config,
     pub(crate) slot: u32,
     pub(crate) counters: &'static mut Counters,
-    pub(crate) flows: Flows,
+    pub(crate) memory: CpuMemory,
 }
 
 impl Maps {
@@ -69,17 +82,23 @@ impl Maps {
         let counters = COUNTERS.get_ptr_mut(slot)?;
         // SAFETY: a per-CPU value lives as long as the program, and each program asks for it once.
         let counters = unsafe { &mut *counters };
-        Some(Self { config, slot, counters, flows: Flows })
+        Some(Self { config, slot, counters, memory: CpuMemory })
     }
 }
 
-/// `FLOWS` as the flow memory of the decision.
-pub(crate) struct Flows;
+/// `FLOWS` and `DATAGRAMS` as the memory of the decision.
+pub(crate) struct CpuMemory;
 
-impl FlowMemory for Flows {
+impl Memory for CpuMemory {
     #[inline(always)]
     fn set(&mut self, index: u32) -> Option<&mut Set> {
         // SAFETY: a per-CPU value lives as long as the program; each program asks for one set.
         FLOWS.get_ptr_mut(index).map(|set| unsafe { &mut *set })
+    }
+
+    #[inline(always)]
+    fn datagram(&mut self, index: u32) -> Option<&mut Datagram> {
+        // SAFETY: a per-CPU value lives as long as the program; a frame is part of one datagram.
+        DATAGRAMS.get_ptr_mut(index).map(|datagram| unsafe { &mut *datagram })
     }
 }

@@ -135,7 +135,7 @@ fn tunnel_of(record: &Record) -> Option<Tunnel> {
     let kind = TunnelType::from_byte(record.tunnel_type)?.name()?;
     Some(Tunnel {
         kind,
-        id: Some(i64::from(record.tunnel_id)),
+        id: (record.tunnel_has_id != 0).then_some(i64::from(record.tunnel_id)),
         outer_src: address(record.outer_src_ip, record.outer_ip_version),
         outer_dst: address(record.outer_dst_ip, record.outer_ip_version),
     })

@@ -1,15 +1,16 @@
 //! The decision of the kernel half, made in user space: frames of a file in, the records XDP would have made out.
 //!
-//! Owns what the kernel keeps per CPU: flow memory, scratch, counters. Invariant: same frames, same records.
+//! Owns what the kernel keeps per CPU: memory of flows and datagrams, scratch, counters. Invariant: same frames, same records.
 
 use super::RecordSink;
 use common::config::Config;
 use common::counters::Counters;
 use common::decide::dissect::Link;
+use common::decide::dissect::fragment::Datagram;
 use common::decide::flow::Set;
-use common::decide::frame::{Sink, SliceFrame};
+use common::decide::frame::{Sink, SliceFrame, SliceMemory};
 use common::decide::{State, Work, decide};
-use common::limits::FLOW_SET_COUNT;
+use common::limits::{DATAGRAM_COUNT, FLOW_SET_COUNT};
 use common::record::Record;
 use common::verdict::Verdict;
 
@@ -33,6 +34,7 @@ pub struct FrameRef<'a> {
 pub struct Decider {
     config: Box<Config>,
     sets: Box<[Set]>,
+    datagrams: Box<[Datagram]>,
     work: Box<Work>,
     counters: Vec<Counters>,
 }
@@ -43,6 +45,7 @@ impl Decider {
         Self {
             config: Box::new(*config),
             sets: vec![Set::default(); FLOW_SET_COUNT].into_boxed_slice(),
+            datagrams: vec![Datagram::default(); DATAGRAM_COUNT].into_boxed_slice(),
             work: Box::default(),
             counters: Vec::new(),
         }
@@ -59,7 +62,8 @@ impl Decider {
         self.work.record.queue = 0;
         let state = State { config: &self.config, work: &mut self.work, counters: &mut self.counters[slot] };
         let mut bytes = SliceFrame::new(frame.bytes, frame.original_len);
-        decide(&mut bytes, frame.link, &mut self.sets[..], Copies(sink), state)
+        let memory = SliceMemory { sets: &mut self.sets, datagrams: &mut self.datagrams };
+        decide(&mut bytes, frame.link, memory, Copies(sink), state)
     }
 
     /// Counts from zero again, for frames of another file.

@@ -249,14 +249,6 @@ impl Set {
     }
 }
 
-/// The flow memory of user space: `FLOW_SET_COUNT` sets; of fewer, the flows behind them are never remembered.
-impl super::frame::FlowMemory for &mut [Set] {
-    #[inline]
-    fn set(&mut self, index: u32) -> Option<&mut Set> {
-        self.get_mut(index as usize)
-    }
-}
-
 #[cfg(test)]
 mod set_tests {
     use super::*;

@@ -3,18 +3,23 @@
 //! The kernel half implements these traits over the XDP buffer, per-CPU maps and rings, user space over slices.
 //! Invariant: no implementation reads outside the frame; a refused read is `None`, never a wrong byte.
 
+use super::dissect::Dissection;
+use super::dissect::fragment::Datagram;
 use super::flow::Set;
 use super::walk::Walk;
-use crate::limits::STEP_COUNT_MAX;
+use crate::limits::{LAYER_COUNT_MAX, STEP_COUNT_MAX};
 use crate::record::Record;
 
 /// Bytes the search for an empty line looks at in one go: 64 places where one may begin, and the two behind the last.
 pub const BLOCK_BYTES: usize = 66;
 
 /// Bytes of one frame, from its link layer on.
-pub trait Frame {
+pub trait Frame: Sized {
     /// Bytes that lie at hand: all of them, or, in a frame of several buffers, those of the first.
     fn near_len(&self) -> u32;
+
+    /// The `N` bytes at an offset in place, where they are all near.
+    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
 
     /// Bytes that can be loaded.
     fn captured_len(&mut self) -> u32;
@@ -35,6 +40,22 @@ pub trait Frame {
     /// The block at an offset, in place where that is possible.
     fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]>;
 
+    /// Steps down the layers of the frame until its end, or until they are too many.
+    #[inline(always)]
+    fn descend<M: Memory>(dissection: &mut Dissection<'_, Self, M>) {
+        for _ in 0..LAYER_COUNT_MAX {
+            if !dissection.step() {
+                return;
+            }
+        }
+    }
+
+    /// The time of the frame, `known_ns` being what its record says so far.
+    #[inline(always)]
+    fn now_ns(&mut self, known_ns: u64) -> u64 {
+        known_ns
+    }
+
     /// The same value. A half whose code is verified makes the verifier forget what it knew about it here, so that
     /// ways that differ in nothing else are followed once.
     #[inline(always)]
@@ -43,10 +64,34 @@ pub trait Frame {
     }
 }
 
-/// Where flows are remembered between frames.
-pub trait FlowMemory {
-    /// The set of an index below `FLOW_SET_COUNT`.
+/// What is remembered between frames.
+pub trait Memory {
+    /// The set of flows of an index below `FLOW_SET_COUNT`.
     fn set(&mut self, index: u32) -> Option<&mut Set>;
+
+    /// The place of a fragmented datagram, of an index below `DATAGRAM_COUNT`.
+    fn datagram(&mut self, index: u32) -> Option<&mut Datagram>;
+}
+
+/// The memory of user space; what is behind the end of its slices is never remembered.
+#[derive(Debug)]
+pub struct SliceMemory<'a> {
+    /// `FLOW_SET_COUNT` sets.
+    pub sets: &'a mut [Set],
+    /// `DATAGRAM_COUNT` places.
+    pub datagrams: &'a mut [Datagram],
+}
+
+impl Memory for SliceMemory<'_> {
+    #[inline]
+    fn set(&mut self, index: u32) -> Option<&mut Set> {
+        self.sets.get_mut(index as usize)
+    }
+
+    #[inline]
+    fn datagram(&mut self, index: u32) -> Option<&mut Datagram> {
+        self.datagrams.get_mut(index as usize)
+    }
 }
 
 /// Takes the records of a frame, in order.
@@ -89,6 +134,11 @@ impl Frame for SliceFrame<'_> {
     #[inline]
     fn near_len(&self) -> u32 {
         self.bytes.len() as u32
+    }
+
+    #[inline]
+    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+        self.bytes.get(offset as usize..)?.first_chunk()
     }
 
     #[inline]

@@ -17,9 +17,10 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::record::{Record, TunnelType};
 use crate::verdict::Verdict;
-use dissect::Link;
+use dissect::near::{Near, near};
+use dissect::{Cursor, Dissection, Link};
 use flow::Set;
-use frame::{FlowMemory, Frame, Sink};
+use frame::{Frame, Memory, Sink};
 use plan::Planner;
 use walk::Walk;
 
@@ -28,6 +29,8 @@ use walk::Walk;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
+    /// Where dissection stands.
+    pub cursor: Cursor,
     /// What every record of the frame has in common.
     pub record: Record,
     /// Offset of the TCP payload in the frame.
@@ -68,6 +71,7 @@ impl Work {
     /// Scratch as a zeroed map holds it.
     pub const fn new() -> Self {
         Self {
+            cursor: Cursor::START,
             record: Record {
                 ts_ns: 0,
                 flow_hash: 0,
@@ -91,7 +95,8 @@ impl Work {
                 outer_ip_version: 0,
                 vlan_count: 0,
                 flags: 0,
-                reserved: [0; 5],
+                tunnel_has_id: 0,
+                reserved: [0; 4],
                 vlan_ids: [0; crate::limits::VLAN_COUNT_MAX],
                 outer_src_ip: [0; 16],
                 outer_dst_ip: [0; 16],
@@ -132,54 +137,122 @@ pub struct State<'a> {
     pub counters: &'a mut Counters,
 }
 
+/// What is to follow on a stage of the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the frame is booked.
+    Booked(Verdict),
+    /// `descend`: it is not one of those that are told by a look at their first bytes.
+    Descend,
+    /// `finish`: it yields records.
+    Finish,
+}
+
 /// Decides on one frame: hands its records to the sink and returns the verdict it was booked under.
 ///
-/// The kernel half calls `begin` and `finish` in two programs, so that a frame without records never pays for more.
+/// The kernel half calls `begin`, `descend` and `finish` in programs of their own: most frames end in the first and never
+/// pay for more, and each has a stack and a verifier's patience to itself.
 #[inline(always)]
 pub fn decide<F, M, S>(frame: &mut F, link: Link, memory: M, sink: S, state: State<'_>) -> Verdict
 where
     F: Frame,
-    M: FlowMemory,
+    M: Memory,
     S: Sink<F>,
 {
     let State { config, work, counters } = state;
     let mut memory = memory;
-    match begin(frame, link, &mut memory, State { config, work: &mut *work, counters: &mut *counters }) {
-        Some(verdict) => verdict,
-        None => finish(frame, &mut memory, sink, State { config, work, counters }),
+    let mut next = if link == Link::Ethernet {
+        begin(frame, &mut memory, State { config, work: &mut *work, counters: &mut *counters })
+    } else {
+        Next::Descend
+    };
+    if next == Next::Descend {
+        next =
+            descend(frame, link, &mut memory, State { config, work: &mut *work, counters: &mut *counters });
+    }
+    match next {
+        Next::Booked(verdict) => verdict,
+        Next::Descend | Next::Finish => finish(frame, &mut memory, sink, State { config, work, counters }),
     }
 }
 
-/// Dissects, selects and plans: the verdict where nothing is to be handed over, else `None` and `finish` is to follow.
+/// Dissects a plain Ethernet frame, selects and plans; never what is not plain.
 #[inline(always)]
-pub fn begin<F, M>(frame: &mut F, link: Link, memory: &mut M, state: State<'_>) -> Option<Verdict>
+pub fn begin<F, M>(frame: &mut F, memory: &mut M, state: State<'_>) -> Next
 where
     F: Frame,
-    M: FlowMemory,
+    M: Memory,
 {
     let State { config, work, counters } = state;
-    let verdict = match open(frame, link, config, work) {
-        Err(verdict) => verdict,
-        Ok(()) => match memory.set(Set::index(work.record.flow_hash)) {
-            None => Verdict::Body,
-            Some(set) => {
-                // Each way alone would be followed through all that comes.
-                work.way = frame.opaque(set.find(Set::tag_of(work.record.flow_hash)));
-                let slot = set.slot(work.way);
-                Planner { frame, config, work, slot, counters }.plan()?
+    let verdict = match near(frame, config, work) {
+        Near::Tcp => {
+            match planned(frame, memory, State { config, work: &mut *work, counters: &mut *counters }) {
+                Some(verdict) => verdict,
+                None => return Next::Finish,
             }
-        },
+        }
+        Near::Udp => {
+            work.reach = frame.near_len();
+            Verdict::SkippedProtocol
+        }
+        Near::Other => return Next::Descend,
     };
     counters.book(verdict, frame.wire_len_from(work.reach));
-    Some(verdict)
+    Next::Booked(verdict)
 }
 
-/// Carries out what `begin` planned, which left it in `state.work`.
+/// Dissects any frame, down to what is inside of tunnels, selects and plans.
+#[inline(always)]
+pub fn descend<F, M>(frame: &mut F, link: Link, memory: &mut M, state: State<'_>) -> Next
+where
+    F: Frame,
+    M: Memory,
+{
+    let State { config, work, counters } = state;
+    work.reach = 0;
+    work.record.vlan_count = 0;
+    work.record.vlan_ids = [0; crate::limits::VLAN_COUNT_MAX];
+    work.record.tunnel_type = TunnelType::None as u8;
+    let dissection = Dissection { frame: &mut *frame, memory: &mut *memory, config, work: &mut *work };
+    let verdict = match dissection.run(link) {
+        Err(verdict) => verdict,
+        Ok(()) => {
+            match planned(frame, memory, State { config, work: &mut *work, counters: &mut *counters }) {
+                Some(verdict) => verdict,
+                None => return Next::Finish,
+            }
+        }
+    };
+    counters.book(verdict, frame.wire_len_from(work.reach));
+    Next::Booked(verdict)
+}
+
+/// Selects and plans a segment: the verdict where nothing is to be handed over.
+#[inline(always)]
+fn planned<F, M>(frame: &mut F, memory: &mut M, state: State<'_>) -> Option<Verdict>
+where
+    F: Frame,
+    M: Memory,
+{
+    let State { config, work, counters } = state;
+    if let Err(verdict) = select::select(config, work) {
+        return Some(verdict);
+    }
+    let Some(set) = memory.set(Set::index(work.record.flow_hash)) else {
+        return Some(Verdict::Body);
+    };
+    // Each way alone would be followed through all that comes.
+    work.way = frame.opaque(set.find(Set::tag_of(work.record.flow_hash)));
+    let slot = set.slot(work.way);
+    Planner { frame, config, work, slot, counters }.plan()
+}
+
+/// Carries out what was planned, which is left in `state.work`.
 #[inline(always)]
 pub fn finish<F, M, S>(frame: &mut F, memory: &mut M, sink: S, state: State<'_>) -> Verdict
 where
     F: Frame,
-    M: FlowMemory,
+    M: Memory,
     S: Sink<F>,
 {
     let State { config, work, counters } = state;
@@ -190,14 +263,4 @@ where
     };
     counters.book(verdict, frame_bytes);
     verdict
-}
-
-#[inline(always)]
-fn open<F: Frame>(frame: &mut F, link: Link, config: &Config, work: &mut Work) -> Result<(), Verdict> {
-    work.reach = 0;
-    work.record.vlan_count = 0;
-    work.record.vlan_ids = [0; crate::limits::VLAN_COUNT_MAX];
-    work.record.tunnel_type = TunnelType::None as u8;
-    dissect::dissect(frame, link, work)?;
-    select::select(config, work)
 }

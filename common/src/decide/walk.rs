@@ -125,6 +125,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let record = &mut self.work.record;
         if record.tunnel_type == TunnelType::None as u8 {
             record.tunnel_id = 0;
+            record.tunnel_has_id = 0;
             record.outer_ip_version = 0;
             record.outer_src_ip = [0; 16];
             record.outer_dst_ip = [0; 16];

@@ -16,7 +16,9 @@ use std::os::fd::AsFd as _;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hdrcap-xdp"));
 
 const PROGRAM: &str = "hdrcap";
-const PROGRAM_COPY: &str = "hdrcap_copy";
+
+/// The programs that others go on with, by their place in `PROGRAMS`.
+const PROGRAMS: [&str; 2] = ["hdrcap_copy", "hdrcap_descend"];
 const BPF_MAP_TYPE_RINGBUF: u32 = 27;
 
 /// The oldest kernel with all that is used: `bpf_xdp_load_bytes` and frames of several buffers.
@@ -166,15 +168,17 @@ impl Loaded {
     }
 
     fn verify(&mut self) -> Result<(), LoadError> {
-        self.verify_one(PROGRAM_COPY)?;
-        let copy = self.program_named(PROGRAM_COPY)?;
-        let copy = copy.fd().and_then(|fd| Ok(fd.try_clone()?));
-        let copy =
-            copy.map_err(|error| LoadError::Kernel { action: "refer to a program", source: error.into() })?;
-        let mut programs: ProgramArray<_> = typed(self.ebpf.map_mut("PROGRAMS"))?;
-        programs
-            .set(0, &copy, 0)
-            .map_err(|error| LoadError::Kernel { action: "join the programs", source: error.into() })?;
+        for (place, name) in (0..).zip(PROGRAMS) {
+            self.verify_one(name)?;
+            let program = self.program_named(name)?;
+            let program = program.fd().and_then(|fd| Ok(fd.try_clone()?));
+            let program = program
+                .map_err(|error| LoadError::Kernel { action: "refer to a program", source: error.into() })?;
+            let mut programs: ProgramArray<_> = typed(self.ebpf.map_mut("PROGRAMS"))?;
+            programs
+                .set(place, &program, 0)
+                .map_err(|error| LoadError::Kernel { action: "join the programs", source: error.into() })?;
+        }
         self.verify_one(PROGRAM)
     }
 
@@ -200,6 +204,18 @@ impl Loaded {
     fn program_named(&mut self, name: &str) -> Result<&mut Xdp, LoadError> {
         let program = self.ebpf.program_mut(name).ok_or_else(|| LoadError::Object("no program".into()))?;
         program.try_into().map_err(|error: ProgramError| LoadError::Object(error.into()))
+    }
+
+    /// What the verifier had to follow of each program, where the kernel says so (from 5.16 on).
+    pub fn verified_instructions(&mut self) -> Result<Vec<(&'static str, u32)>, LoadError> {
+        let mut counts = Vec::new();
+        for name in [PROGRAM].into_iter().chain(PROGRAMS) {
+            let info = self.program_named(name)?.info();
+            let info = info
+                .map_err(|error| LoadError::Kernel { action: "ask about a program", source: error.into() })?;
+            counts.extend(info.verified_instruction_count().map(|count| (name, count)));
+        }
+        Ok(counts)
     }
 
     pub(super) fn counters(&self) -> Result<PerCpuArray<&MapData, CountersValue>, LoadError> {
