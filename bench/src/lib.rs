@@ -8,3 +8,4 @@ pub mod pcap;
 pub mod random;
 pub mod wire;
 pub mod workload;
+pub mod wrap;

@@ -112,7 +112,7 @@ pub fn frame(path: &Path, segment: &Segment<'_>) -> Vec<u8> {
             header[9] = 6;
             header[12..16].copy_from_slice(&source.octets());
             header[16..20].copy_from_slice(&destination.octets());
-            let checksum = !folded(sum(&header));
+            let checksum = checksum(&header);
             header[10..12].copy_from_slice(&checksum.to_be_bytes());
             frame.extend([0x08, 0x00]);
             frame.extend(header);
@@ -150,6 +150,11 @@ fn tcp(path: &Path, segment: &Segment<'_>) -> Vec<u8> {
     let checksum = !folded(pseudo_header + sum(&tcp));
     tcp[16..18].copy_from_slice(&checksum.to_be_bytes());
     tcp
+}
+
+/// The checksum of these bytes, in which its place is zero (RFC 1071).
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
+    !folded(sum(bytes))
 }
 
 fn sum_address(address: IpAddr) -> u64 {

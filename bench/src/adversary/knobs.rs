@@ -16,6 +16,10 @@ pub struct Knobs {
     pub ipv6: f64,
     /// Of a connection: one to four VLAN tags.
     pub vlan: f64,
+    /// Of a connection: one to four layers of tunnels or labels around it.
+    pub wrap_frames: f64,
+    /// Of a frame: its outermost packet comes in fragments.
+    pub fragment: f64,
     /// Of a direction: its sequence numbers wrap soon.
     pub wrap: f64,
     /// Of a tuple: a second connection follows on it.
@@ -83,6 +87,8 @@ impl Default for Knobs {
             body_bytes_max: 8_000,
             ipv6: 0.2,
             vlan: 0.2,
+            wrap_frames: 0.0,
+            fragment: 0.0,
             wrap: 0.0,
             reuse_tuple: 0.0,
             tiny_segments: 0.0,

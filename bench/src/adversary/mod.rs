@@ -7,6 +7,7 @@
 mod disturb;
 mod knobs;
 mod message;
+mod mirror;
 mod script;
 mod segments;
 mod truth;
@@ -14,6 +15,8 @@ mod truth;
 pub use knobs::Knobs;
 pub use message::{Message, MessageKind};
 pub use truth::{Connection, SeenMessage, Start, Truth};
+
+use mirror::Mirror;
 
 use crate::{
     random::Random,
@@ -53,6 +56,7 @@ pub fn generate(seed: u64, knobs: &Knobs) -> Capture {
         lanes.push(lane);
     }
     let mut frames = Vec::new();
+    let mut mirror = Mirror::new(seed, knobs);
     let mut now_ns = START_NS;
     while !lanes.is_empty() {
         let lane = random.below(lanes.len());
@@ -61,7 +65,7 @@ pub fn generate(seed: u64, knobs: &Knobs) -> Capture {
                 now_ns += random.range(1, 50) as u64 * 1_000;
                 connections[index].observe(now_ns, &segment);
                 let bytes = wire::frame(connections[index].path(), &segment.borrowed());
-                frames.push(TimedFrame { ts_ns: now_ns, bytes });
+                frames.extend(mirror.send(index, &bytes).map(|bytes| TimedFrame { ts_ns: now_ns, bytes }));
             }
             None => drop(lanes.swap_remove(lane)),
         }
