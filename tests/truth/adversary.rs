@@ -97,3 +97,19 @@ fn under_loss_no_proved_pair_is_wrong() {
         prove(500, (&Knobs::lossy(lose), Promise::SomethingLost), OPEN, |_| Rings::One);
     }
 }
+
+#[test]
+fn what_is_wrapped_is_told_as_if_it_were_not() {
+    let knobs = Knobs { wrap_frames: 0.9, huge_segments: 0.1, ..Knobs::default() };
+    let seen = prove(300, (&knobs, Promise::Everything), &[], |_| Rings::One);
+    assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
+}
+
+#[test]
+fn what_comes_in_fragments_is_told_as_if_it_came_whole() {
+    for wrap_frames in [0.0, 0.9] {
+        let knobs = Knobs { wrap_frames, fragment: 0.5, huge_segments: 0.1, ..Knobs::default() };
+        let seen = prove(200, (&knobs, Promise::Everything), &[], |_| Rings::One);
+        assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
+    }
+}

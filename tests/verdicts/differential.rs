@@ -15,21 +15,21 @@ use std::path::Path;
 const FRAME_BYTES_MAX: usize = 16 * 1024;
 
 /// Both halves, with equal memories.
-struct Pair {
+pub(super) struct Pair {
     kernel: Kernel,
     decider: Decider,
-    frames: u64,
-    records: u64,
+    pub(super) frames: u64,
+    pub(super) records: u64,
 }
 
 impl Pair {
-    fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         let kernel = Kernel::new(config, 4 << 20);
         Self { kernel, decider: Decider::new(config), frames: 0, records: 0 }
     }
 
     /// One frame through both; what they differ in is the failure.
-    fn compare(&mut self, frame: &[u8], what: &str) {
+    pub(super) fn compare(&mut self, frame: &[u8], what: &str) {
         if frame.len() < 14 || frame.len() > FRAME_BYTES_MAX {
             return;
         }
@@ -116,7 +116,7 @@ fn torn_conversations() {
     }
 }
 
-fn conversation(random: &mut Random) -> Vec<Vec<u8>> {
+pub(super) fn conversation(random: &mut Random) -> Vec<Vec<u8>> {
     let mut stream = Vec::new();
     for _ in 0..1 + random.below(4) {
         let size = *random.pick(&[120, 130, 600, 1460, 2048, 2049, 4096, 6000, 20_000]);

@@ -7,3 +7,4 @@ mod differential;
 mod each;
 mod frames;
 mod kernel;
+mod tunnels;
