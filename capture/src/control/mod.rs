@@ -37,7 +37,7 @@ use crate::{
     encoder::Encoder,
     limits,
     redact::{Key, Policy, Redactor},
-    settings::{RedactSettings, Settings, Source},
+    settings::{RedactSettings, Settings, Source, VxlanPorts},
 };
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
@@ -150,6 +150,13 @@ fn configure(config: &mut Config, settings: &Settings) -> anyhow::Result<()> {
     if !filter.ports.is_all() {
         for range in filter.ports.ranges() {
             (range.first..=range.last).for_each(|port| config.add_port(port));
+        }
+    }
+    match &filter.vxlan_ports {
+        VxlanPorts::Any => config.vxlan_any = 1,
+        VxlanPorts::These(ports) => {
+            let ranges = ports.ranges().iter();
+            ranges.flat_map(|range| range.first..=range.last).for_each(|port| config.add_vxlan_port(port));
         }
     }
     for net in &filter.nets {

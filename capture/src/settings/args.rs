@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 
 use super::{
-    ActionChoice, LogFormat, Net, PortSet, SteerChoice, XdpModeChoice,
+    ActionChoice, LogFormat, Net, PortSet, SteerChoice, VxlanPorts, XdpModeChoice,
     values::{parse_bytes, parse_duration, parse_share},
 };
 
@@ -85,6 +85,10 @@ pub(super) struct FilterArgs {
     /// Keep only packets from or to this network, such as 10.0.0.0/8; repeat it for more [default: all]
     #[arg(long = "net", value_name = "CIDR", value_delimiter = ',')]
     pub(super) nets: Vec<Net>,
+
+    /// Take UDP to these ports for VXLAN, besides 4789, 4790 and 8472; "any" finds it on every port by its looks
+    #[arg(long = "vxlan-port", value_name = "PORTS")]
+    pub(super) vxlan_ports: Vec<VxlanPorts>,
 
     /// Keep one connection in N, whole, and write N into each row as sample_weight [default: 1/1]
     #[arg(long, value_name = "1/N", value_parser = parse_share)]

@@ -14,7 +14,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::Parser as _;
 
 pub use environment::Environment;
-pub use ports::{PortRange, PortSet};
+pub use ports::{PortRange, PortSet, VxlanPorts};
 pub use values::Net;
 
 /// What the process was started for.
@@ -135,6 +135,8 @@ pub struct FilterSettings {
     pub ports: PortSet,
     /// Networks, either side.
     pub nets: Vec<Net>,
+    /// UDP ports on which VXLAN is looked for besides the usual ones.
+    pub vxlan_ports: VxlanPorts,
     /// N of `--sample 1/N`: one connection in so many; 1 keeps all.
     pub sample_weight: u32,
 }

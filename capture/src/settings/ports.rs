@@ -64,6 +64,43 @@ impl FromStr for PortSet {
     }
 }
 
+/// Where VXLAN is looked for besides its usual ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VxlanPorts {
+    /// On these.
+    These(PortSet),
+    /// On all, where a datagram looks exactly like it.
+    Any,
+}
+
+impl Default for VxlanPorts {
+    fn default() -> Self {
+        Self::These(PortSet::default())
+    }
+}
+
+impl VxlanPorts {
+    /// All ports of both; no port stands for none besides the usual.
+    pub(super) fn union(given: impl IntoIterator<Item = Self>) -> Self {
+        let mut sets = Vec::new();
+        for ports in given {
+            match ports {
+                Self::These(set) => sets.push(set),
+                Self::Any => return Self::Any,
+            }
+        }
+        Self::These(PortSet::union(sets))
+    }
+}
+
+impl FromStr for VxlanPorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "any" { Ok(Self::Any) } else { text.parse().map(Self::These) }
+    }
+}
+
 fn parse_range(part: &str) -> Result<PortRange, String> {
     if part.is_empty() {
         return Err(format!("a part between commas is empty; {ACCEPTED}"));
@@ -98,6 +135,17 @@ mod tests {
         assert_eq!(ranges("8080-8090, 80,443"), [(80, 80), (443, 443), (8080, 8090)]);
         assert_eq!(ranges("80-90,85-100,101,50-95"), [(50, 101)]);
         assert_eq!(ranges("65535,1-65534"), [(1, 65535)]);
+    }
+
+    #[test]
+    fn vxlan_is_on_given_ports_or_on_any() {
+        let these = |text: &str| VxlanPorts::These(text.parse().unwrap());
+        assert_eq!("4000,5000-5002".parse(), Ok(these("4000,5000-5002")));
+        assert_eq!("any".parse(), Ok(VxlanPorts::Any));
+        assert!("all".parse::<VxlanPorts>().is_err());
+        assert_eq!(VxlanPorts::union([these("1"), these("2")]), these("1-2"));
+        assert_eq!(VxlanPorts::union([these("1"), VxlanPorts::Any]), VxlanPorts::Any);
+        assert_eq!(VxlanPorts::union([]), VxlanPorts::default());
     }
 
     #[test]

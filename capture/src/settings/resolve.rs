@@ -11,7 +11,7 @@ use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_CO
 
 use super::{
     ActionChoice, CollectorCount, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactSettings,
-    ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, XdpModeChoice,
+    ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, LiveArgs, RedactArgs, RedactChoice, ReportArgs, StorageArgs,
     },
@@ -174,7 +174,8 @@ fn resolve_filter(args: FilterArgs) -> Result<FilterSettings> {
         return Err(refuse(ErrorKind::TooManyValues, why));
     }
     let ports = PortSet::union(args.ports);
-    Ok(FilterSettings { ports, nets: args.nets, sample_weight: args.sample.unwrap_or(1) })
+    let vxlan_ports = VxlanPorts::union(args.vxlan_ports);
+    Ok(FilterSettings { ports, vxlan_ports, nets: args.nets, sample_weight: args.sample.unwrap_or(1) })
 }
 
 fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSettings> {

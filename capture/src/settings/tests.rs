@@ -50,7 +50,12 @@ fn two_words_are_enough() {
                 ring_bytes: 16 << 20,
                 stop: StopChoice::Signal,
             }),
-            filter: FilterSettings { ports: PortSet::default(), nets: Vec::new(), sample_weight: 1 },
+            filter: FilterSettings {
+                ports: PortSet::default(),
+                nets: Vec::new(),
+                vxlan_ports: VxlanPorts::default(),
+                sample_weight: 1,
+            },
             head_bytes_max: 16 * 1024,
             collectors: CollectorCount::Auto,
             storage: StorageSettings {
