@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     let ended = match job {
         Job::Capture(settings) => control::run(&settings),
         Job::Recover(dir) => control::recover(&dir),
+        Job::Redact(job) => control::secrets::redact(&job),
+        Job::KeyId(path) => control::secrets::key_id(&path),
+        Job::KeyRotate(path) => control::secrets::rotate_key(&path),
         Job::Doctor(ifaces) => control::doctor::doctor(&ifaces),
     };
     ended.unwrap_or_else(|error| {

@@ -57,8 +57,8 @@ pub struct ConnectionValues<'a> {
     pub sample_weight: i32,
     /// Symmetric hash of the inner tuple.
     pub flow_id: i64,
-    /// Community ID v1 (`1:` and 28 base64 characters).
-    pub community_id: &'a str,
+    /// Community ID v1 (`1:` and 28 base64 characters); `None` where it would tell an address that must not stay.
+    pub community_id: Option<&'a str>,
     /// The sender of requests.
     pub client: (IpAddr, u16),
     /// The sender of responses.

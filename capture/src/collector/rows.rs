@@ -94,14 +94,22 @@ impl Stages {
         let first = &connection.first;
         let interface = self.interfaces.iter().find(|(index, _)| *index == first.ifindex);
         let mut text = [0; COMMUNITY_ID_BYTES];
+        let mut community_id = Some(community_id(client.into(), server.into(), &mut text));
+        let (mut shown_client, mut flow_id) = (client, first.flow_hash);
+        if let Some(network) = self.redactor.client(client.0) {
+            // Both are made of the whole address by public means: trying the addresses of the network would find it.
+            community_id = None;
+            flow_id = self.redactor.pseudonym(flow_id);
+            shown_client.0 = network;
+        }
         let rtt_ns = connection.handshake.and_then(|handshake| handshake.rtt_ns());
         let id = self.batch.connection(&ConnectionValues {
             iface: interface.map_or("", |(_, name)| name.as_str()),
             queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(first.queue)),
             sample_weight: i32::try_from(first.sample_weight).unwrap_or(i32::MAX),
-            flow_id: first.flow_hash.cast_signed(),
-            community_id: community_id(client.into(), server.into(), &mut text),
-            client,
+            flow_id: flow_id.cast_signed(),
+            community_id,
+            client: shown_client,
             server,
             vlan_ids: &first.vlan_ids[..usize::from(first.vlan_count).min(first.vlan_ids.len())],
             tunnel: tunnel_of(first),

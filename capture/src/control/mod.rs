@@ -9,6 +9,7 @@ pub mod logging;
 
 pub mod progress;
 mod replay;
+pub mod secrets;
 pub mod stats;
 mod watch;
 
@@ -30,21 +31,20 @@ use storage::{
     dataset::{Writer, WriterSettings},
     schema::StatsSchema,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use self::{progress::Progress, stats::GAUGES, watch::Watch};
 use crate::{
     encoder::Encoder,
     limits,
-    redact::{Key, Policy, Redactor},
-    settings::{RedactSettings, Settings, Source, VxlanPorts},
+    settings::{Settings, Source, VxlanPorts},
 };
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
 pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(&settings.report);
     logging::start(&settings.report, progress.bar());
-    let redactor = redactor(&settings.redact)?;
+    let redactor = secrets::redactor(&settings.redact)?;
     info!(
         bytes = limits::collector_bytes_max(settings.head_bytes_max),
         "memory a collector may take at the most"
@@ -82,18 +82,6 @@ fn report(settings: &Settings, ended: &Ended) -> anyhow::Result<ExitCode> {
     }
     let is_closed = balance.discrepancies().is_empty();
     Ok(if is_closed && !ended.is_input_damaged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
-    match redact {
-        RedactSettings::Tokens { key_file } => {
-            Ok(Redactor::new(Policy::default(), Key::load_or_create(key_file)?))
-        }
-        RedactSettings::Off => {
-            warn!("redaction is off: credentials and cookies are stored as they are");
-            Ok(Redactor::new(Policy::off(), Key::from_bytes([0; 32])))
-        }
-    }
 }
 
 /// Opens the dataset and starts the thread that writes to it.

@@ -5,9 +5,11 @@
 use memchr::{memchr, memchr_iter, memchr2, memmem, memrchr};
 
 use super::{
-    policy::{Action, Policy},
+    long_value,
+    path::PathMatcher,
+    policy::{Action, Policy, Rule},
     sensitive,
-    spans::Spans,
+    spans::{Spans, Why},
 };
 use crate::http::{
     syntax::{hex_pair, is_blank, is_token, leading_len, split_once, trim},
@@ -85,10 +87,10 @@ pub(super) fn scheme_len(value: &[u8]) -> Option<usize> {
 }
 
 /// Everything behind the scheme.
-pub(super) fn credentials(value: &[u8], action: Action, spans: &mut Spans) {
+pub(super) fn credentials(value: &[u8], rule: Rule, spans: &mut Spans) {
     let scheme_len = scheme_len(value).unwrap_or(0);
     let blanks = value[scheme_len..].iter().take_while(|&&byte| is_blank(byte)).count();
-    spans.add(scheme_len + blanks, value.len(), action);
+    spans.add(scheme_len + blanks, value.len(), rule.action, rule.why);
 }
 
 /// One `name=value` of a Cookie or the first of a Set-Cookie line: where its value is, and its name if it surely is one.
@@ -114,43 +116,68 @@ fn cookie_pair(value: &[u8], start: usize, end: usize) -> CookiePair<'_> {
     CookiePair { name: Some(name), secret_start: piece_start + name.len() + 1, secret_end }
 }
 
-/// The value of each cookie (RFC 6265 section 4.2); names go to `names`.
+/// The value of each cookie (RFC 6265 section 4.2), `rule` for those that the policy does not name; names go to `names`.
 pub(super) fn cookies<'a>(
     value: &'a [u8],
-    action: Action,
+    (rule, policy): (Rule, &Policy),
     spans: &mut Spans,
     mut names: impl FnMut(&'a [u8]),
 ) {
+    // What stands within quotes may be part of another cookie's value, whatever it looks like.
+    let quote = if policy.has_cookies() { memchr(b'"', value) } else { None };
     let mut start = 0;
     while start < value.len() {
         let end = memchr(b';', &value[start..]).map_or(value.len(), |at| start + at);
         let pair = cookie_pair(value, start, end);
-        spans.add(pair.secret_start, pair.secret_end, action);
+        let named = pair.name.and_then(|name| policy.cookie(name));
+        let rule = named.filter(|_| quote.is_none_or(|quote| end <= quote)).unwrap_or(rule);
+        spans.add(pair.secret_start, pair.secret_end, rule.action, rule.why);
+        if rule.action == Action::Keep {
+            spans.keep(pair.secret_start, pair.secret_end, rule.why);
+        }
         pair.name.into_iter().for_each(&mut names);
         start = end + 1;
     }
 }
 
+/// The names of the cookies alone.
+pub(super) fn cookie_names<'a>(value: &'a [u8], mut names: impl FnMut(&'a [u8])) {
+    let mut start = 0;
+    while start < value.len() {
+        let end = memchr(b';', &value[start..]).map_or(value.len(), |at| start + at);
+        cookie_pair(value, start, end).name.into_iter().for_each(&mut names);
+        start = end + 1;
+    }
+}
+
+/// The name of the cookie that is set.
+pub(super) fn set_cookie_name<'a>(value: &'a [u8], names: impl FnMut(&'a [u8])) {
+    let end = memchr(b';', value).unwrap_or(value.len());
+    cookie_names(&value[..end], names);
+}
+
 /// The value of the cookie that is set (RFC 6265 section 4.1), and every attribute that is not surely one.
 pub(super) fn set_cookie<'a>(
     value: &'a [u8],
-    action: Action,
+    (rule, policy): (Rule, &Policy),
     spans: &mut Spans,
     names: impl FnMut(&'a [u8]),
 ) {
     let end = memchr(b';', value).unwrap_or(value.len());
-    let pair = cookie_pair(value, 0, end);
-    spans.add(pair.secret_start, pair.secret_end, action);
-    pair.name.into_iter().for_each(names);
+    cookies(&value[..end], (rule, policy), spans, names);
+    if rule.action == Action::Keep {
+        return;
+    }
     let mut start = end + 1;
     while start < value.len() {
         let end = memchr(b';', &value[start..]).map_or(value.len(), |at| start + at);
         let attribute = &value[start..end];
         let (name, content) = split_once(attribute, b'=').unwrap_or((attribute, b""));
         let known = COOKIE_ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(trim(name)));
-        let odd = content.iter().any(|byte| b"=@%{\"".contains(byte));
+        let odd = content.iter().any(|byte| b"=@%{\"".contains(byte)) || long_value::holds(content);
         if !known || odd {
-            spans.add(start, end, action);
+            let action = if rule.action == Action::Drop { Action::Drop } else { Action::Token };
+            spans.add(start, end, action, Why::CookieAttribute);
         }
         start = end + 1;
     }
@@ -167,7 +194,7 @@ pub(super) fn jwts(value: &[u8], spans: &mut Spans) {
         let start = from + at;
         let run = value[start..].iter().take_while(|&&byte| is_jwt_char(byte)).count();
         if run >= JWT_BYTES_MIN {
-            spans.add(start, start + run, Action::Token);
+            spans.add(start, start + run, Action::Token, Why::Jwt);
         }
         from = start + run;
     }
@@ -189,33 +216,33 @@ pub(super) struct Text<'a> {
 
 impl Text<'_> {
     /// It is a URI, or holds one: parameters end at `&`.
-    fn is_uri(&self) -> bool {
+    pub(super) fn is_uri(&self) -> bool {
         self.target || self.value.first() == Some(&b'/') || memmem::find(self.value, b"://").is_some()
     }
 }
 
 /// Searches text under one policy.
+#[derive(Default)]
 pub(super) struct TextDetector {
     decoded: Vec<u8>,
-    decoding: Vec<u8>,
+    paths: PathMatcher,
 }
 
 impl TextDetector {
-    pub(super) fn new() -> TextDetector {
-        TextDetector { decoded: Vec::new(), decoding: Vec::new() }
-    }
-
     /// Parameters, userinfo, JSON, and all of these percent-encoded within. A parameter's value is taken as long as any
     /// reader might take it: in a query to the next `&`, in a path to the query, elsewhere to the end.
     pub(super) fn search(&mut self, text: Text<'_>, policy: &Policy, spans: &mut Spans) {
         let value = text.value;
         self.parameters(text, policy, spans);
+        if !policy.paths().is_empty() {
+            self.paths.search(value, text.target, policy.paths(), spans);
+        }
         if text.cut || memchr(b'@', value).is_some() {
             userinfo(text, spans);
         }
         let Some(unusual) = memchr2(b'%', b'{', value) else { return };
         if holds_json_secret(value) {
-            spans.add(0, value.len(), Action::Token);
+            spans.add(0, value.len(), Action::Token, Why::Json);
         }
         if memchr(b'%', &value[unusual..]).is_some() {
             self.nested(text, policy, spans);
@@ -230,41 +257,34 @@ impl TextDetector {
             let equals = from + at;
             from = equals + 1;
             let name = name_before(value, equals);
-            let action = self.parameter_action(name, policy);
-            if action != Action::Keep {
-                let query = *query.get_or_insert_with(|| {
-                    text.is_uri().then(|| memchr2(b'?', b'#', value).unwrap_or(value.len()))
-                });
-                let delimiter = query.map(|query| if equals > query { b'&' } else { b'?' });
-                let end = delimiter.and_then(|delimiter| memchr(delimiter, &value[from..]));
-                let end = end.map_or(value.len(), |at| from + at);
-                spans.add(equals + 1, end, action);
-                from = end;
+            let Some(rule) = self.parameter_rule(name, policy) else { continue };
+            let query = *query.get_or_insert_with(|| {
+                text.is_uri().then(|| memchr2(b'?', b'#', value).unwrap_or(value.len()))
+            });
+            let delimiter = query.map(|query| if equals > query { b'&' } else { b'?' });
+            let end = delimiter.and_then(|delimiter| memchr(delimiter, &value[from..]));
+            let end = end.map_or(value.len(), |at| from + at);
+            if rule.action == Action::Keep {
+                // Where it surely ends: elsewhere what follows may be another's.
+                if delimiter == Some(b'&') {
+                    spans.keep(from, end, rule.why);
+                }
+                continue;
             }
+            spans.add(equals + 1, end, rule.action, rule.why);
+            from = end;
         }
     }
 
-    fn parameter_action(&mut self, name: &[u8], policy: &Policy) -> Action {
+    fn parameter_rule(&mut self, name: &[u8], policy: &Policy) -> Option<Rule> {
         if name.is_empty() {
-            return Action::Keep;
+            return None;
         }
         if memchr(b'%', name).is_none() {
             return policy.parameter(name);
         }
-        self.decode(name);
+        decode_all(name, &mut self.decoded);
         policy.parameter(&self.decoded)
-    }
-
-    /// Percent-decodes into `decoded`, as often as there is something to decode.
-    fn decode(&mut self, value: &[u8]) {
-        decode_once(value, &mut self.decoded);
-        for _ in 1..DECODE_ROUNDS_MAX {
-            if memchr(b'%', &self.decoded).is_none() {
-                return;
-            }
-            std::mem::swap(&mut self.decoded, &mut self.decoding);
-            decode_once(&self.decoding, &mut self.decoded);
-        }
     }
 
     /// Pieces that hold a secret once decoded: all of the piece behind its name.
@@ -287,28 +307,38 @@ impl TextDetector {
                 .map_or(limit, |at| start + at);
             let piece =
                 Text { value: &value[start..end], target: false, cut: text.cut && end == value.len() };
-            if memchr(b'%', piece.value).is_some() && self.hides_secret(piece, policy) {
+            if memchr(b'%', piece.value).is_some()
+                && let Some(why) = self.hides_secret(piece, policy)
+            {
                 let name_len = memchr(b'=', &value[start..end]).map_or(0, |at| at + 1);
-                spans.add(start + name_len, end, Action::Token);
+                spans.add(start + name_len, end, Action::Token, why);
             }
             start = end + 1;
         }
     }
 
-    fn hides_secret(&mut self, piece: Text<'_>, policy: &Policy) -> bool {
-        self.decode(piece.value);
+    fn hides_secret(&mut self, piece: Text<'_>, policy: &Policy) -> Option<Why> {
+        decode_all(piece.value, &mut self.decoded);
         let decoded = &self.decoded[..];
-        memchr_iter(b'=', decoded).any(|at| policy.parameter(name_before(decoded, at)) != Action::Keep)
+        let is_named = |at| policy.parameter(name_before(decoded, at)).is_some_and(Rule::replaces);
+        if memchr_iter(b'=', decoded).any(is_named)
             || holds_json_secret(decoded)
             || holds_userinfo(decoded, piece.cut)
-            || memmem::find(decoded, b"eyJ").is_some()
+            || !policy.paths().is_empty() && self.paths.finds(decoded, policy.paths())
+        {
+            return Some(Why::Encoded);
+        }
+        if memmem::find(decoded, b"eyJ").is_some() {
+            return Some(Why::Jwt);
+        }
+        (policy.finds_long_values() && long_value::holds(decoded)).then_some(Why::LongValue)
     }
 }
 
 /// True where the byte at `at` is an `=` behind the name of a parameter that stays; a name may not be encoded here.
 #[inline]
 pub(super) fn is_harmless_parameter(value: &[u8], at: usize, policy: &Policy) -> bool {
-    value[at] == b'=' && policy.parameter(name_before(value, at)) == Action::Keep
+    value[at] == b'=' && !policy.parameter(name_before(value, at)).is_some_and(Rule::replaces)
 }
 
 /// The name before the `=` at `equals`, quotes and blanks between them left out.
@@ -343,8 +373,8 @@ fn userinfo(text: Text<'_>, spans: &mut Spans) {
         let start = at + 2;
         let end = start + authority_len(&value[start..]);
         match memrchr(b'@', &value[start..end]) {
-            Some(len) => spans.add(start, start + len, Action::Token),
-            None if text.cut && end == value.len() => spans.add(start, end, Action::Token),
+            Some(len) => spans.add(start, start + len, Action::Token, Why::Userinfo),
+            None if text.cut && end == value.len() => spans.add(start, end, Action::Token, Why::Userinfo),
             None => {}
         }
     }
@@ -357,8 +387,10 @@ fn userinfo(text: Text<'_>, spans: &mut Spans) {
 pub(super) fn authority(value: &[u8], cut: bool, spans: &mut Spans) {
     let end = authority_len(value);
     match memrchr(b'@', &value[..end]) {
-        Some(len) => spans.add(0, len, Action::Token),
-        None if cut && memchr(b':', value).is_some() => spans.add(0, value.len(), Action::Token),
+        Some(len) => spans.add(0, len, Action::Token, Why::Userinfo),
+        None if cut && memchr(b':', value).is_some() => {
+            spans.add(0, value.len(), Action::Token, Why::Userinfo)
+        }
         None => {}
     }
 }
@@ -370,18 +402,32 @@ fn bare_userinfo(text: Text<'_>, spans: &mut Spans) {
     let len = memrchr(b'@', &value[..end]).or((text.cut && end == value.len()).then_some(end));
     let Some(len) = len else { return };
     if memchr(b':', &value[..len]).is_some() {
-        spans.add(0, len, Action::Token);
+        spans.add(0, len, Action::Token, Why::Userinfo);
     }
 }
 
-fn decode_once(value: &[u8], decoded: &mut Vec<u8>) {
+/// Percent-decodes `value` into `decoded`, as often as there is something to decode.
+pub(super) fn decode_all(value: &[u8], decoded: &mut Vec<u8>) {
     decoded.clear();
-    let mut rest = value;
-    while let Some(at) = memchr(b'%', rest) {
-        decoded.extend_from_slice(&rest[..at]);
-        let byte = rest.get(at + 1..at + 3).and_then(|digits| hex_pair(digits[0], digits[1]));
-        decoded.push(byte.unwrap_or(b'%'));
-        rest = &rest[at + if byte.is_some() { 3 } else { 1 }..];
+    decoded.extend_from_slice(value);
+    for _ in 0..DECODE_ROUNDS_MAX {
+        let Some(first) = memchr(b'%', decoded) else { return };
+        decode_from(first, decoded);
     }
-    decoded.extend_from_slice(rest);
+}
+
+/// Decodes in place, from the first `%` on: what is decoded is never longer.
+fn decode_from(first: usize, bytes: &mut Vec<u8>) {
+    let (mut from, mut to) = (first, first);
+    while from < bytes.len() {
+        let pair = bytes.get(from + 1..from + 3).and_then(|digits| hex_pair(digits[0], digits[1]));
+        let (byte, len) = match pair.filter(|_| bytes[from] == b'%') {
+            Some(byte) => (byte, 3),
+            None => (bytes[from], 1),
+        };
+        bytes[to] = byte;
+        to += 1;
+        from += len;
+    }
+    bytes.truncate(to);
 }

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::token::Tokenizer;
+
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
@@ -22,6 +24,14 @@ pub enum KeyError {
     /// The file is there and cannot be read.
     #[error("cannot read the redaction key {}; let the user hdrcap runs as own it", path.display())]
     Unreadable {
+        /// The key file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The key cannot be changed.
+    #[error("cannot put a new redaction key in the place of {}; check that its folder is writable", path.display())]
+    NotRotated {
         /// The key file.
         path: PathBuf,
         /// What the kernel said.
@@ -68,9 +78,59 @@ impl Key {
         }
     }
 
+    /// Reads the key file, which must be there.
+    pub fn load(path: &Path) -> Result<Key, KeyError> {
+        load(path)
+    }
+
+    /// The id that tokens of this key carry.
+    pub fn id(&self) -> String {
+        Tokenizer::new(self.clone()).key_id().to_owned()
+    }
+
+    /// Puts a new key in the place of the old one, which is kept beside it under its id: at every moment one of the two
+    /// is whole in its place.
+    pub fn rotate(path: &Path) -> Result<Rotated, KeyError> {
+        let old = load(path)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", old.id()));
+        let old_path = PathBuf::from(name);
+        let not_rotated = |source| KeyError::NotRotated { path: path.into(), source };
+        match fs::hard_link(path, &old_path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(not_rotated(error)),
+            // Kept by a rotation that was cut short.
+            Err(_) if load(&old_path)?.0 != old.0 => {
+                return Err(not_rotated(io::ErrorKind::AlreadyExists.into()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let new = Key::random().map_err(not_rotated)?;
+        let fresh = fresh_path(path);
+        write_synced(&fresh, &new).and_then(|()| fs::rename(&fresh, path)).map_err(not_rotated)?;
+        sync_folder(path).map_err(not_rotated)?;
+        Ok(Rotated { old_id: old.id(), new_id: new.id(), old_path })
+    }
+
+    fn random() -> io::Result<Key> {
+        let mut key = Key([0; KEY_BYTES]);
+        File::open("/dev/urandom")?.read_exact(&mut key.0)?;
+        Ok(key)
+    }
+
     pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
     }
+}
+
+/// What a change of key led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// Id of the key before.
+    pub old_id: String,
+    /// Id of the key now.
+    pub new_id: String,
+    /// Where the key before is kept.
+    pub old_path: PathBuf,
 }
 
 impl std::fmt::Debug for Key {
@@ -109,17 +169,24 @@ fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let mut key = Key([0; KEY_BYTES]);
-    File::open("/dev/urandom")?.read_exact(&mut key.0)?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let fresh = PathBuf::from(name);
+    let key = Key::random()?;
+    let fresh = fresh_path(path);
     let linked = write_synced(&fresh, &key).and_then(|()| match fs::hard_link(&fresh, path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         Ok(()) | Err(_) => Ok(()),
     });
     let removed = fs::remove_file(&fresh);
     linked.and(removed)?;
+    sync_folder(path)
+}
+
+fn fresh_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    PathBuf::from(name)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => File::open(".")?.sync_all(),
@@ -160,6 +227,24 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(format!("{first:?}"), "Key(..)");
+    }
+
+    #[test]
+    fn a_rotated_key_is_new_and_the_old_one_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("redact.key");
+        assert!(matches!(Key::rotate(&path).unwrap_err(), KeyError::Unreadable { .. }));
+        let first = Key::load_or_create(&path).unwrap();
+        let rotated = Key::rotate(&path).unwrap();
+        let (second, kept) = (Key::load(&path).unwrap(), Key::load(&rotated.old_path).unwrap());
+        assert_eq!((first.0, first.id()), (kept.0, rotated.old_id.clone()));
+        assert_eq!(second.id(), rotated.new_id);
+        assert_ne!(first.id(), second.id());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        // Cut short after the old key was kept: the next one goes on.
+        fs::hard_link(&path, folder.path().join(format!("redact.key.{}", second.id()))).unwrap();
+        assert_eq!(Key::rotate(&path).unwrap().old_id, second.id());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
     }
 
     #[test]

@@ -3,16 +3,20 @@
 //! What is not replaced is not copied. Invariant: of a line that is not surely harmless, value and raw form are
 //! replaced alike, and both before anything outside can see them.
 
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr2, memmem};
 use storage::{field::Field, flags::Flags, values::FieldLine};
 
 use super::{
+    class::{self, Class},
     detect::{self, Text, TextDetector},
     key::Key,
-    policy::{Action, Policy},
-    sensitive::{self, Names},
-    spans::Spans,
+    long_value,
+    policy::{Action, Policy, Rule},
+    scout::{LongRun, Scout},
+    sensitive,
+    spans::{Spans, Why},
     token::Tokenizer,
+    trace::{Note, Part, Trace},
 };
 use crate::http::{
     Fields, Line, RequestHead, Shape,
@@ -38,31 +42,23 @@ struct Patch {
     raw: Option<Bounds>,
 }
 
-/// How a field's value is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// Excepted by the policy.
-    Kept,
-    /// Whatever is found in it.
-    Plain,
-    /// All of it.
-    Secret(Action),
-    /// All but the scheme.
-    Credentials(Action),
-    /// Each cookie's value.
-    Cookies(Action),
-    /// The cookie's value.
-    SetCookie(Action),
-    /// An authority.
-    Host,
-}
-
 /// A malformed line, its place, and whether more of it may be missing.
 #[derive(Clone, Copy)]
 struct Unsure<'l> {
     index: usize,
     line: &'l Line,
     cut: bool,
+}
+
+/// What to look for in a value.
+#[derive(Clone, Copy)]
+struct Sought {
+    field: Option<Field>,
+    class: Class,
+    /// Its end may be missing.
+    cut: bool,
+    /// It may hold a long value.
+    long: bool,
 }
 
 /// Redacts heads, one at a time.
@@ -76,6 +72,9 @@ pub(super) struct LineRedactor {
     patches: Vec<Patch>,
     /// The head holds what a JSON Web Token begins with.
     jwt_seen: bool,
+    /// Runs of the head that may be secrets.
+    long_runs: Vec<LongRun>,
+    trace: Trace,
     redacted: bool,
     jwt: memmem::Finder<'static>,
 }
@@ -89,12 +88,14 @@ impl LineRedactor {
         LineRedactor {
             policy,
             tokenizer: Tokenizer::new(key),
-            text: TextDetector::new(),
+            text: TextDetector::default(),
             spans: Spans::default(),
             memory: Vec::new(),
             unfolded: Vec::new(),
             patches: Vec::new(),
             jwt_seen: false,
+            long_runs: Vec::new(),
+            trace: Trace::default(),
             redacted: false,
             jwt: memmem::Finder::new(b"eyJ"),
         }
@@ -109,8 +110,16 @@ impl LineRedactor {
     pub(super) fn begin(&mut self, bytes: &[u8]) {
         self.memory.clear();
         self.patches.clear();
+        self.trace.clear();
         self.redacted = false;
         self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
+        self.long_runs.clear();
+        if self.policy.is_on() && self.policy.finds_long_values() {
+            let found = &mut self.long_runs;
+            long_value::runs(bytes, long_value::LONG_BYTES_MIN, |start, end| {
+                found.push(LongRun { start, end })
+            });
+        }
     }
 
     /// `redacted`, where anything of this head was replaced.
@@ -120,6 +129,18 @@ impl LineRedactor {
 
     pub(super) fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    pub(super) fn trace_on(&mut self) {
+        self.trace.start();
+    }
+
+    pub(super) fn trace(&self) -> &[Note] {
+        self.trace.notes()
+    }
+
+    pub(super) fn memory_at(&self, start: usize, end: usize) -> &[u8] {
+        &self.memory[start..end]
     }
 
     /// The bytes of `bounds`, or `wire` where nothing was replaced.
@@ -138,12 +159,24 @@ impl LineRedactor {
         let form = Target::of(value, head.method).form;
         let bare = matches!(form, Form::Authority | Form::Other);
         let suspect = |byte: u8| matches!(byte, b'=' | b'@' | b'%' | b'{') || is_lenient_space(byte);
-        let searched = cut || self.jwt_seen || value.iter().fold(false, |found, &byte| found | suspect(byte));
+        // The start line comes first: the first long run of the head may be in the target.
+        let start_line_end = head.fields.lines().first().map_or(head.bytes.len(), |line| line.start as usize);
+        let has_long = self.long_runs.first().is_some_and(|run| run.start < start_line_end);
+        let searched = cut
+            || self.jwt_seen
+            || has_long
+            || !self.policy.paths().is_empty()
+            || value.iter().fold(false, |found, &byte| found | suspect(byte));
         if !self.policy.is_on() || !searched {
             return None;
         }
+        self.trace.begin(Part::Target);
         self.spans.clear();
         self.text.search(Text { value, target: true, cut }, &self.policy, &mut self.spans);
+        if has_long || cut && self.policy.finds_long_values() {
+            let path_len = memchr2(b'?', b'#', value).unwrap_or(value.len());
+            long_value::search(value, path_len, cut, &mut self.spans);
+        }
         if bare {
             detect::authority(value, cut, &mut self.spans);
         }
@@ -153,7 +186,7 @@ impl LineRedactor {
         if let Some(space) = value.iter().position(|&byte| is_lenient_space(byte) || byte == 0)
             && sensitive::mentions(value)
         {
-            self.spans.add(space, value.len(), Action::Token);
+            self.spans.add(space, value.len(), Action::Token, Why::Malformed);
         }
         self.replaced(value)
     }
@@ -163,8 +196,9 @@ impl LineRedactor {
         if !self.policy.is_on() || is_token(value) {
             return None;
         }
+        self.trace.begin(Part::Method);
         self.spans.clear();
-        self.spans.add(0, value.len(), Action::Token);
+        self.spans.add(0, value.len(), Action::Token, Why::Malformed);
         self.replaced(value)
     }
 
@@ -173,10 +207,14 @@ impl LineRedactor {
         if !self.policy.is_on() {
             return None;
         }
+        self.trace.begin(Part::Reason);
         self.spans.clear();
         self.plain(value, cut);
+        if cut || !self.long_runs.is_empty() {
+            self.long_values(value, cut);
+        }
         if memchr2(0, b'\r', value).is_some() && sensitive::mentions(value) {
-            self.spans.add(0, value.len(), Action::Token);
+            self.spans.add(0, value.len(), Action::Token, Why::Malformed);
         }
         self.replaced(value)
     }
@@ -193,24 +231,30 @@ impl LineRedactor {
     ) {
         let bytes = fields.bytes();
         let unsure = Shape::NAMELESS.with(Shape::NAME_BAD).with(Shape::FOLDED).with(Shape::CONTROL);
-        let mut scout = Scout::new(bytes);
+        let long_runs = std::mem::take(&mut self.long_runs);
+        let mut scout = Scout::new(bytes, &long_runs, !self.policy.paths().is_empty());
         let last = fields.lines().len().wrapping_sub(1);
         for (index, line) in fields.lines().iter().enumerate() {
             let cut = index == last && !complete;
             let (name, value, raw) = (line.name(bytes), line.value(bytes), line.raw(bytes));
             table.push(FieldLine { name, field: line.field, value, raw });
+            self.trace.begin(Part::Line(index));
             if !self.policy.is_on() {
                 self.line_as_it_is(index, line, bytes, names);
             } else if line.shape.has(unsure) {
                 self.unsure_line(Unsure { index, line, cut }, bytes, names);
             } else {
-                let class = self.class(line.field, name);
-                if class != Class::Plain || cut || self.jwt_seen || scout.finds(line, &self.policy) {
-                    self.search(value, class, cut, &mut |name| names.push(name));
+                let class = Class::of(line.field, name, &self.policy);
+                let long = cut || scout.finds_long(line);
+                if class != Class::Plain || long || self.jwt_seen || scout.finds(line, &self.policy) {
+                    let long = long && !class::names_things(line.field, name);
+                    let sought = Sought { field: line.field, class, cut, long };
+                    self.search(value, sought, &mut |name| names.push(name));
                     self.patch_line(index, line, value, bytes);
                 }
             }
         }
+        self.long_runs = long_runs;
     }
 
     /// Puts the replaced parts in the table.
@@ -225,44 +269,59 @@ impl LineRedactor {
         }
     }
 
-    fn class(&self, field: Option<Field>, name: &[u8]) -> Class {
-        let exception = self.policy.field_exception(name);
-        if exception == Some(Action::Keep) {
-            return Class::Kept;
-        }
-        let action = exception.unwrap_or(Action::Token);
-        match (field, exception) {
-            (Some(Field::Authorization | Field::ProxyAuthorization), _) => Class::Credentials(action),
-            (Some(Field::Cookie), _) => Class::Cookies(action),
-            (Some(Field::SetCookie), _) => Class::SetCookie(action),
-            (_, Some(action)) => Class::Secret(action),
-            (Some(Field::Host), None) => Class::Host,
-            (Some(_), None) => Class::Plain,
-            (None, None) if sensitive::is_sensitive(name, Names::Field) => Class::Secret(Action::Token),
-            (None, None) => Class::Plain,
-        }
-    }
-
     /// Finds the spans of one value.
-    fn search<'v>(&mut self, value: &'v [u8], class: Class, cut: bool, name: &mut dyn FnMut(&'v [u8])) {
+    fn search<'v>(&mut self, value: &'v [u8], sought: Sought, name: &mut dyn FnMut(&'v [u8])) {
         self.spans.clear();
+        let Sought { field, class, cut, long } = sought;
         let spans = &mut self.spans;
         match class {
-            Class::Kept => return,
-            Class::Plain => return self.plain(value, cut),
-            Class::Secret(action) => spans.add(0, value.len(), action),
-            Class::Credentials(action) => detect::credentials(value, action, spans),
-            Class::Cookies(action) => detect::cookies(value, action, spans, name),
-            Class::SetCookie(action) => detect::set_cookie(value, action, spans, name),
+            Class::Kept => return self.kept_field(value, field, name),
+            Class::Plain => {
+                self.plain(value, cut);
+                if long {
+                    self.long_values(value, cut);
+                }
+                return;
+            }
+            Class::Secret(rule) => spans.add(0, value.len(), rule.action, rule.why),
+            Class::Addresses(rule) => {
+                spans.add(0, value.len(), rule.action, rule.why);
+                self.plain(value, cut);
+            }
+            Class::Credentials(rule) => detect::credentials(value, rule, spans),
+            Class::Cookies(rule) => detect::cookies(value, (rule, &self.policy), spans, name),
+            Class::SetCookie(rule) => detect::set_cookie(value, (rule, &self.policy), spans, name),
             Class::Host => {
                 detect::authority(value, cut, spans);
                 if value.iter().any(|byte| b"=%{".contains(byte)) {
                     self.text.search(Text { value, target: false, cut }, &self.policy, spans);
                 }
+                if long {
+                    self.long_values(value, cut);
+                }
             }
         }
         if self.jwt_seen {
             detect::jwts(value, &mut self.spans);
+        }
+    }
+
+    /// A field that the policy keeps gives the names of its cookies all the same.
+    fn kept_field<'v>(&mut self, value: &'v [u8], field: Option<Field>, name: &mut dyn FnMut(&'v [u8])) {
+        self.trace.keep_all();
+        if field == Some(Field::Cookie) {
+            detect::cookie_names(value, &mut *name);
+        }
+        if field == Some(Field::SetCookie) {
+            detect::set_cookie_name(value, &mut *name);
+        }
+    }
+
+    fn long_values(&mut self, value: &[u8], cut: bool) {
+        if self.policy.finds_long_values() {
+            let text = Text { value, target: false, cut };
+            let path_len = if text.is_uri() { memchr2(b'?', b'#', value).unwrap_or(value.len()) } else { 0 };
+            long_value::search(value, path_len, cut, &mut self.spans);
         }
     }
 
@@ -283,14 +342,17 @@ impl LineRedactor {
         let mut value = std::mem::take(&mut self.unfolded);
         value.clear();
         unfold_value(wire, &mut value);
+        let name = line.name(bytes);
         let class = if line.shape.has(Shape::NAMELESS) {
-            Class::Secret(Action::Token)
+            Class::Secret(Rule { action: Action::Token, why: Why::Malformed })
         } else {
-            self.class(line.field, line.name(bytes))
+            Class::of(line.field, name, &self.policy)
         };
-        self.search(&value, class, cut, &mut |_| ());
+        let long = !class::names_things(line.field, name);
+        let sought = Sought { field: line.field, class, cut, long };
+        self.search(&value, sought, &mut |_| ());
         if class == Class::Plain && self.may_hide_anything(&value) {
-            self.spans.add(0, value.len(), Action::Token);
+            self.spans.add(0, value.len(), Action::Token, Why::Malformed);
         }
         if self.spans.is_empty() && line.shape.has(Shape::FOLDED) {
             let value = self.kept(&value);
@@ -299,11 +361,11 @@ impl LineRedactor {
             self.patch_line(index, line, &value, bytes);
         }
         self.unfolded = value;
-        if matches!(class, Class::Cookies(_)) {
-            detect::cookies(wire, Action::Keep, &mut self.spans, |name| names.push(name));
+        if line.field == Some(Field::Cookie) {
+            detect::cookie_names(wire, |name| names.push(name));
         }
-        if matches!(class, Class::SetCookie(_)) {
-            detect::set_cookie(wire, Action::Keep, &mut self.spans, |name| names.push(name));
+        if line.field == Some(Field::SetCookie) {
+            detect::set_cookie_name(wire, |name| names.push(name));
         }
     }
 
@@ -318,7 +380,7 @@ impl LineRedactor {
         let name_len = name.iter().position(|&byte| !is_token_char(byte)).unwrap_or(name.len());
         let rest = &bytes[line.start as usize + name_len..line.end as usize];
         self.spans.clear();
-        self.spans.add(0, rest.len(), Action::Token);
+        self.spans.add(0, rest.len(), Action::Token, Why::Malformed);
         let Some(value) = self.replaced(rest) else { return };
         let start = self.memory.len();
         self.memory.extend_from_within(value.start..value.end);
@@ -332,10 +394,10 @@ impl LineRedactor {
         let value = line.value(bytes);
         self.spans.clear();
         if line.field == Some(Field::Cookie) {
-            detect::cookies(value, Action::Keep, &mut self.spans, |name| names.push(name));
+            detect::cookie_names(value, |name| names.push(name));
         }
         if line.field == Some(Field::SetCookie) {
-            detect::set_cookie(value, Action::Keep, &mut self.spans, |name| names.push(name));
+            detect::set_cookie_name(value, |name| names.push(name));
         }
         if line.shape.has(Shape::FOLDED) {
             let start = self.memory.len();
@@ -360,12 +422,15 @@ impl LineRedactor {
 
     /// Writes `value` less its spans; `None` where it has none.
     fn replaced(&mut self, value: &[u8]) -> Option<Bounds> {
+        self.spans.settle();
+        self.trace.keep(self.spans.kept());
         if self.spans.is_empty() {
             return None;
         }
         self.redacted = true;
         let start = self.memory.len();
-        self.spans.write(value, &self.tokenizer, &mut self.memory);
+        let trace = &mut self.trace;
+        self.spans.write(value, &self.tokenizer, &mut self.memory, |span| trace.replace(span));
         Some(Bounds { start, end: self.memory.len() })
     }
 
@@ -373,44 +438,5 @@ impl LineRedactor {
         let start = self.memory.len();
         self.memory.extend_from_slice(value);
         Bounds { start, end: self.memory.len() }
-    }
-}
-
-/// Finds the values worth a search, with one pass over the head for all lines.
-struct Scout<'a> {
-    bytes: &'a [u8],
-    /// The next `=`, `%` or `{`.
-    parameter: usize,
-    /// The next `@`.
-    at: usize,
-}
-
-impl<'a> Scout<'a> {
-    fn new(bytes: &'a [u8]) -> Scout<'a> {
-        Scout { bytes, parameter: 0, at: memchr(b'@', bytes).unwrap_or(bytes.len()) }
-    }
-
-    /// True where the line's value holds more than parameters of harmless names; lines are asked in order.
-    fn finds(&mut self, line: &Line, policy: &Policy) -> bool {
-        let (start, end) = (line.value_start as usize, line.value_end as usize);
-        if self.at < start {
-            self.at = start + memchr(b'@', &self.bytes[start..]).unwrap_or(self.bytes.len() - start);
-        }
-        if self.parameter < start {
-            self.pass_to(start);
-        }
-        while self.parameter < end {
-            let value = &self.bytes[start..end];
-            if !detect::is_harmless_parameter(value, self.parameter - start, policy) {
-                return true;
-            }
-            self.pass_to(self.parameter + 1);
-        }
-        self.at < end
-    }
-
-    fn pass_to(&mut self, from: usize) {
-        let rest = &self.bytes[from..];
-        self.parameter = from + memchr3(b'=', b'%', b'{', rest).unwrap_or(rest.len());
     }
 }

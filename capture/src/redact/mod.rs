@@ -5,17 +5,26 @@
 //! Invariant: a secret at a place the policy names leaves this stage in no value and no raw form, however malformed
 //! its line is.
 
+mod address;
+mod class;
 mod columns;
 mod detect;
+mod explain;
 pub mod key;
 mod lines;
+mod long_value;
+mod path;
 pub mod policy;
 mod recycle;
+mod scout;
 mod sensitive;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trace;
+
+use std::net::IpAddr;
 
 use storage::{
     field::Field,
@@ -28,8 +37,9 @@ use self::{
     recycle::{LineTable, NameTable},
 };
 pub use self::{
+    explain::{Explained, Explanation},
     key::{Key, KeyError},
-    policy::{Action, Policy},
+    policy::{Action, Policy, PolicyError, Prefixes},
     token::TOKEN_BYTES,
 };
 use crate::http::{
@@ -66,9 +76,21 @@ impl Redactor {
         Redactor::new(self.lines.policy().clone(), self.lines.tokenizer().key().clone())
     }
 
-    /// What the files' metadata call policy and key (`redaction_policy`): `default-1 key=AbCd`, or `off`.
+    /// What the files' metadata call policy and key (`redaction_policy`): `off`, `default-2 key=AbCd`, or
+    /// `default-2 policy=LABEL hash=HEX key=AbCd`.
     pub fn policy_name(&self) -> String {
         self.lines.policy_name()
+    }
+
+    /// Where the policy cuts addresses of clients, what is left of this one; names that are made of the whole address
+    /// must then be left out, or keyed (`pseudonym`).
+    pub fn client(&self, address: IpAddr) -> Option<IpAddr> {
+        self.lines.policy().client(address)
+    }
+
+    /// A number that stands for another, equal for equal ones under one key, and no way back.
+    pub fn pseudonym(&self, number: u64) -> u64 {
+        self.lines.tokenizer().pseudonym(number)
     }
 
     /// The values of a request, redacted.

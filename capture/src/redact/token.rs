@@ -45,6 +45,14 @@ impl Tokenizer {
         out.extend_from_slice(&base64url(digest.as_bytes()));
     }
 
+    /// Stands for `number` where it may be guessed from what it was made of.
+    pub(super) fn pseudonym(&self, number: u64) -> u64 {
+        let mut message = *b"hdrcap 2026 pseudonym of        ";
+        message[24..].copy_from_slice(&number.to_le_bytes());
+        let digest = blake3::keyed_hash(self.key.bytes(), &message);
+        digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// Bytes of the token of this key that `bytes` begins with, or 0.
     pub(super) fn len_at(&self, bytes: &[u8]) -> usize {
         if bytes.len() >= TOKEN_BYTES && bytes.starts_with(&self.front) { TOKEN_BYTES } else { 0 }
@@ -90,6 +98,13 @@ mod tests {
         assert!(token[9..].bytes().all(|byte| ALPHABET.contains(&byte)));
         assert_eq!(tokenizer.len_at(format!("{token}/x").as_bytes()), TOKEN_BYTES);
         assert_eq!(tokenizer.len_at(b"tok"), 0);
+    }
+
+    #[test]
+    fn pseudonyms_are_equal_for_equal_numbers_under_one_key_only() {
+        let of = |key: u8, number| Tokenizer::new(Key::from_bytes([key; 32])).pseudonym(number);
+        assert_eq!(of(1, 7), of(1, 7));
+        assert!(of(1, 7) != of(1, 8) && of(1, 7) != of(2, 7) && of(1, 7) != 7);
     }
 
     #[test]

@@ -41,11 +41,49 @@ pub(super) enum Command {
         /// Folder that was given as --out
         dir: PathBuf,
     },
+    /// Show what would be stored of a head, read from standard input
+    ///
+    /// Needs no privilege and writes nothing. Tokens are those of an example key where no key is given.
+    Redact {
+        /// Say for each part why it is stored as it is, or what it was replaced for
+        #[arg(long)]
+        explain: bool,
+        /// Policy to try, as for --redact-policy
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+        /// Key to make tokens with; it must be there
+        #[arg(long, value_name = "PATH")]
+        key_file: Option<PathBuf>,
+    },
+    /// See to the key that tokens are made with
+    Key {
+        #[command(subcommand)]
+        what: KeyCommand,
+    },
     /// Check what this machine needs for capturing, and say what to do
     Doctor {
         /// Interfaces to check besides
         #[arg(long = "iface", value_name = "IF", value_delimiter = ',')]
         ifaces: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Print the id that the key's tokens carry
+    Id {
+        /// File of the key
+        #[arg(long, value_name = "PATH")]
+        key_file: Option<PathBuf>,
+    },
+    /// Put a new key in the place of the old one, which is kept beside it as PATH.ID
+    ///
+    /// Tokens made from then on differ from those before and carry the new id. A running capture goes on with the old
+    /// key until it is started again.
+    Rotate {
+        /// File of the key
+        #[arg(long, value_name = "PATH")]
+        key_file: Option<PathBuf>,
     },
 }
 
@@ -163,6 +201,12 @@ pub(super) struct RedactArgs {
     /// What becomes of credentials, cookies and the like
     #[arg(long, value_enum, value_name = "MODE", default_value = "default")]
     pub(super) redact: RedactChoice,
+
+    /// Rules in TOML that come before the built-in ones: per field, parameter, cookie, path segment, client address
+    ///
+    /// Try them with hdrcap redact; the README describes them.
+    #[arg(long, value_name = "FILE")]
+    pub(super) redact_policy: Option<PathBuf>,
 
     /// File of the key that tokens are made with; made, readable for its owner alone, where it is missing
     ///

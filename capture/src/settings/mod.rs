@@ -24,8 +24,25 @@ pub enum Job {
     Capture(Box<Settings>),
     /// Make the files valid that a crash left behind in this dataset.
     Recover(PathBuf),
+    /// Show what would be stored of a head.
+    Redact(RedactJob),
+    /// Print the id of the key in this file.
+    KeyId(PathBuf),
+    /// Put a new key in the place of the one in this file.
+    KeyRotate(PathBuf),
     /// Check what this machine, and these interfaces, need for capturing.
     Doctor(Vec<String>),
+}
+
+/// How to show what would be stored of a head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedactJob {
+    /// Say why as well.
+    pub explains: bool,
+    /// The policy's file, if not the default is meant.
+    pub policy_file: Option<PathBuf>,
+    /// The key's file, if tokens of an example key will not do.
+    pub key_file: Option<PathBuf>,
 }
 
 /// Everything a capture needs to know.
@@ -163,6 +180,8 @@ pub enum RedactSettings {
     Tokens {
         /// Where the key is.
         key_file: PathBuf,
+        /// Rules that come before the built-in ones.
+        policy_file: Option<PathBuf>,
     },
     /// They are stored as they are.
     Off,

@@ -10,10 +10,12 @@ use clap::{CommandFactory as _, error::ErrorKind};
 use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_COUNT_MAX};
 
 use super::{
-    ActionChoice, CollectorCount, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactSettings,
-    ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, VxlanPorts, XdpModeChoice,
+    ActionChoice, CollectorCount, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactJob,
+    RedactSettings, ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, VxlanPorts,
+    XdpModeChoice,
     args::{
-        Args, CaptureArgs, Command, FilterArgs, LiveArgs, RedactArgs, RedactChoice, ReportArgs, StorageArgs,
+        Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
+        StorageArgs,
     },
 };
 
@@ -49,6 +51,15 @@ type Result<T> = std::result::Result<T, clap::Error>;
 pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
     match args.command {
         Some(Command::Recover { dir }) => Ok(Job::Recover(dir)),
+        Some(Command::Redact { explain, policy, key_file }) => {
+            Ok(Job::Redact(RedactJob { explains: explain, policy_file: policy, key_file }))
+        }
+        Some(Command::Key { what: KeyCommand::Id { key_file } }) => {
+            Ok(Job::KeyId(key_place(key_file, environment)?))
+        }
+        Some(Command::Key { what: KeyCommand::Rotate { key_file } }) => {
+            Ok(Job::KeyRotate(key_place(key_file, environment)?))
+        }
         Some(Command::Doctor { ifaces }) => Ok(Job::Doctor(checked_ifaces(ifaces)?)),
         None => Ok(Job::Capture(Box::new(resolve_capture(args.capture, environment)?))),
     }
@@ -191,21 +202,26 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
 }
 
 fn resolve_redact(args: RedactArgs, environment: &Environment) -> Result<RedactSettings> {
-    match (args.redact, args.key_file) {
+    let idle = [("--key-file", args.key_file.is_some()), ("--redact-policy", args.redact_policy.is_some())];
+    match (args.redact, idle.iter().find(|(_, given)| *given)) {
         (RedactChoice::Off, None) => Ok(RedactSettings::Off),
-        (RedactChoice::Off, Some(_)) => {
-            let why = "--key-file is without effect where --redact is off: leave one of them out";
+        (RedactChoice::Off, Some((option, _))) => {
+            let why = format!("{option} is without effect where --redact is off: leave one of them out");
             Err(refuse(ErrorKind::ArgumentConflict, why))
         }
-        (RedactChoice::Default, Some(key_file)) => Ok(RedactSettings::Tokens { key_file }),
-        (RedactChoice::Default, None) => match state_folder(environment) {
-            Some(folder) => Ok(RedactSettings::Tokens { key_file: folder.join("redaction.key") }),
-            None => {
-                let why = "no place for the key of redaction, as HOME is not set: give --key-file PATH";
-                Err(refuse(ErrorKind::MissingRequiredArgument, why))
-            }
-        },
+        (RedactChoice::Default, _) => {
+            let key_file = key_place(args.key_file, environment)?;
+            Ok(RedactSettings::Tokens { key_file, policy_file: args.redact_policy })
+        }
     }
+}
+
+fn key_place(typed: Option<PathBuf>, environment: &Environment) -> Result<PathBuf> {
+    let place = typed.or_else(|| state_folder(environment).map(|folder| folder.join("redaction.key")));
+    place.ok_or_else(|| {
+        let why = "no place for the key of redaction, as HOME is not set: give --key-file PATH";
+        refuse(ErrorKind::MissingRequiredArgument, why)
+    })
 }
 
 /// Where an installation keeps what must not travel with its data.

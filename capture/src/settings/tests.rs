@@ -65,7 +65,10 @@ fn two_words_are_enough() {
                 file_age_max: Duration::from_secs(300),
                 zstd_level: 1,
             },
-            redact: RedactSettings::Tokens { key_file: "/var/lib/hdrcap/redaction.key".into() },
+            redact: RedactSettings::Tokens {
+                key_file: "/var/lib/hdrcap/redaction.key".into(),
+                policy_file: None,
+            },
             report: ReportSettings {
                 json: false,
                 quiet: false,
@@ -96,7 +99,7 @@ fn every_option_reaches_its_place() {
     let settings = capture(
         "--pcap a.pcap - --out d --port 80 --port 8080-8090 --net 10.0.0.0/8 --net ::1 --sample 1/10 --head-limit 64k \
          --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --sensor s1 \
-         --key-file /k --json -q --stats-interval 1s --log-format json",
+         --key-file /k --redact-policy p.toml --json -q --stats-interval 1s --log-format json",
     );
     assert_eq!(settings.source, Source::Pcap(vec!["a.pcap".into(), "-".into()]));
     assert_eq!(settings.filter.ports.ranges().len(), 2);
@@ -111,7 +114,8 @@ fn every_option_reaches_its_place() {
     let storage =
         StorageSettings { folder, flush_interval, file_bytes_max: 1 << 30, file_age_max, zstd_level: 9 };
     assert_eq!(settings.storage, storage);
-    assert_eq!(settings.redact, RedactSettings::Tokens { key_file: "/k".into() });
+    let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };
+    assert_eq!(settings.redact, redact);
     let stats_interval = Duration::from_secs(1);
     let report = ReportSettings { json: true, quiet: true, stats_interval, log_format: LogFormat::Json };
     assert_eq!(settings.report, report);
@@ -123,6 +127,10 @@ fn subcommands_stand_alone() {
     assert_eq!(parse_line("recover /data").unwrap(), Job::Recover("/data".into()));
     assert_eq!(parse_line("doctor --iface eth1").unwrap(), Job::Doctor(vec!["eth1".to_owned()]));
     assert_eq!(parse_line("doctor").unwrap(), Job::Doctor(Vec::new()));
+    let example = RedactJob { explains: true, policy_file: Some("p.toml".into()), key_file: None };
+    assert_eq!(parse_line("redact --explain --policy p.toml").unwrap(), Job::Redact(example));
+    assert_eq!(parse_line("key id --key-file k").unwrap(), Job::KeyId("k".into()));
+    assert_eq!(parse_line("key rotate").unwrap(), Job::KeyRotate("/var/lib/hdrcap/redaction.key".into()));
     assert!(parse_line("--iface eth1 recover /data").is_err());
 }
 
@@ -131,7 +139,7 @@ fn the_key_has_a_home_outside_the_dataset() {
     let line = || "hdrcap -r a -o d".split(' ').map(str::to_owned);
     let key = |environment: &Environment| match parse(line(), environment) {
         Ok(Job::Capture(settings)) => match settings.redact {
-            RedactSettings::Tokens { key_file } => key_file.display().to_string(),
+            RedactSettings::Tokens { key_file, .. } => key_file.display().to_string(),
             RedactSettings::Off => panic!("redaction is on by default"),
         },
         Ok(other) => panic!("{other:?}"),
@@ -185,6 +193,10 @@ fn what_does_not_go_together_is_refused() {
         (
             "-i e -o d --redact off --key-file k",
             "--key-file is without effect where --redact is off: leave one of them out",
+        ),
+        (
+            "-i e -o d --redact off --redact-policy p",
+            "--redact-policy is without effect where --redact is off: leave one of them out",
         ),
     ]);
 }

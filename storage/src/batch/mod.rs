@@ -145,7 +145,9 @@ impl Batch {
     pub fn connection(&mut self, values: &ConnectionValues<'_>) -> ConnectionId {
         let mut texts = [ABSENT; CONNECTION_TEXTS];
         self.put_connection(&mut texts, ConnectionText::Iface, values.iface);
-        self.put_connection(&mut texts, ConnectionText::CommunityId, values.community_id);
+        if let Some(id) = values.community_id {
+            self.put_connection(&mut texts, ConnectionText::CommunityId, id);
+        }
         self.put_address(&mut texts, ConnectionText::ClientIp, values.client.0);
         self.put_address(&mut texts, ConnectionText::ServerIp, values.server.0);
         if let Some(tunnel) = values.tunnel {

@@ -306,7 +306,7 @@ mod tests {
             queue: None,
             sample_weight: 1,
             flow_id: 1,
-            community_id: "",
+            community_id: None,
             client: (local, 1),
             server: (local, 2),
             vlan_ids: &[],

@@ -194,7 +194,7 @@ pub(crate) fn connection(batch: &mut Batch, client_port: u16) -> ConnectionId {
         queue: Some(3),
         sample_weight: 1,
         flow_id: 0x1234_5678_9abc_0000 + i64::from(client_port),
-        community_id: "1:abcdefghijklmnopqrstuvwxyz0=",
+        community_id: Some("1:abcdefghijklmnopqrstuvwxyz0="),
         client: (IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), client_port),
         server: (IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), 80),
         vlan_ids: &[],

@@ -1,0 +1,68 @@
+//! Finds the values of a head that are worth a search, with one pass over its bytes for all lines.
+//!
+//! Invariant: lines are asked in order, and a line that is not named holds nothing that a search would find, but for
+//! what the whole head was searched for before.
+
+use memchr::{memchr, memchr3};
+
+use super::{detect, policy::Policy};
+use crate::http::Line;
+
+/// Places in a head where values may hold something.
+pub(super) struct Scout<'a> {
+    bytes: &'a [u8],
+    /// The next `=`, `%` or `{`.
+    parameter: usize,
+    /// The next `@`.
+    at: usize,
+    /// Long runs, in order, those before the line asked for left out.
+    long_runs: &'a [LongRun],
+    /// Paths are acted on.
+    has_paths: bool,
+}
+
+/// Start and end of a run that may be a secret.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LongRun {
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl<'a> Scout<'a> {
+    pub(super) fn new(bytes: &'a [u8], long_runs: &'a [LongRun], has_paths: bool) -> Scout<'a> {
+        Scout { bytes, parameter: 0, at: memchr(b'@', bytes).unwrap_or(bytes.len()), long_runs, has_paths }
+    }
+
+    /// True where the line's value holds a long run.
+    pub(super) fn finds_long(&mut self, line: &Line) -> bool {
+        let (start, end) = (line.value_start as usize, line.value_end as usize);
+        while self.long_runs.first().is_some_and(|run| run.end <= start) {
+            self.long_runs = &self.long_runs[1..];
+        }
+        self.long_runs.first().is_some_and(|run| run.start < end)
+    }
+
+    /// True where the line's value holds more than parameters of harmless names.
+    pub(super) fn finds(&mut self, line: &Line, policy: &Policy) -> bool {
+        let (start, end) = (line.value_start as usize, line.value_end as usize);
+        if self.at < start {
+            self.at = start + memchr(b'@', &self.bytes[start..]).unwrap_or(self.bytes.len() - start);
+        }
+        if self.parameter < start {
+            self.pass_to(start);
+        }
+        while self.parameter < end {
+            let value = &self.bytes[start..end];
+            if !detect::is_harmless_parameter(value, self.parameter - start, policy) {
+                return true;
+            }
+            self.pass_to(self.parameter + 1);
+        }
+        self.at < end || self.has_paths && memchr(b'/', &self.bytes[start..end]).is_some()
+    }
+
+    fn pass_to(&mut self, from: usize) {
+        let rest = &self.bytes[from..];
+        self.parameter = from + memchr3(b'=', b'%', b'{', rest).unwrap_or(rest.len());
+    }
+}
