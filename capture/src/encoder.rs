@@ -1,16 +1,18 @@
-//! The encoder thread: takes sealed batches from the queue, writes them, publishes files.
+//! The encoder thread: takes sealed batches from the queue, writes them, publishes files; and `capture_stats` beside them.
 //!
-//! The last stage; it ends because its input closed. Invariant: every row taken from the queue is counted as written
-//! or lost, by reason; an error of the disk loses the batch it met, never the thread.
+//! The last stage; it ends because its input closed. Rows of statistics come by a way of their own, so that batches never
+//! stand in their way. Invariant: every row taken from the queue is counted as written or lost, by reason; an error of the
+//! disk loses the batch it met, never the thread, and no count of `capture_stats`: those are kept until there is room.
 
 use std::{
+    collections::VecDeque,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, never, select};
 use storage::{
     batch::Batch,
     dataset::{LossReason, Writer, Written},
@@ -19,26 +21,30 @@ use storage::{
 use tracing::error;
 
 use crate::{
-    control::stats::Sample,
-    ledger::{EncoderCounter, EncoderLedger},
-    limits::QUEUE_WORK_COUNT_MAX,
+    collector::ParsedMark,
+    control::stats::Interval,
+    ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
+    limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
+    source::live::clock,
 };
 
-/// What a queue entry carries.
-pub enum Work {
-    /// A sealed batch of transactions.
-    Rows(Box<Batch>),
-    /// Rows of the `capture_stats` table.
-    Stats(Vec<Sample>),
+/// A batch to be written.
+pub struct Sealed {
+    /// Its rows.
+    pub batch: Batch,
+    /// When they were parsed; nothing where the clock is that of a file.
+    pub parsed: Vec<ParsedMark>,
 }
 
 /// Between two looks at whether a file has reached its age.
 const TICK: Duration = Duration::from_millis(250);
 
-/// A running encoder and the way to it.
+/// A running encoder and the ways to it.
 pub struct Encoder {
     /// Where sealed batches go.
-    pub queue: Sender<Work>,
+    pub queue: Sender<Box<Sealed>>,
+    /// Where rows of `capture_stats` go.
+    pub stats: Sender<Interval>,
     /// What it counts.
     pub ledger: Arc<EncoderLedger>,
     /// The dataset's folder.
@@ -49,85 +55,146 @@ pub struct Encoder {
 impl Encoder {
     /// Starts the thread that writes to `writer`; `sensor` names this host in `capture_stats`.
     pub fn start(writer: Writer, sensor: &str) -> std::io::Result<Encoder> {
-        let (queue, work) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
+        let (queue, batches) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
+        let (stats, intervals) = crossbeam_channel::bounded(INTERVAL_COUNT_MAX);
         let ledger = Arc::new(EncoderLedger::default());
         let folder = writer.dir().to_owned();
-        let encoding = Encoding { writer, sensor: sensor.to_owned(), counts: Arc::clone(&ledger) };
-        let thread =
-            std::thread::Builder::new().name("hdrcap-encode".into()).spawn(move || encoding.run(&work))?;
-        Ok(Encoder { queue, ledger, folder, thread })
+        let encoding = Encoding {
+            writer,
+            sensor: sensor.to_owned(),
+            durable: Latencies::new(ledger.durable.clone()),
+            ledger: Arc::clone(&ledger),
+            waiting: VecDeque::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("hdrcap-encode".into())
+            .spawn(move || encoding.run(&batches, intervals))?;
+        Ok(Encoder { queue, stats, ledger, folder, thread })
     }
 
     /// Waits until everything in the queue is written; no other sender may be left.
     ///
     /// The rows of `last` are made from the final counts and written behind all others; then every file is published.
-    pub fn finish(self, last: impl FnOnce() -> Vec<Sample>) {
+    pub fn finish(self, last: impl FnOnce() -> Interval) {
         drop(self.queue);
+        drop(self.stats);
         let mut encoding = self.thread.join().expect("the encoder does not panic");
-        encoding.write_stats(&last());
+        encoding.write_stats(last());
+        encoding.give_up_stats();
         let written = encoding.writer.close();
-        count(&encoding.counts, &written);
+        count(&encoding.ledger, &written);
     }
 }
 
 struct Encoding {
     writer: Writer,
     sensor: String,
-    counts: Arc<EncoderLedger>,
+    durable: Latencies,
+    ledger: Arc<EncoderLedger>,
+    /// Rows of `capture_stats` that found no room on disk so far, oldest first.
+    waiting: VecDeque<Interval>,
 }
 
 impl Encoding {
-    fn run(mut self, work: &Receiver<Work>) -> Encoding {
+    fn run(mut self, batches: &Receiver<Box<Sealed>>, mut intervals: Receiver<Interval>) -> Encoding {
         loop {
-            match work.recv_timeout(TICK) {
-                Ok(Work::Rows(batch)) => self.write_rows(&batch),
-                Ok(Work::Stats(rows)) => self.write_stats(&rows),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self,
+            select! {
+                recv(batches) -> sealed => match sealed {
+                    Ok(sealed) => self.write_rows(&sealed),
+                    Err(_) => {
+                        intervals.try_iter().for_each(|interval| self.write_stats(interval));
+                        return self;
+                    }
+                },
+                recv(intervals) -> interval => match interval {
+                    Ok(interval) => self.write_stats(interval),
+                    Err(_) => intervals = never(),
+                },
+                default(TICK) => {}
             }
             let written = self.writer.tick(now_ns());
-            count(&self.counts, &written);
+            count(&self.ledger, &written);
+            self.durable.merge();
         }
     }
 
-    fn write_rows(&mut self, batch: &Batch) {
-        self.add(EncoderCounter::Batches, 1);
-        let written = match self.writer.write(batch, now_ns()) {
-            Ok(written) => written,
+    fn write_rows(&mut self, sealed: &Sealed) {
+        let oldest_ns = sealed.parsed.first().map_or(0, |mark| mark.parsed_ns);
+        self.ledger.writing_ns.store(oldest_ns, Ordering::Relaxed);
+        self.ledger.add(EncoderCounter::Batches, 1);
+        let written = match self.writer.write(&sealed.batch, now_ns()) {
+            Ok(written) => {
+                let durable_ns = clock::monotonic_ns();
+                for mark in &sealed.parsed {
+                    self.durable.record(durable_ns.saturating_sub(mark.parsed_ns) / 1000, mark.rows);
+                }
+                written
+            }
             Err(error) => {
                 let reason = match error.reason {
                     LossReason::DiskFull => EncoderCounter::DiskFull,
                     LossReason::Io => EncoderCounter::DiskError,
                 };
-                self.add(reason, error.rows_lost);
+                self.ledger.add(reason, error.rows_lost);
                 error!("{error}");
                 error.written
             }
         };
-        self.add(EncoderCounter::RowsWritten, written.rows);
-        count(&self.counts, &written);
+        self.ledger.add(EncoderCounter::RowsWritten, written.rows);
+        count(&self.ledger, &written);
+        self.ledger.writing_ns.store(0, Ordering::Relaxed);
     }
 
-    fn write_stats(&mut self, samples: &[Sample]) {
-        let rows: Vec<StatsRow<'_>> = samples.iter().map(|sample| sample.as_row(&self.sensor)).collect();
-        if rows.is_empty() {
-            return;
+    /// Writes an interval behind those that wait; where there is no room, it waits with them.
+    fn write_stats(&mut self, interval: Interval) {
+        let is_full = self.waiting.len() == INTERVAL_COUNT_MAX;
+        match self.waiting.back_mut() {
+            Some(last) if is_full => last.join(interval),
+            Some(_) | None => self.waiting.push_back(interval),
         }
-        let written = self.writer.write_stats(&rows, now_ns()).unwrap_or_else(|error| {
-            error!("capture_stats: {error}");
-            error.written
-        });
-        count(&self.counts, &written);
+        while let Some(first) = self.waiting.pop_front() {
+            if !self.try_write_stats(&first) {
+                self.waiting.push_front(first);
+                return;
+            }
+        }
     }
 
-    fn add(&self, counter: EncoderCounter, count: u64) {
-        self.counts.add(counter as usize, count);
+    fn try_write_stats(&mut self, interval: &Interval) -> bool {
+        let rows: Vec<StatsRow<'_>> =
+            interval.samples.iter().map(|sample| sample.as_row(&self.sensor)).collect();
+        if rows.is_empty() {
+            return true;
+        }
+        self.writer.set_ledger(interval.totals.clone());
+        match self.writer.write_stats(&rows, now_ns()) {
+            Ok(written) => {
+                count(&self.ledger, &written);
+                true
+            }
+            Err(error) => {
+                error!("capture_stats, which is kept and tried again: {error}");
+                count(&self.ledger, &error.written);
+                false
+            }
+        }
+    }
+
+    /// Says what of `capture_stats` never found room; nobody is left to try again.
+    fn give_up_stats(&mut self) {
+        let rows: usize = self.waiting.iter().map(|interval| interval.samples.len()).sum();
+        if rows > 0 {
+            error!("{rows} rows of capture_stats could not be written: its sums lack what they counted");
+            self.ledger.add(EncoderCounter::StatsLost, rows as u64);
+        }
     }
 }
 
-fn count(counts: &EncoderLedger, written: &Written) {
-    counts.add(EncoderCounter::FilesPublished as usize, written.files_published);
-    counts.add(EncoderCounter::BytesWritten as usize, written.bytes);
+fn count(ledger: &EncoderLedger, written: &Written) {
+    ledger.add(EncoderCounter::RowsPublished, written.rows_published);
+    ledger.add(EncoderCounter::RowsStaged, written.rows_staged);
+    ledger.add(EncoderCounter::FilesPublished, written.files_published);
+    ledger.add(EncoderCounter::BytesWritten, written.bytes);
 }
 
 /// Unix time in nanoseconds, for the age of files; rows carry the frames' time.

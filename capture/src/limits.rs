@@ -36,6 +36,12 @@ pub const INFO_STATUS_COUNT_MAX: usize = 8;
 /// Sealed batches waiting for the encoder; a collector sheds the next one. Each holds up to 64 MiB of rows.
 pub const QUEUE_WORK_COUNT_MAX: usize = 3;
 
+/// Intervals of `capture_stats` that wait for the encoder, and as many for room on disk; what comes then is told together.
+pub const INTERVAL_COUNT_MAX: usize = 64;
+
+/// Times at which rows of one batch were parsed that are told apart; more than a batch of default age has.
+pub const PARSED_MARK_COUNT_MAX: usize = 512;
+
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 

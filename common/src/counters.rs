@@ -2,6 +2,7 @@
 //!
 //! Invariant: every frame adds one to exactly one of `frames` (a verdict) and its length to the same place of `bytes`.
 
+use crate::record::{COPY_CLASS_COUNT, COPY_CLASS_PLACES};
 use crate::verdict::{VERDICT_COUNT, Verdict};
 
 /// Places of a per-verdict array: `VERDICT_COUNT` rounded up to a power of two, so that a mask bounds the index.
@@ -27,8 +28,16 @@ pub struct Counters {
     pub records: u64,
     /// Payload bytes of those records.
     pub record_bytes: u64,
-    /// Records lost to a full ring, of whatever kind.
-    pub records_ring_full: u64,
+    /// Records lost to a full ring, of whatever kind, by the size class they asked for.
+    pub records_ring_full: [u64; COPY_CLASS_PLACES],
+    /// Payload bytes that came by on connections that are followed, each once.
+    pub followed_bytes: u64,
+    /// Gaps found in these connections.
+    pub gaps: u64,
+    /// Payload bytes of these gaps.
+    pub gap_bytes: u64,
+    /// Payload bytes of these gaps that came late.
+    pub gap_bytes_closed: u64,
 }
 
 impl Counters {
@@ -50,6 +59,11 @@ impl Counters {
         self.frames.iter().sum()
     }
 
+    /// Records lost to a full ring, by size class.
+    pub fn records_ring_full_by_class(&self) -> [u64; COPY_CLASS_COUNT] {
+        core::array::from_fn(|class| self.records_ring_full[class])
+    }
+
     /// Adds what another CPU counted.
     pub fn add(&mut self, other: &Self) {
         for (sum, part) in self.frames.iter_mut().zip(other.frames) {
@@ -63,7 +77,13 @@ impl Counters {
         self.heads_evicted = self.heads_evicted.wrapping_add(other.heads_evicted);
         self.records = self.records.wrapping_add(other.records);
         self.record_bytes = self.record_bytes.wrapping_add(other.record_bytes);
-        self.records_ring_full = self.records_ring_full.wrapping_add(other.records_ring_full);
+        for (sum, part) in self.records_ring_full.iter_mut().zip(other.records_ring_full) {
+            *sum = sum.wrapping_add(part);
+        }
+        self.followed_bytes = self.followed_bytes.wrapping_add(other.followed_bytes);
+        self.gaps = self.gaps.wrapping_add(other.gaps);
+        self.gap_bytes = self.gap_bytes.wrapping_add(other.gap_bytes);
+        self.gap_bytes_closed = self.gap_bytes_closed.wrapping_add(other.gap_bytes_closed);
     }
 }
 

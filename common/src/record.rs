@@ -3,7 +3,7 @@
 //! Layout is the ABI between the halves: `#[repr(C)]`, native endianness, fixed offsets, checked at compile time.
 //! A record is one `Record` header followed by `copied` payload bytes.
 
-use crate::limits::VLAN_COUNT_MAX;
+use crate::limits::{RECORD_COPY_BYTES_MAX, VLAN_COUNT_MAX};
 
 /// Why a record was emitted.
 #[repr(u8)]
@@ -171,6 +171,27 @@ pub mod record_flag {
     pub const CHUNK_END: u8 = 0x08;
     /// Line ends stood before the start line; they are not part of the head.
     pub const LED: u8 = 0x10;
+}
+
+/// Classes of reservations in a ring, by payload bytes: the verifier wants constant sizes.
+pub const COPY_CLASS_BYTES: [usize; COPY_CLASS_COUNT] = [0, 256, 512, 1024, RECORD_COPY_BYTES_MAX];
+
+/// Number of classes.
+pub const COPY_CLASS_COUNT: usize = 5;
+
+/// Places of an array by class: `COPY_CLASS_COUNT` rounded up to a power of two, so that a mask bounds the index.
+pub const COPY_CLASS_PLACES: usize = 8;
+
+/// The class of a record with so many payload bytes.
+#[inline(always)]
+pub const fn copy_class(copied: u16) -> usize {
+    match copied {
+        0 => 0,
+        1..=256 => 1,
+        257..=512 => 2,
+        513..=1024 => 3,
+        _ => 4,
+    }
 }
 
 /// Bytes of a record header in the ring.

@@ -6,14 +6,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use bench::{random::Random, workload::TimedFrame};
 use capture::{
-    balance::{Balance, InterfaceCounts},
+    balance::{Balance, InterfaceCounts, Moment},
     collector::{Collector, CollectorSettings, FullQueue},
-    encoder::Work,
     ledger::{CollectorLedger, ENCODER_COUNTER_COUNT, EncoderCounter},
     redact::{Key, Policy, Redactor},
     source::{
         RecordSink,
         decider::{Decider, FrameRef},
+        live::losses::Softnet,
     },
 };
 use common::{
@@ -134,15 +134,14 @@ pub(super) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Out
     };
     tap.collector.finish();
     let mut rows = Vec::new();
-    for work in inlet {
-        match work {
-            Work::Rows(batch) => rows.extend(rows_of(&storage::table(&batch, "here").unwrap())),
-            Work::Stats(_) => unreachable!("a collector makes no samples"),
-        }
+    for sealed in inlet {
+        rows.extend(rows_of(&storage::table(&sealed.batch, "here").unwrap()));
     }
     let mut encoders = [0; ENCODER_COUNTER_COUNT];
     encoders[EncoderCounter::RowsWritten as usize] = rows.len() as u64;
-    let balance = Balance { interfaces, collectors: ledger.counts.read(), encoders };
+    encoders[EncoderCounter::RowsPublished as usize] = rows.len() as u64;
+    let (collectors, softnet) = (ledger.counts.read(), Softnet::default());
+    let balance = Balance { interfaces, collectors, encoders, softnet, moment: Moment::Ended };
     Outcome { rows, balance, handed_over: tap.handed_over }
 }
 

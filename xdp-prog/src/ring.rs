@@ -15,7 +15,7 @@ use common::config::{Config, Steering};
 use common::decide::frame::Sink;
 use common::decide::walk::Walk;
 use common::limits::{RECORD_COPY_BYTES_MAX, STEP_COUNT_MAX};
-use common::record::{RECORD_BYTES, Record};
+use common::record::{COPY_CLASS_BYTES, RECORD_BYTES, Record, copy_class};
 use core::ffi::c_void;
 
 type Ring = RingBuf<u8, 4096>;
@@ -90,11 +90,11 @@ impl Sink<XdpFrame> for Rings {
         let Some(ring) = RINGS.get(self.index(record.flow_hash)) else {
             return false;
         };
-        match record.copied {
-            0 => self.put::<0>(ring, record, offset),
-            1..=256 => self.put::<256>(ring, record, offset),
-            257..=512 => self.put::<512>(ring, record, offset),
-            513..=1024 => self.put::<1024>(ring, record, offset),
+        match copy_class(record.copied) {
+            0 => self.put::<{ COPY_CLASS_BYTES[0] }>(ring, record, offset),
+            1 => self.put::<{ COPY_CLASS_BYTES[1] }>(ring, record, offset),
+            2 => self.put::<{ COPY_CLASS_BYTES[2] }>(ring, record, offset),
+            3 => self.put::<{ COPY_CLASS_BYTES[3] }>(ring, record, offset),
             _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, record, offset),
         }
     }

@@ -33,6 +33,7 @@ impl Collector {
             self.stages.tally.count(Counter::ConnectionsAged);
             self.end_connection(oldest);
         }
+        self.merge_latencies();
         self.flush(now_ns);
     }
 

@@ -6,6 +6,7 @@
 
 mod aging;
 mod heads;
+mod observe;
 mod rows;
 mod seal;
 
@@ -15,8 +16,11 @@ use common::record::{Record, RecordKind, tcp_flag};
 use crossbeam_channel::Sender;
 use storage::{batch::Batch, values::TimeSource};
 
+pub use self::observe::{Moment, ParsedMark};
+
+use self::observe::Observed;
 use crate::{
-    encoder::Work,
+    encoder::Sealed,
     flow::{
         assembler::{Fed, Place},
         connection::Connection,
@@ -69,8 +73,9 @@ struct Stages {
     /// Counts the batches: ids of an older one are void.
     epoch: u32,
     tally: Tally,
+    observed: Observed,
     published: Arc<CollectorLedger>,
-    outlet: Sender<Work>,
+    outlet: Sender<Box<Sealed>>,
     ts_source: TimeSource,
     clock_offset_ns: i64,
     interfaces: Vec<(u32, String)>,
@@ -84,7 +89,7 @@ impl Collector {
     pub fn new(
         settings: &CollectorSettings,
         redactor: Redactor,
-        outlet: Sender<Work>,
+        outlet: Sender<Box<Sealed>>,
         published: Arc<CollectorLedger>,
     ) -> Self {
         Collector {
@@ -98,6 +103,7 @@ impl Collector {
                 batch: Batch::new(),
                 epoch: 0,
                 tally: Tally::default(),
+                observed: Observed::new(&published),
                 published,
                 outlet,
                 ts_source: settings.ts_source,
@@ -115,11 +121,6 @@ impl Collector {
         self.stages.interfaces = interfaces;
     }
 
-    /// Sets what is added to a record's time to get Unix time.
-    pub fn set_clock_offset(&mut self, offset_ns: i64) {
-        self.stages.clock_offset_ns = offset_ns;
-    }
-
     /// Counts ring entries that were no records.
     pub fn count_invalid(&mut self, entries: u64) {
         self.stages.tally.add(Counter::RecordsInvalid, entries);
@@ -127,12 +128,7 @@ impl Collector {
 
     /// Notes how full the ring was when a burst began.
     pub fn note_ring_fill(&mut self, bytes: u64) {
-        self.stages.published.raise_ring_fill(bytes);
-    }
-
-    /// Makes the counts visible to others; called at burst boundaries.
-    pub fn publish(&mut self) {
-        self.stages.published.counts.publish(self.stages.tally.values());
+        self.stages.published.ring.note(bytes);
     }
 
     fn mark(&mut self, record: &Record) {
@@ -276,6 +272,7 @@ impl RecordSink for Collector {
     fn record(&mut self, record: &Record, bytes: &[u8]) {
         debug_assert!(bytes.len() == usize::from(record.copied));
         self.stages.tally.count(Counter::Records);
+        self.stages.observed.note(record.ts_ns);
         if record.ts_ns >= self.tick_next_ns {
             self.tick(record.ts_ns);
         }

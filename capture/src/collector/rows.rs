@@ -43,6 +43,11 @@ impl Stages {
         if let Some(response) = response.filter(|_| !transaction.info_status().is_empty()) {
             self.batch.set_info_status(response, transaction.info_status());
         }
+        let status = response.map(|response| self.batch.status(response));
+        self.observed.figures.count(request.and(transaction.traits.method), status);
+        if let Some(micros) = values.ttfb_us {
+            self.observed.first_byte.record(micros.unsigned_abs(), 1);
+        }
         self.batch.row(id, request, response, &values);
         self.tally.count(Counter::Rows);
         self.tally.count(match transaction.pair_state {

@@ -3,7 +3,7 @@
 use storage::batch::Batch;
 
 use super::{Collector, FullQueue};
-use crate::{encoder::Work, ledger::Counter};
+use crate::{encoder::Sealed, ledger::Counter};
 
 impl Collector {
     /// Ends every open transaction, hands on the last batch, and publishes the last counts.
@@ -16,6 +16,7 @@ impl Collector {
         if self.stages.batch.rows() > 0 {
             self.seal();
         }
+        self.merge_latencies();
         self.publish();
     }
 
@@ -37,11 +38,13 @@ impl Collector {
     pub(super) fn seal(&mut self) {
         let sealed = self.swap_batch();
         let rows = sealed.rows() as u64;
-        let work = Work::Rows(Box::new(sealed));
+        let parsed = self.stages.observed.take_marks(rows);
+        let sealed = Box::new(Sealed { batch: sealed, parsed });
         let is_sent = match self.stages.full_queue {
-            FullQueue::Shed => self.stages.outlet.try_send(work).is_ok(),
-            FullQueue::Wait => self.stages.outlet.send(work).is_ok(),
+            FullQueue::Shed => self.stages.outlet.try_send(sealed).is_ok(),
+            FullQueue::Wait => self.stages.outlet.send(sealed).is_ok(),
         };
+        self.stages.published.queue.note(self.stages.outlet.len() as u64);
         if !is_sent {
             self.stages.tally.add(Counter::Shed, rows);
         }

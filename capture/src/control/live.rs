@@ -19,7 +19,7 @@ use super::{
     Ended, configure, joined,
     progress::Progress,
     start_encoder,
-    watch::{Stop, Watch},
+    watch::{Origin, Stop, Watch},
 };
 use crate::{
     balance::InterfaceCounts,
@@ -28,7 +28,7 @@ use crate::{
     ledger::CollectorLedger,
     redact::Redactor,
     settings::{ActionChoice, CollectorCount, LiveSettings, Settings, SteerChoice, XdpModeChoice},
-    source::live::{self, LiveSource, attach, pump::pump, ring::Ring},
+    source::live::{self, LiveSource, attach, losses::LossReader, pump::pump, ring::Ring},
 };
 
 /// Captures until a signal comes or the duration is over, and returns what came of it.
@@ -43,16 +43,22 @@ pub(super) fn run(
     let encoder = start_encoder(settings, &redactor.policy_name())?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);
+    let losses = LossReader::begin(source.nics());
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
     let Collectors { ledgers, threads } =
         start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
     let source = Arc::new(Mutex::new(source));
-    let mut watch = Watch::new(counts_of(&source, interfaces), ledgers, &encoder);
+    let origin = Origin {
+        interfaces: Box::new(counts_of(&source, interfaces)),
+        losses,
+        ring_size_bytes: u64::from(live.ring_bytes),
+    };
+    let mut watch = Watch::new(origin, ledgers, &encoder);
     // Interfaces do not end by themselves; the sender only has to live as long as the wait.
     let (_never_ends, ended) = oneshot::channel();
-    let until = watch.until_stop(&settings.report, (live.stop, ended), progress, &encoder.queue, |_| ());
+    let until = watch.until_stop(&settings.report, (live.stop, ended), progress, &encoder, |_| ());
     let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
     info!("{}", if stopped == Stop::Duration { "the duration is over" } else { "stopping" });
     source.lock().unwrap_or_else(PoisonError::into_inner).detach();
@@ -60,7 +66,7 @@ pub(super) fn run(
     for thread in threads {
         joined(thread);
     }
-    encoder.finish(|| watch.stats(0));
+    encoder.finish(|| watch.last_interval());
     Ok(Ended { watch, is_input_damaged: false })
 }
 

@@ -10,6 +10,7 @@ pub mod logging;
 pub mod progress;
 mod replay;
 pub mod secrets;
+pub mod snapshot;
 pub mod stats;
 mod watch;
 
@@ -56,7 +57,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         Source::Live(live) => live::run(settings, live, &redactor, &runtime, &mut progress),
     };
     progress.finish();
-    report(settings, &ended?)
+    report(settings, &mut ended?)
 }
 
 /// What a capture came to.
@@ -71,7 +72,7 @@ fn joined<T>(thread: JoinHandle<T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn report(settings: &Settings, ended: &Ended) -> anyhow::Result<ExitCode> {
+fn report(settings: &Settings, ended: &mut Ended) -> anyhow::Result<ExitCode> {
     let balance = ended.watch.balance();
     if settings.report.json {
         writeln!(io::stdout(), "{}", balance.to_json()).context("the balance could not be printed")?;

@@ -1,6 +1,9 @@
 //! What a person sees while it runs: one refreshing line, or a bar where the end is known.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::{self, IsTerminal, Write as _},
+    time::Duration,
+};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -58,6 +61,12 @@ impl Progress {
             HumanCount(balance.lost()),
             HumanCount(balance.encoder(EncoderCounter::FilesPublished)),
         ));
+    }
+
+    /// Prints something above the line.
+    pub fn print(&self, text: &str) {
+        // A closed standard error must not end a capture.
+        self.bar.suspend(|| io::stderr().write_all(text.as_bytes()).unwrap_or_default());
     }
 
     /// Takes the line away.

@@ -18,7 +18,7 @@ use super::{
     Ended, configure, joined,
     progress::Progress,
     start_encoder,
-    watch::{Stop, Watch},
+    watch::{Origin, Stop, Watch},
 };
 use crate::{
     collector::{Collector, CollectorSettings, FullQueue},
@@ -27,6 +27,7 @@ use crate::{
     settings::{Settings, StopChoice},
     source::{
         decider::Decider,
+        live::losses::LossReader,
         replay::{Replay, ReplayEnd, ReplayProgress},
     },
 };
@@ -62,11 +63,15 @@ pub(super) fn run(
         end
     })?;
     let counts = Arc::clone(&seen);
-    let mut watch = Watch::new(move || counts.read(), vec![ledger], &encoder);
+    let origin = Origin {
+        interfaces: Box::new(move || counts.read()),
+        losses: LossReader::default(),
+        ring_size_bytes: 0,
+    };
+    let mut watch = Watch::new(origin, vec![ledger], &encoder);
     let refresh =
         |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
-    let until =
-        watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder.queue, refresh);
+    let until = watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder, refresh);
     let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
     stop.store(true, Ordering::Relaxed);
     if stopped != Stop::SourceEnded {
@@ -76,7 +81,7 @@ pub(super) fn run(
     for damage in &end.errors {
         error!("{damage}");
     }
-    encoder.finish(|| watch.stats(0));
+    encoder.finish(|| watch.last_interval());
     Ok(Ended { watch, is_input_damaged: !end.errors.is_empty() })
 }
 

@@ -1,12 +1,14 @@
-//! Looks at a running pipeline: its counts, on ticks, until the source ends or somebody stops it.
+//! Looks at a running pipeline: its counts, on ticks and when somebody asks, until the source ends or somebody stops it.
+//!
+//! Reads what the stages publish and never touches a record. Invariant: a row of `capture_stats` is made once, and is on
+//! its way to the encoder or held back for the next interval, so that their sum is the balance.
 
 use std::{
     io,
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
-use crossbeam_channel::Sender;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
@@ -16,17 +18,22 @@ use tracing::{info, warn};
 
 use super::{
     progress::Progress,
-    stats::{Deltas, GAUGES},
+    snapshot::{CoreView, EncoderView, LatencyView, Snapshot},
+    stats::{Deltas, Interval},
 };
 use crate::{
     balance::{Balance, InterfaceCounts},
-    encoder::{Encoder, Work},
-    ledger::{COUNTER_COUNT, CollectorLedger, Counter, EncoderLedger},
+    encoder::Encoder,
+    ledger::{CollectorLedger, Counter, EncoderLedger, merged},
     settings::{ReportSettings, StopChoice},
+    source::live::{clock, losses::LossReader},
 };
 
 /// Between two refreshes of the progress line.
 const REFRESH: Duration = Duration::from_millis(500);
+
+/// Nanoseconds for which what cards say of their losses is taken for news: some drivers take milliseconds to answer.
+const LOSSES_AGE_NS_MAX: u64 = 1_000_000_000;
 
 /// Why a capture is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,53 +46,137 @@ pub(super) enum Stop {
     Duration,
 }
 
+/// Where frames come from, as far as it is looked at.
+pub(super) struct Origin {
+    /// Asked for the counts of the interfaces whenever somebody looks.
+    pub(super) interfaces: Box<dyn Fn() -> Vec<InterfaceCounts>>,
+    /// Reads what was lost before any program saw it; reads nothing for files.
+    pub(super) losses: LossReader,
+    /// Bytes of each ring; zero for files.
+    pub(super) ring_size_bytes: u64,
+}
+
 /// Readers of everything that is counted.
 pub(super) struct Watch {
-    interfaces: Box<dyn Fn() -> Vec<InterfaceCounts>>,
+    origin: Origin,
+    losses_read_ns: u64,
     collectors: Vec<Arc<CollectorLedger>>,
     encoder: Arc<EncoderLedger>,
-    disk_free: Box<dyn Fn() -> Option<f64>>,
+    disk_free: Box<dyn Fn() -> Option<u64>>,
     deltas: Deltas,
+    held_back: Option<Interval>,
+    has_ended: bool,
 }
 
 impl Watch {
-    /// Readers of these ledgers; `interfaces` is asked whenever somebody looks.
-    pub(super) fn new(
-        interfaces: impl Fn() -> Vec<InterfaceCounts> + 'static,
-        collectors: Vec<Arc<CollectorLedger>>,
-        encoder: &Encoder,
-    ) -> Self {
+    /// Readers of these ledgers.
+    pub(super) fn new(origin: Origin, collectors: Vec<Arc<CollectorLedger>>, encoder: &Encoder) -> Self {
         let folder = encoder.folder.clone();
-        let disk_free =
-            move || rustix::fs::statvfs(&folder).ok().map(|fs| (fs.f_bavail * fs.f_frsize) as f64);
+        let disk_free = move || rustix::fs::statvfs(&folder).ok().map(|fs| fs.f_bavail * fs.f_frsize);
         Watch {
-            interfaces: Box::new(interfaces),
+            origin,
+            losses_read_ns: 0,
             collectors,
             encoder: Arc::clone(&encoder.ledger),
             disk_free: Box::new(disk_free),
-            deltas: Deltas::default(),
+            deltas: Deltas::new(clock::monotonic_ns()),
+            held_back: None,
+            has_ended: false,
         }
     }
 
     /// Everything counted so far.
-    pub(super) fn balance(&self) -> Balance {
-        let mut collectors = [0; COUNTER_COUNT];
-        for values in self.collectors() {
-            collectors.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    pub(super) fn balance(&mut self) -> Balance {
+        self.snapshot(0).balance()
+    }
+
+    /// Everything that is known now; `queued` batches wait for the encoder.
+    pub(super) fn snapshot(&mut self, queued: usize) -> Snapshot {
+        let now = clock::now();
+        if now.monotonic_ns.saturating_sub(self.losses_read_ns) > LOSSES_AGE_NS_MAX || self.has_ended {
+            self.origin.losses.read();
+            self.losses_read_ns = now.monotonic_ns;
         }
-        Balance { interfaces: (self.interfaces)(), collectors, encoders: self.encoder.read() }
+        // From the last stage to the first: see `balance::laws`.
+        let encoder = self.encoder_view(queued, now.monotonic_ns);
+        let cores = self.core_views(now.monotonic_ns);
+        let mut interfaces = (self.origin.interfaces)();
+        for (interface, card) in interfaces.iter_mut().zip(self.origin.losses.cards()) {
+            interface.card = card;
+        }
+        let collectors = || self.collectors.iter();
+        Snapshot {
+            monotonic_ns: now.monotonic_ns,
+            unix_ns: i64::try_from(now.monotonic_ns).unwrap_or(i64::MAX).saturating_add(now.unix_offset_ns),
+            interfaces,
+            cores,
+            encoder,
+            latencies: LatencyView {
+                parsed: merged(collectors().map(|ledger| &ledger.parsed)),
+                durable: self.encoder.durable.read(),
+                first_byte: merged(collectors().map(|ledger| &ledger.first_byte)),
+            },
+            ring_size_bytes: self.origin.ring_size_bytes,
+            disk_free_bytes: (self.disk_free)(),
+            has_ended: self.has_ended,
+        }
     }
 
-    fn collectors(&self) -> Vec<[u64; COUNTER_COUNT]> {
-        self.collectors.iter().map(|ledger| ledger.counts.read()).collect()
+    fn encoder_view(&self, queued: usize, now_ns: u64) -> EncoderView {
+        let queue_max = self.collectors.iter().map(|ledger| ledger.queue.max()).max().unwrap_or(0);
+        EncoderView {
+            counts: self.encoder.counts.read(),
+            queue: queued as u64,
+            queue_max: queue_max.max(queued as u64),
+            writing_ns: since(self.encoder.writing_ns.load(Ordering::Relaxed), now_ns),
+        }
     }
 
-    /// Rows of `capture_stats` for what was counted since the last call.
-    pub(super) fn stats(&mut self, queued: usize) -> Vec<super::stats::Sample> {
-        let ring_fill = self.collectors.iter().map(|ledger| ledger.take_ring_fill()).max().unwrap_or(0);
-        let gauges: [Option<f64>; GAUGES.len()] =
-            [Some(ring_fill as f64), Some(queued as f64), (self.disk_free)()];
-        self.deltas.next(unix_ns(), &self.balance(), &self.collectors(), gauges)
+    /// Collectors by number, and CPUs that have none.
+    fn core_views(&self, now_ns: u64) -> Vec<CoreView> {
+        let losses = &self.origin.losses;
+        let count = self.collectors.len().max(losses.cpu_count());
+        let view = |core: usize| {
+            let softnet = losses.core(core);
+            let Some(ledger) = self.collectors.get(core) else {
+                return CoreView { softnet, ..CoreView::default() };
+            };
+            let alive_ns = since(ledger.alive_ns.load(Ordering::Relaxed), now_ns);
+            CoreView {
+                counts: ledger.counts.read(),
+                figures: ledger.figures.read(),
+                ring_bytes: ledger.ring.now(),
+                ring_bytes_max: ledger.ring.max(),
+                idle_ns: ledger.idle_ns.load(Ordering::Relaxed),
+                lag_ns: alive_ns.max(ledger.lag_ns.load(Ordering::Relaxed)),
+                unsealed_ns: since(ledger.unsealed_ns.load(Ordering::Relaxed), now_ns),
+                softnet,
+            }
+        };
+        (0..count).map(view).collect()
+    }
+
+    /// Ends the account: the rows of `capture_stats` for what was counted since the last ones, when every stage has ended.
+    pub(super) fn last_interval(&mut self) -> Interval {
+        self.has_ended = true;
+        self.interval(0)
+    }
+
+    /// Rows of `capture_stats` for what was counted since the last call, behind those held back.
+    fn interval(&mut self, queued: usize) -> Interval {
+        let snapshot = self.snapshot(queued);
+        for ledger in &self.collectors {
+            ledger.ring.take_max();
+            ledger.queue.take_max();
+        }
+        let news = self.deltas.next(&snapshot);
+        match self.held_back.take() {
+            Some(mut held_back) => {
+                held_back.join(news);
+                held_back
+            }
+            None => news,
+        }
     }
 
     /// Waits for the end of the source, a signal or the end of the duration; shows and writes what is counted meanwhile.
@@ -94,11 +185,12 @@ impl Watch {
         report: &ReportSettings,
         (stop, mut ended): (StopChoice, oneshot::Receiver<()>),
         progress: &mut Progress,
-        queue: &Sender<Work>,
+        encoder: &Encoder,
         mut refresh: impl FnMut(&mut Progress),
     ) -> io::Result<Stop> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        let mut account = signal(SignalKind::user_defined1())?;
         let mut tick = interval(REFRESH);
         let mut stats = interval(report.stats_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,25 +203,35 @@ impl Watch {
             }
         };
         tokio::pin!(deadline);
-        let mut shown = now();
+        let mut shown_ns = clock::monotonic_ns();
         loop {
             tokio::select! {
                 _ = &mut ended => return Ok(Stop::SourceEnded),
                 _ = interrupt.recv() => return Ok(Stop::Signal),
                 _ = terminate.recv() => return Ok(Stop::Signal),
                 () = &mut deadline => return Ok(Stop::Duration),
+                _ = account.recv() => progress.print(&self.snapshot(encoder.queue.len()).balance().to_text()),
                 _ = tick.tick() => {
-                    let elapsed = std::mem::replace(&mut shown, now()).elapsed();
+                    let snapshot = self.snapshot(encoder.queue.len());
+                    let before_ns = std::mem::replace(&mut shown_ns, snapshot.monotonic_ns);
+                    let elapsed = Duration::from_nanos(shown_ns.saturating_sub(before_ns));
                     refresh(progress);
-                    progress.show(&self.balance(), elapsed.max(Duration::from_millis(1)));
+                    progress.show(&snapshot.balance(), elapsed.max(Duration::from_millis(1)));
                 }
-                _ = stats.tick() => self.write_stats(queue),
+                _ = stats.tick() => self.write_stats(encoder),
             }
         }
     }
 
-    fn write_stats(&mut self, queue: &Sender<Work>) {
-        let balance = self.balance();
+    fn write_stats(&mut self, encoder: &Encoder) {
+        let interval = self.interval(encoder.queue.len());
+        if let Err(refused) = encoder.stats.try_send(interval) {
+            warn!(
+                "the encoder is far behind: this interval of capture_stats is told together with the next one"
+            );
+            self.held_back = Some(refused.into_inner());
+        }
+        let balance = self.snapshot(encoder.queue.len()).balance();
         info!(
             frames = balance.frames(),
             heads = balance.heads(),
@@ -137,26 +239,10 @@ impl Watch {
             lost = balance.lost(),
             "so far"
         );
-        // A full queue means the disk lags behind; the next row of statistics will hold what this one would have.
-        if queue.is_full() {
-            warn!("the queue to the encoder is full: capture_stats waits for the next interval");
-            return;
-        }
-        let samples = self.stats(queue.len());
-        if queue.try_send(Work::Stats(samples)).is_err() {
-            warn!("the queue to the encoder filled up: one row of capture_stats is lost");
-        }
     }
 }
 
-fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "the control plane owns the clock of its ticks")]
-    Instant::now()
-}
-
-/// Unix time in nanoseconds.
-fn unix_ns() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "the control plane owns the clock of its intervals")]
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+/// Nanoseconds since a time that is zero where there was none.
+fn since(time_ns: u64, now_ns: u64) -> u64 {
+    if time_ns == 0 { 0 } else { now_ns.saturating_sub(time_ns) }
 }

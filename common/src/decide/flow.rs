@@ -34,7 +34,11 @@ pub struct Direction {
     /// Sequence number behind those bytes.
     pub ahead_to: u32,
     /// What they ended with.
-    pub ahead_line: u32,
+    pub ahead_line: u16,
+    /// Bytes of gaps that may still come late, as far as they fit.
+    pub owed: u16,
+    /// Sequence number behind the last payload byte seen, on a connection that is followed; zero before the first.
+    pub reached: u32,
 }
 
 /// How a segment lies to the head in progress.
@@ -81,7 +85,7 @@ impl Direction {
     /// What the bytes in front of `seq` ended with, where they were seen behind a gap; else the state that assumes least.
     #[inline(always)]
     pub const fn line_ahead_of(&self, seq: u32) -> u32 {
-        if self.state & state::AHEAD != 0 && self.ahead_to == seq { self.ahead_line } else { 0 }
+        if self.state & state::AHEAD != 0 && self.ahead_to == seq { self.ahead_line as u32 } else { 0 }
     }
 
     /// The head in progress is over.
@@ -100,7 +104,7 @@ impl Direction {
         }
         let jump = reached && self.ahead_to.wrapping_sub(next_seq) <= HEAD_BYTES_MAX;
         self.next_seq = if jump { self.ahead_to } else { next_seq };
-        self.line = if jump { self.ahead_line } else { line };
+        self.line = if jump { u32::from(self.ahead_line) } else { line };
         self.head_bytes = head_bytes;
         self.state = if reached { state::HTTP | state::HEAD } else { self.state | state::HTTP | state::HEAD };
     }
@@ -123,7 +127,7 @@ impl Direction {
         }
         self.state |= state::AHEAD;
         self.ahead_to = to;
-        self.ahead_line = line;
+        self.ahead_line = line as u16;
     }
 
     /// The head in progress ends at `to`, seen behind a gap that begins before `from`.
@@ -146,8 +150,6 @@ impl Direction {
 pub struct Slot {
     /// By `FlowHash::direction`.
     pub directions: [Direction; 2],
-    /// Zero.
-    pub reserved: [u32; 2],
 }
 
 /// Connections one set holds.

@@ -7,6 +7,7 @@ pub mod detect;
 pub mod dissect;
 pub mod flow;
 pub mod frame;
+pub mod gap;
 pub mod hash;
 pub mod plan;
 pub mod search;

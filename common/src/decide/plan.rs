@@ -6,6 +6,7 @@ use super::Work;
 use super::detect::detect;
 use super::flow::{Direction, NO_WAY, Place, Slot};
 use super::frame::Frame;
+use super::gap::follow;
 use super::search::Line;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -80,6 +81,9 @@ impl<F: Frame> Planner<'_, F> {
         }
         let has_payload = self.work.record.segment_len != 0;
         let copy = has_payload && self.plan_region(known);
+        if has_payload && known {
+            follow(self.slot, self.work.direction, &self.work.record, self.counters);
+        }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
         let mark = if has_payload {
             let pushed = ends || flags & tcp_flag::PSH != 0;

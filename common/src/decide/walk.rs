@@ -7,11 +7,12 @@ use super::Work;
 use super::detect::detect;
 use super::flow::{Direction, NO_WAY, Set};
 use super::frame::{Frame, Sink};
+use super::gap::follow;
 use super::plan::{self, Mode};
 use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::record::{RecordKind, TunnelType, record_flag};
+use crate::record::{RecordKind, TunnelType, copy_class, record_flag};
 use crate::verdict::Verdict;
 
 /// What outweighs what when a frame yields several records.
@@ -59,6 +60,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         // Each way alone would be followed through all that comes.
         self.work.way = self.frame.opaque(way);
         self.counters.heads_evicted = self.counters.heads_evicted.wrapping_add(given_up);
+        follow(self.set.slot(self.work.way), self.work.direction, &self.work.record, self.counters);
     }
 
     /// Hands over one record, the planned mark first; false when nothing of the segment is left.
@@ -138,7 +140,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.counters.record_bytes = self.counters.record_bytes.wrapping_add(bytes);
             rank_of(self.work.record.kind)
         } else {
-            self.counters.records_ring_full = self.counters.records_ring_full.wrapping_add(1);
+            let lost = &mut self.counters.records_ring_full[copy_class(self.work.record.copied)];
+            *lost = lost.wrapping_add(1);
             self.counters.heads_ring_full = self.counters.heads_ring_full.wrapping_add(u64::from(head));
             self.work.lost = u32::from(head);
             if head { Rank::RingFullHead } else { Rank::RingFullOther }

@@ -275,6 +275,11 @@ impl Batch {
         }))
     }
 
+    /// The status code of a response; `None` where it had none.
+    pub fn status(&self, id: ResponseId) -> Option<i32> {
+        self.responses.records[id.0 as usize].status
+    }
+
     /// Sets the status codes of the 1xx responses before a response, where they were not known with it.
     pub fn set_info_status(&mut self, id: ResponseId, info_status: &[i32]) {
         let info_start = self.info_status.len();

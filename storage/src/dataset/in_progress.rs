@@ -17,7 +17,7 @@ use super::{
 use crate::{
     encode::{Layout, RowGroups},
     file::{Files, OutputFile},
-    schema::SCHEMA_VERSION,
+    schema::{HTTP_TABLE, SCHEMA_VERSION},
 };
 
 /// A file whose rows are safe but which no query sees yet.
@@ -28,6 +28,14 @@ pub(crate) struct FileInProgress {
     pub(crate) opened_ns: i64,
     row_groups: RowGroups<OutputFile>,
     ledger: FileLedger,
+    /// Rows the snapshot covers.
+    rows_safe: u64,
+}
+
+/// A file that is no longer written to, and what it holds of table `http`, safe on disk.
+pub(crate) struct CountedFile {
+    pub(crate) file: Staged,
+    pub(crate) http_rows: u64,
 }
 
 /// What a file says of itself under the key `ledger`, as JSON.
@@ -96,7 +104,7 @@ impl FileInProgress {
             flush_interval_ms: 0,
             counters: BTreeMap::new(),
         };
-        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger })
+        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger, rows_safe: 0 })
     }
 
     /// Appends a row group and makes it safe; after an error only the snapshot before holds.
@@ -113,7 +121,14 @@ impl FileInProgress {
         let data_len = self.row_groups.data_len();
         let tail = self.tail(common)?;
         Snapshot { data_len, tail }.write(&self.staged.snapshot)?;
+        self.rows_safe = self.ledger.rows;
         Ok(data_len - before)
+    }
+
+    /// The file as it stands on disk.
+    pub(crate) fn counted(&self) -> CountedFile {
+        let is_http = self.partition.table == HTTP_TABLE;
+        CountedFile { file: self.staged.clone(), http_rows: if is_http { self.rows_safe } else { 0 } }
     }
 
     /// Bytes of the file without its footer.

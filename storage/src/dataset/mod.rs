@@ -25,7 +25,7 @@ use arrow_schema::ArrowError;
 
 use self::{
     error::{advice, reason},
-    in_progress::{CommonMetadata, FileInProgress, Rows, TimeSpan},
+    in_progress::{CommonMetadata, CountedFile, FileInProgress, Rows, TimeSpan},
     recover::{Rest, Restored, recover_sensor, restore},
     staging::{Staged, StagingLock, sensor_folder},
 };
@@ -62,13 +62,24 @@ pub struct Written {
     pub bytes: u64,
     /// Files published.
     pub files_published: u64,
+    /// Rows of table `http` in these files.
+    pub rows_published: u64,
+    /// Rows of table `http` in files that stay staged for the next start; told when a writer is closed.
+    pub rows_staged: u64,
 }
 
 impl Written {
+    fn published(&mut self, http_rows: u64) {
+        self.files_published += 1;
+        self.rows_published += http_rows;
+    }
+
     fn add(&mut self, other: Written) {
         self.rows += other.rows;
         self.bytes += other.bytes;
         self.files_published += other.files_published;
+        self.rows_published += other.rows_published;
+        self.rows_staged += other.rows_staged;
     }
 }
 
@@ -80,7 +91,9 @@ pub struct Writer {
     files: Files,
     common: CommonMetadata,
     open: Vec<FileInProgress>,
-    stranded: Vec<Staged>,
+    stranded: Vec<CountedFile>,
+    /// Rows of table `http` in files that are not even tried again.
+    rows_left: u64,
     recovered: RecoverReport,
     owner: Arc<Owner>,
 }
@@ -147,6 +160,7 @@ impl Writer {
             common,
             open: Vec::new(),
             stranded: Vec::new(),
+            rows_left: 0,
             recovered: RecoverReport::default(),
             owner,
         })
@@ -235,7 +249,7 @@ impl Writer {
         };
         match file.append(rows, &self.common) {
             Ok(bytes) => {
-                outcome.written.add(Written { rows: row_count, bytes, files_published: 0 });
+                outcome.written.add(Written { rows: row_count, bytes, ..Written::default() });
                 if file.data_len() >= self.settings.file_bytes_max {
                     self.publish(file, outcome);
                 } else {
@@ -243,9 +257,9 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let staged = file.staged.clone();
+                let staged = file.counted();
                 drop(file);
-                outcome.lose(row_count, staged.data.clone(), error);
+                outcome.lose(row_count, staged.file.data.clone(), error);
                 self.salvage(staged, outcome);
             }
         }
@@ -277,11 +291,11 @@ impl Writer {
 
     /// Publishes a file; where that fails, its rows are safe and it is tried again at ticks.
     fn publish(&mut self, file: FileInProgress, outcome: &mut Outcome) {
-        let staged = file.staged.clone();
+        let staged = file.counted();
         match file.finish(&self.common) {
-            Ok(()) => outcome.written.files_published += 1,
+            Ok(()) => outcome.written.published(staged.http_rows),
             Err(error) => {
-                tracing::warn!(path = %staged.target.display(), %error, advice = advice(&error),
+                tracing::warn!(path = %staged.file.target.display(), %error, advice = advice(&error),
                     "cannot publish a file, trying again");
                 self.salvage(staged, outcome);
             }
@@ -289,16 +303,17 @@ impl Writer {
     }
 
     /// Closes a failed file at its last good snapshot.
-    fn salvage(&mut self, staged: Staged, outcome: &mut Outcome) {
-        match restore(&staged, Rest::Counted, &mut self.recovered) {
-            Ok(Restored::Published(_)) => outcome.written.files_published += 1,
+    fn salvage(&mut self, staged: CountedFile, outcome: &mut Outcome) {
+        match restore(&staged.file, Rest::Counted, &mut self.recovered) {
+            Ok(Restored::Published(_)) => outcome.written.published(staged.http_rows),
             Ok(Restored::Empty | Restored::Quarantined) => {}
             Err(error) if self.stranded.len() < STRANDED_FILES_MAX => {
-                tracing::debug!(path = %staged.data.display(), %error, "a file stays staged for now");
+                tracing::debug!(path = %staged.file.data.display(), %error, "a file stays staged for now");
                 self.stranded.push(staged);
             }
             Err(error) => {
-                tracing::error!(path = %staged.data.display(), %error, "a file stays staged until the next start");
+                tracing::error!(path = %staged.file.data.display(), %error, "a file stays staged until the next start");
+                self.rows_left += staged.http_rows;
             }
         }
     }
@@ -316,10 +331,10 @@ impl Writer {
             }
         }
         for staged in std::mem::take(&mut self.stranded) {
-            if staged.data.exists() {
+            if staged.file.data.exists() {
                 self.salvage(staged, &mut outcome);
             } else {
-                tracing::error!(path = %staged.data.display(), "a file waiting to be published was removed");
+                tracing::error!(path = %staged.file.data.display(), "a file waiting to be published was removed");
             }
         }
         outcome.written
@@ -332,6 +347,8 @@ impl Writer {
             self.publish(file, &mut outcome);
         }
         outcome.written.add(self.tick(0));
+        let stranded: u64 = self.stranded.iter().map(|staged| staged.http_rows).sum();
+        outcome.written.rows_staged = stranded + self.rows_left;
         outcome.written
     }
 

@@ -1,9 +1,12 @@
 //! The kernel half stamps records with the monotonic clock; rows carry Unix time. This is the way from one to the other.
 
-/// Nanoseconds to add to a monotonic time to get Unix time, as of now. Sampled anew per burst, so that rows follow the
-/// wall clock when it is set.
-pub fn unix_offset_ns() -> i64 {
-    clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC))
+use crate::collector::Moment;
+
+/// Now, on both clocks. Sampled anew per burst, so that rows follow the wall clock when it is set.
+pub fn now() -> Moment {
+    let monotonic_ns = clock_ns(libc::CLOCK_MONOTONIC);
+    let unix_offset_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(monotonic_ns);
+    Moment { monotonic_ns: monotonic_ns.unsigned_abs(), unix_offset_ns }
 }
 
 /// The kernel half's clock.
@@ -27,7 +30,8 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the offset is checked against the wall clock")]
     fn offset_leads_to_the_wall_clock() {
-        let unix = clock_ns(libc::CLOCK_MONOTONIC) + unix_offset_ns();
+        let now = now();
+        let unix = now.monotonic_ns as i64 + now.unix_offset_ns;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         assert!(wall.abs_diff(Duration::from_nanos(unix as u64)) < Duration::from_secs(1));
     }

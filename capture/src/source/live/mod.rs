@@ -8,6 +8,7 @@ pub mod clock;
 pub mod counters;
 pub mod ethtool;
 pub mod load;
+pub mod losses;
 pub mod netlink;
 pub mod nic;
 pub mod promiscuous;

@@ -42,6 +42,37 @@ pub fn links() -> io::Result<Vec<Link>> {
     Ok(links)
 }
 
+/// Frames a link lost, as its driver tells the kernel (`struct rtnl_link_stats64`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkErrors {
+    /// Dropped by the driver or the kernel behind it.
+    pub dropped: u64,
+    /// The card's ring was full.
+    pub over: u64,
+    /// Came damaged.
+    pub crc: u64,
+    /// The card's memory was full.
+    pub fifo: u64,
+    /// Missed by the card.
+    pub missed: u64,
+}
+
+/// What every interface of the namespace lost, by index.
+pub fn errors() -> io::Result<Vec<(u32, LinkErrors)>> {
+    let mut found = Vec::new();
+    dump(libc::RTM_GETLINK, libc::AF_UNSPEC as u8, 16, |body| found.extend(link_errors(body)))?;
+    Ok(found)
+}
+
+fn link_errors(body: &[u8]) -> Option<(u32, LinkErrors)> {
+    let attributes = body.get(16..)?;
+    let (_, stats) = self::attributes(attributes).find(|(kind, _)| *kind == libc::IFLA_STATS64)?;
+    let nth = |at: usize| stats.get(at * 8..)?.first_chunk().copied().map(u64::from_ne_bytes);
+    let errors =
+        LinkErrors { dropped: nth(6)?, over: nth(11)?, crc: nth(12)?, fifo: nth(14)?, missed: nth(15)? };
+    Some((u32_at(body, 4)?, errors))
+}
+
 /// Interfaces with an address other than a link-local one, by index, possibly repeated.
 pub fn addressed() -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
@@ -184,6 +215,15 @@ mod tests {
         let loopback = links.iter().find(|link| link.name == "lo").unwrap();
         assert_eq!(loopback.ifindex, 1);
         assert!(loopback.mtu >= 1500);
+    }
+
+    #[test]
+    fn loopback_has_lost_nothing() {
+        let errors = errors().unwrap();
+        assert!(
+            errors.iter().any(|(ifindex, of)| *ifindex == 1 && *of == LinkErrors::default()),
+            "{errors:?}"
+        );
     }
 
     #[test]

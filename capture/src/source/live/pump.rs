@@ -22,14 +22,17 @@ const REST_MAX: Duration = Duration::from_millis(2);
 pub fn pump(mut ring: Ring, mut collector: Collector, closed: &AtomicBool) {
     let mut rest = REST_MIN;
     let mut invalid = 0;
+    let mut rested = false;
     loop {
         // Read before the ring: records written before the close are then seen by this very pass.
         let is_closed = closed.load(Ordering::Acquire);
-        collector.set_clock_offset(clock::unix_offset_ns());
+        let now = clock::now();
+        collector.begin_burst(now, rested);
         collector.note_ring_fill(ring.fill_bytes());
         let taken = ring.drain(BURST_RECORDS_MAX, &mut collector);
         collector.count_invalid(ring.invalid_records() - invalid);
         invalid = ring.invalid_records();
+        rested = taken == 0;
         if taken > 0 {
             rest = REST_MIN;
             collector.publish();
@@ -38,7 +41,7 @@ pub fn pump(mut ring: Ring, mut collector: Collector, closed: &AtomicBool) {
         if is_closed {
             break;
         }
-        collector.tick(clock::monotonic_ns());
+        collector.tick(now.monotonic_ns);
         collector.publish();
         std::thread::sleep(rest);
         rest = (rest * 2).min(REST_MAX);

@@ -1,17 +1,47 @@
 //! The balance: everything counted, summed up, and whether it closes.
 //!
-//! Read on demand and at every exit. Invariant: each line of `discrepancies` is one law of DESIGN.md section 7.
+//! Read on demand and at every exit, by a person (`to_text`) or a program (`to_json`); `laws` says what must add up.
+
+mod laws;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use common::{
     counters::Counters,
+    record::COPY_CLASS_COUNT,
     verdict::{VERDICT_COUNT, Verdict},
 };
 use serde::Serialize;
 
-use crate::ledger::{COUNTER_COUNT, Counter, ENCODER_COUNTER_COUNT, EncoderCounter};
+pub use self::laws::Moment;
+
+use crate::{
+    ledger::{COUNTER_COUNT, Counter, ENCODER_COUNTER_COUNT, EncoderCounter},
+    source::live::losses::{CardLosses, Softnet},
+};
+
+/// Counters of an interface beside its verdicts, by name.
+pub const INTERFACE_COUNTERS: [&str; 18] = [
+    "frames",
+    "bytes",
+    "heads",
+    "ring_full",
+    "heads_displaced",
+    "records_ring_full_0",
+    "records_ring_full_256",
+    "records_ring_full_512",
+    "records_ring_full_1024",
+    "records_ring_full_2048",
+    "upstream_followed_bytes",
+    "upstream_gaps",
+    "upstream_gap_bytes",
+    "upstream_gap_bytes_closed",
+    "nic_missed",
+    "nic_no_buffer",
+    "nic_crc",
+    "nic_other",
+];
 
 /// What the kernel half (or the same decision in user space) counted on one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +58,18 @@ pub struct InterfaceCounts {
     pub heads_ring_full: u64,
     /// Heads in progress forgotten by the kernel half for a newer one in the same place.
     pub heads_displaced: u64,
+    /// Records that found no room in the ring, by the size they asked for.
+    pub records_ring_full: [u64; COPY_CLASS_COUNT],
+    /// Payload bytes of connections that speak HTTP, as far as they were followed.
+    pub upstream_followed_bytes: u64,
+    /// Gaps found in these connections: later bytes came, or the other end acknowledged what was never seen.
+    pub upstream_gaps: u64,
+    /// Payload bytes of these gaps.
+    pub upstream_gap_bytes: u64,
+    /// Payload bytes of these gaps that came late, and so were not lost.
+    pub upstream_gap_bytes_closed: u64,
+    /// What the card says it lost before any program saw it, since the capture began.
+    pub card: CardLosses,
     /// Frames by verdict, in the order of `Verdict::ALL`.
     pub verdicts: [u64; VERDICT_COUNT],
 }
@@ -42,8 +84,39 @@ impl InterfaceCounts {
             heads: counters.heads,
             heads_ring_full: counters.heads_ring_full,
             heads_displaced: counters.heads_evicted,
+            records_ring_full: counters.records_ring_full_by_class(),
+            upstream_followed_bytes: counters.followed_bytes,
+            upstream_gaps: counters.gaps,
+            upstream_gap_bytes: counters.gap_bytes,
+            upstream_gap_bytes_closed: counters.gap_bytes_closed,
+            card: CardLosses::default(),
             verdicts: std::array::from_fn(|place| counters.frames_of(Verdict::ALL[place])),
         }
+    }
+
+    /// Its counters beside the verdicts, in the order of `INTERFACE_COUNTERS`.
+    pub fn values(&self) -> [u64; INTERFACE_COUNTERS.len()] {
+        let [empty, small, half, segment, jumbo] = self.records_ring_full;
+        [
+            self.frames,
+            self.bytes,
+            self.heads,
+            self.heads_ring_full,
+            self.heads_displaced,
+            empty,
+            small,
+            half,
+            segment,
+            jumbo,
+            self.upstream_followed_bytes,
+            self.upstream_gaps,
+            self.upstream_gap_bytes,
+            self.upstream_gap_bytes_closed,
+            self.card.missed,
+            self.card.no_buffer,
+            self.card.crc,
+            self.card.other,
+        ]
     }
 }
 
@@ -56,28 +129,25 @@ pub struct Balance {
     pub collectors: [u64; COUNTER_COUNT],
     /// Summed over encoders, in the order of `EncoderCounter::ALL`.
     pub encoders: [u64; ENCODER_COUNTER_COUNT],
+    /// What the kernel's own queues lost on this host, since the capture began.
+    pub softnet: Softnet,
+    /// Whether anything can still be on its way.
+    pub moment: Moment,
 }
 
 #[derive(Serialize)]
 struct InterfaceReport {
-    frames: u64,
-    bytes: u64,
-    heads: u64,
-    heads_displaced: u64,
     #[serde(flatten)]
-    verdicts: BTreeMap<&'static str, u64>,
+    counters: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Serialize)]
 struct Report {
     closed: bool,
     discrepancies: Vec<String>,
-    frames: u64,
-    bytes: u64,
-    heads: u64,
     messages: u64,
-    ring_full: u64,
-    heads_displaced: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    under_way: BTreeMap<&'static str, u64>,
     #[serde(flatten)]
     counters: BTreeMap<&'static str, u64>,
     interfaces: BTreeMap<String, InterfaceReport>,
@@ -123,51 +193,6 @@ impl Balance {
         heads + rows
     }
 
-    /// Every law that does not hold, in words; empty where the balance closes.
-    pub fn discrepancies(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let mut law = |name: &str, left: u64, right: u64| {
-            if left != right {
-                found.push(format!("{name}: {left} is not {right}"));
-            }
-        };
-        for interface in &self.interfaces {
-            let verdicts: u64 = interface.verdicts.iter().sum();
-            law(&format!("frames = sum of verdicts on {}", interface.name), interface.frames, verdicts);
-        }
-        let begun: u64 = self.interfaces.iter().map(|interface| interface.heads).sum();
-        law("heads begun in frames = heads in collectors + ring_full", begun, self.heads());
-        let c = |counter| self.collector(counter);
-        let messages = c(Counter::MessagesWhole) + c(Counter::MessagesTruncated);
-        let set_aside = c(Counter::Duplicate) + c(Counter::InMessage) + c(Counter::AfterEnd);
-        let lost = c(Counter::Malformed) + c(Counter::Evicted);
-        law(
-            "heads = messages + malformed + duplicate + in_message + after_end + evicted",
-            c(Counter::Heads),
-            messages + set_aside + lost,
-        );
-        let kinds = c(Counter::Requests) + c(Counter::Responses) + c(Counter::Interim);
-        law("messages = requests + responses + interim", messages, kinds);
-        let paired = c(Counter::RowsAckVerified) + c(Counter::RowsPositional) + c(Counter::RowsAmbiguous);
-        let alone = c(Counter::RowsRequestOnly) + c(Counter::RowsResponseOnly);
-        law("rows = rows by pair_state", c(Counter::Rows), paired + alone);
-        law(
-            "requests + responses = sides of rows",
-            c(Counter::Requests) + c(Counter::Responses),
-            2 * paired + alone,
-        );
-        let e = |counter| self.encoder(counter);
-        law(
-            "rows = rows_written + shed + disk_full + disk_error",
-            c(Counter::Rows),
-            e(EncoderCounter::RowsWritten)
-                + c(Counter::Shed)
-                + e(EncoderCounter::DiskFull)
-                + e(EncoderCounter::DiskError),
-        );
-        found
-    }
-
     /// The balance as one JSON object.
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.report()).expect("names and numbers serialise")
@@ -186,6 +211,12 @@ impl Balance {
             for verdict in Verdict::ALL {
                 line(&format!("  {}", verdict.name()), interface.verdicts[*verdict as usize]);
             }
+            for (name, value) in INTERFACE_COUNTERS.into_iter().zip(interface.values()).skip(4) {
+                line(&format!("  {name}"), value);
+            }
+        }
+        for (name, value) in self.softnet.named() {
+            line(name, value);
         }
         line("heads", self.heads());
         line("ring_full", self.heads_ring_full());
@@ -194,6 +225,9 @@ impl Balance {
         }
         for counter in EncoderCounter::ALL {
             line(counter.name(), self.encoder(*counter));
+        }
+        for (name, value) in self.under_way() {
+            line(name, value);
         }
         let discrepancies = self.discrepancies();
         if discrepancies.is_empty() {
@@ -206,47 +240,41 @@ impl Balance {
         text
     }
 
+    /// Every counter by its name, summed over its sources.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        let mut counters = BTreeMap::new();
+        for interface in &self.interfaces {
+            for (name, value) in INTERFACE_COUNTERS.into_iter().zip(interface.values()) {
+                *counters.entry(name).or_default() += value;
+            }
+        }
+        counters.extend(Verdict::ALL.iter().map(|verdict| (verdict.name(), self.verdict(*verdict))));
+        counters.extend(self.softnet.named());
+        counters.extend(Counter::ALL.iter().map(|counter| (counter.name(), self.collector(*counter))));
+        counters.extend(EncoderCounter::ALL.iter().map(|counter| (counter.name(), self.encoder(*counter))));
+        // What the collectors call heads is what the rings did not lose of them.
+        counters.insert(Counter::Heads.name(), self.heads());
+        counters
+    }
+
     fn report(&self) -> Report {
         let discrepancies = self.discrepancies();
-        let mut counters = BTreeMap::new();
-        for verdict in Verdict::ALL {
-            counters.insert(verdict.name(), self.verdict(*verdict));
-        }
-        for counter in Counter::ALL.iter().filter(|counter| **counter != Counter::Heads) {
-            counters.insert(counter.name(), self.collector(*counter));
-        }
-        for counter in EncoderCounter::ALL {
-            counters.insert(counter.name(), self.encoder(*counter));
-        }
-        let messages = self.collector(Counter::MessagesWhole) + self.collector(Counter::MessagesTruncated);
+        let interfaces = self.interfaces.iter().map(|counts| (counts.name.clone(), report_of(counts)));
         Report {
             closed: discrepancies.is_empty(),
             discrepancies,
-            frames: self.frames(),
-            bytes: self.interfaces.iter().map(|interface| interface.bytes).sum(),
-            heads: self.heads(),
-            messages,
-            ring_full: self.heads_ring_full(),
-            heads_displaced: self.interfaces.iter().map(|interface| interface.heads_displaced).sum(),
-            counters,
-            interfaces: self
-                .interfaces
-                .iter()
-                .map(|counts| (counts.name.clone(), report_of(counts)))
-                .collect(),
+            messages: self.collector(Counter::MessagesWhole) + self.collector(Counter::MessagesTruncated),
+            under_way: self.under_way().into_iter().collect(),
+            counters: self.counters(),
+            interfaces: interfaces.collect(),
         }
     }
 }
 
 fn report_of(counts: &InterfaceCounts) -> InterfaceReport {
     let verdicts = Verdict::ALL.iter().map(|verdict| (verdict.name(), counts.verdicts[*verdict as usize]));
-    InterfaceReport {
-        frames: counts.frames,
-        bytes: counts.bytes,
-        heads: counts.heads,
-        heads_displaced: counts.heads_displaced,
-        verdicts: verdicts.collect(),
-    }
+    let own = INTERFACE_COUNTERS.into_iter().zip(counts.values());
+    InterfaceReport { counters: own.chain(verdicts).collect() }
 }
 
 #[cfg(test)]
@@ -260,8 +288,13 @@ mod tests {
         interface.verdicts[Verdict::Head as usize] = 2;
         interface.verdicts[Verdict::RingFullHead as usize] = 1;
         interface.verdicts[Verdict::Empty as usize] = 7;
-        let mut balance =
-            Balance { interfaces: vec![interface], collectors: [0; COUNTER_COUNT], encoders: [0; 6] };
+        let mut balance = Balance {
+            interfaces: vec![interface],
+            collectors: [0; COUNTER_COUNT],
+            encoders: [0; ENCODER_COUNTER_COUNT],
+            softnet: Softnet::default(),
+            moment: Moment::Ended,
+        };
         for (counter, count) in [
             (Counter::Heads, 2),
             (Counter::MessagesWhole, 2),
@@ -273,6 +306,7 @@ mod tests {
             balance.collectors[counter as usize] = count;
         }
         balance.encoders[EncoderCounter::RowsWritten as usize] = 1;
+        balance.encoders[EncoderCounter::RowsPublished as usize] = 1;
         balance
     }
 
@@ -306,6 +340,32 @@ mod tests {
         Counter::Shed,
     ];
 
+    const LAWFUL_IN_ENCODERS: &[EncoderCounter] = &[
+        EncoderCounter::RowsWritten,
+        EncoderCounter::DiskFull,
+        EncoderCounter::DiskError,
+        EncoderCounter::RowsPublished,
+        EncoderCounter::RowsStaged,
+    ];
+
+    #[test]
+    fn what_is_on_its_way_has_a_name_and_what_came_from_nowhere_is_caught() {
+        let mut balance = closed();
+        balance.moment = Moment::Running;
+        balance.interfaces[0].heads += 5;
+        balance.collectors[Counter::Heads as usize] += 2;
+        balance.encoders[EncoderCounter::RowsPublished as usize] -= 1;
+        assert_eq!(balance.discrepancies(), Vec::<String>::new());
+        let on_its_way: BTreeMap<_, _> =
+            balance.under_way().into_iter().filter(|(_, count)| *count > 0).collect();
+        let expected = [("heads_in_progress", 2), ("heads_in_rings", 3), ("rows_in_staging", 1)];
+        assert_eq!(on_its_way, BTreeMap::from(expected));
+        balance.encoders[EncoderCounter::RowsWritten as usize] += 1;
+        assert_eq!(balance.discrepancies().len(), 1, "a row was written that nobody made");
+        balance.moment = Moment::Ended;
+        assert!(balance.under_way().is_empty());
+    }
+
     #[test]
     fn a_stage_that_forgets_to_count_is_caught() {
         for counter in LAWFUL {
@@ -313,9 +373,9 @@ mod tests {
             balance.collectors[*counter as usize] += 1;
             assert!(!balance.discrepancies().is_empty(), "{}", counter.name());
         }
-        for counter in [EncoderCounter::RowsWritten, EncoderCounter::DiskFull, EncoderCounter::DiskError] {
+        for counter in LAWFUL_IN_ENCODERS {
             let mut balance = closed();
-            balance.encoders[counter as usize] += 1;
+            balance.encoders[*counter as usize] += 1;
             assert!(!balance.discrepancies().is_empty(), "{}", counter.name());
         }
         for verdict in Verdict::ALL {
