@@ -3,6 +3,7 @@
 
 mod corpus;
 mod errors;
+mod ledger;
 mod live;
 mod readme;
 mod replay;

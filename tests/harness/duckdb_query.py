@@ -8,7 +8,8 @@ import duckdb
 db = duckdb.connect()
 db.execute("SET TimeZone = 'UTC'")
 if len(sys.argv) > 2:
-    views = Path(__file__).parents[2] / "storage/sql/views.sql"
-    db.execute(views.read_text().replace("HDRCAP_DATASET", sys.argv[2]))
+    shipped = Path(__file__).parents[2] / "storage/sql"
+    for views in ["views.sql", "losses.sql"]:
+        db.execute((shipped / views).read_text().replace("HDRCAP_DATASET", sys.argv[2]))
 for (row,) in db.execute(f"SELECT to_json(answer)::VARCHAR FROM ({sys.argv[1]}) AS answer").fetchall():
     print(row)

@@ -43,19 +43,19 @@ impl Dataset<'_> {
     }
 }
 
-/// Columns of `capture_stats` that are no counters.
-const STATS_NO_COUNTERS: &str = "'^(ts|ts_ns|sensor|iface|core|.*_max|disk_free_bytes)$'";
-
 impl Dataset<'_> {
+    /// The files of table `capture_stats` as a table of SQL, as they are.
+    #[must_use]
+    pub fn stats_files(self) -> String {
+        format!("read_parquet('{}/capture_stats/**/*.parquet', hive_partitioning = false)", self.0.display())
+    }
+
     /// Sum of each counter over all rows of `capture_stats`.
     #[must_use]
     pub fn stats_sums(self) -> BTreeMap<String, u64> {
-        let files = format!(
-            "read_parquet('{}/capture_stats/**/*.parquet', hive_partitioning = false)",
-            self.0.display()
-        );
+        let files = self.stats_files();
         let counters = duckdb(&format!(
-            "SELECT column_name FROM (DESCRIBE FROM {files}) WHERE NOT regexp_matches(column_name, {STATS_NO_COUNTERS})"
+            "SELECT column_name FROM (DESCRIBE FROM {files}) WHERE column_type = 'BIGINT' AND column_name <> 'ts_ns'"
         ));
         let names = counters.iter().map(|row| row["column_name"].as_str().expect("a column has a name"));
         let sums: Vec<String> = names.map(|name| format!("sum({name})::BIGINT AS {name}")).collect();

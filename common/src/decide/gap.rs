@@ -1,6 +1,6 @@
 //! Gap: bytes of a conversation that never came by, told by the sequence numbers and acknowledgments that did.
 //!
-//! Follows segments with payload on connections in the flow memory. A gap is counted where it is found - a segment begins
+//! Follows segments with payload, and the last ones, on connections in the flow memory. A gap is counted where it is found - a segment begins
 //! behind the last one, or the other end acknowledges more than was seen - and counted as closed by what comes late.
 //! What stays open was lost before this host, or on it before XDP; an estimate, which needs no more than a slot has.
 
@@ -11,7 +11,7 @@ use crate::record::{Record, tcp_flag};
 /// Bytes of a gap at the most; sequence numbers further apart are those of another conversation.
 pub const GAP_BYTES_MAX: u32 = 1 << 20;
 
-/// Notes a segment with payload.
+/// Notes a segment with payload, or one that ends its direction.
 #[inline(always)]
 pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters: &mut Counters) {
     let other = slot.direction(1 - (direction & 1));
@@ -35,6 +35,7 @@ pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters:
         if ahead <= GAP_BYTES_MAX {
             open(way, ahead, counters);
         }
+        way.reached = end;
         len
     };
     if new != 0 {
@@ -97,6 +98,15 @@ mod tests {
         assert_eq!((counters.gaps, lost(&counters)), (1, 200));
         follow(&mut slot, 1, &segment(600, 200, 31), &mut counters);
         assert_eq!(lost(&counters), 0, "data that a mirror delivers behind its acknowledgment");
+    }
+
+    #[test]
+    fn an_end_behind_what_was_seen_is_a_gap() {
+        let (mut slot, mut counters) = (Slot::default(), Counters::default());
+        follow(&mut slot, 0, &segment(1000, 100, 0), &mut counters);
+        follow(&mut slot, 0, &segment(1300, 0, 0), &mut counters);
+        follow(&mut slot, 0, &segment(1300, 0, 0), &mut counters);
+        assert_eq!((counters.gaps, lost(&counters), counters.followed_bytes), (1, 200, 100));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl<F: Frame> Planner<'_, F> {
         }
         let has_payload = self.work.record.segment_len != 0;
         let copy = has_payload && self.plan_region(known);
-        if has_payload && known {
+        if known && (has_payload || flags & tcp_flag::FIN != 0) {
             follow(self.slot, self.work.direction, &self.work.record, self.counters);
         }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;

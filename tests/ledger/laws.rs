@@ -1,0 +1,116 @@
+//! Breaks the law of conservation on purpose, at each seam of the pipeline, and sees it caught there.
+
+use std::{path::Path, sync::Arc};
+
+use bench::workload::Profile;
+use capture::{
+    balance::{Balance, InterfaceCounts, Moment},
+    collector::{Collector, CollectorSettings, FullQueue},
+    control::stats::{GAUGES, Interval, counter_names},
+    encoder::Encoder,
+    ledger::{CollectorLedger, EncoderCounter},
+    redact::{Key, Policy, Redactor},
+    source::{RecordSink, decider::Decider, live::losses::Softnet},
+};
+use common::{
+    config::Config,
+    record::{Record, RecordKind},
+    verdict::Verdict,
+};
+use storage::{
+    dataset::{Writer, WriterSettings},
+    schema::StatsSchema,
+    values::TimeSource,
+};
+
+use super::{frame_ref, frames};
+
+/// Where something is lost without being counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forgetful {
+    Nobody,
+    /// The decision books one frame less.
+    Verdicts,
+    /// The ring hands on one head less than it took.
+    Ring,
+    /// A stage behind the collector swallows a batch.
+    Queue,
+    /// The files hold a row less than was written.
+    Files,
+}
+
+/// Hands records on, but for the third head where it is forgetful.
+struct Sieve {
+    collector: Collector,
+    heads: u32,
+    is_forgetful: bool,
+}
+
+impl RecordSink for Sieve {
+    fn record(&mut self, record: &Record, bytes: &[u8]) {
+        self.heads += u32::from(record.kind == RecordKind::Head as u8);
+        let is_third = self.heads == 3 && record.kind == RecordKind::Head as u8;
+        if !(self.is_forgetful && is_third) {
+            self.collector.record(record, bytes);
+        }
+    }
+}
+
+fn run(out: &Path, forgetful: Forgetful) -> Balance {
+    let writer = Writer::open(WriterSettings {
+        stats: Some(StatsSchema::new(&counter_names(), &GAUGES)),
+        ..WriterSettings::new(out, "here")
+    });
+    let encoder = Encoder::start(writer.unwrap(), "here").unwrap();
+    let (outlet, inlet) = crossbeam_channel::unbounded();
+    let ledger = Arc::new(CollectorLedger::default());
+    let settings = CollectorSettings {
+        head_bytes_max: 1 << 16,
+        ts_source: TimeSource::Pcap,
+        flush_interval_ns: Some(100_000_000),
+        full_queue: FullQueue::Wait,
+    };
+    let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
+    let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
+    let mut sieve = Sieve { collector, heads: 0, is_forgetful: forgetful == Forgetful::Ring };
+    let mut decider = Decider::new(&Config::default());
+    for frame in frames(Profile::Heads, 400) {
+        decider.decide(frame_ref(&frame), &mut sieve);
+    }
+    sieve.collector.finish();
+    for (nth, sealed) in inlet.into_iter().enumerate() {
+        if !(forgetful == Forgetful::Queue && nth == 0) {
+            encoder.queue.send(sealed).unwrap();
+        }
+    }
+    let counts = Arc::clone(&encoder.ledger);
+    encoder.finish(Interval::default);
+    let mut encoders = counts.counts.read();
+    encoders[EncoderCounter::RowsPublished as usize] -= u64::from(forgetful == Forgetful::Files);
+    let mut interface = InterfaceCounts::of("mirror".to_owned(), &decider.counters()[0]);
+    interface.verdicts[Verdict::Head as usize] -= u64::from(forgetful == Forgetful::Verdicts);
+    let (collectors, softnet) = (ledger.counts.read(), Softnet::default());
+    Balance { interfaces: vec![interface], collectors, encoders, softnet, moment: Moment::Ended }
+}
+
+#[test]
+fn a_stage_that_forgets_to_count_is_caught_where_it_stands() {
+    let seams = [
+        (Forgetful::Nobody, None),
+        (Forgetful::Verdicts, Some("frames = sum of verdicts on mirror")),
+        (Forgetful::Ring, Some("heads begun in frames = heads in collectors + ring_full")),
+        (Forgetful::Queue, Some("rows = rows_written + shed + disk_full + disk_error")),
+        (Forgetful::Files, Some("rows_written = rows_published + rows_staged")),
+    ];
+    for (forgetful, law) in seams {
+        let out = tempfile::tempdir().unwrap();
+        let found = run(out.path(), forgetful).discrepancies();
+        match law {
+            None => assert_eq!(found, Vec::<String>::new()),
+            Some(law) => {
+                assert_eq!(found.len(), 1, "{forgetful:?} breaks one law: {found:?}");
+                assert!(found[0].starts_with(law), "{forgetful:?} broke {found:?}, not {law}");
+            }
+        }
+    }
+}
