@@ -73,7 +73,8 @@ fn run(out: &Path, forgetful: Forgetful) -> Balance {
     let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
     let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
     let mut sieve = Sieve { collector, heads: 0, is_forgetful: forgetful == Forgetful::Ring };
-    let mut decider = Decider::new(&Config::default());
+    let config = Box::<Config>::default();
+    let mut decider = Decider::new(&config);
     for frame in frames(Profile::Heads, 400) {
         decider.decide(frame_ref(&frame), &mut sieve);
     }

@@ -83,7 +83,7 @@ impl Kernel {
     }
 
     pub(super) fn counters(&mut self) -> Counters {
-        self.counted = counters::read(&self.loaded, 1).unwrap()[0];
+        self.counted = counters::read(&self.loaded, 1).unwrap()[0].sum;
         self.counted
     }
 }

@@ -43,6 +43,28 @@ pub const INTERFACE_COUNTERS: [&str; 18] = [
     "nic_other",
 ];
 
+/// What each of them counts, in words.
+pub const INTERFACE_HELP: [&str; INTERFACE_COUNTERS.len()] = [
+    "Frames seen",
+    "Bytes of these frames",
+    "Heads begun in them",
+    "Heads that found no room in a ring",
+    "Heads in progress forgotten by the kernel half for a newer one",
+    "Records without bytes that found no room in a ring",
+    "Records of up to 256 bytes that found no room in a ring",
+    "Records of up to 512 bytes that found no room in a ring",
+    "Records of up to 1024 bytes that found no room in a ring",
+    "Records of up to 2048 bytes that found no room in a ring",
+    "Payload bytes that came by on connections that are followed",
+    "Gaps in the sequence numbers of these connections",
+    "Payload bytes of these gaps",
+    "Payload bytes of these gaps that came late",
+    "Frames the card missed",
+    "Frames the driver had no memory for",
+    "Frames that came damaged",
+    "Frames the driver dropped for another reason",
+];
+
 /// What the kernel half (or the same decision in user space) counted on one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceCounts {
@@ -50,6 +72,8 @@ pub struct InterfaceCounts {
     pub name: String,
     /// Frames seen.
     pub frames: u64,
+    /// These frames by the CPU that saw them; empty for files.
+    pub frames_by_core: Vec<u64>,
     /// Bytes of these frames.
     pub bytes: u64,
     /// Heads begun in them.
@@ -80,6 +104,7 @@ impl InterfaceCounts {
         InterfaceCounts {
             name,
             frames: counters.frames_total(),
+            frames_by_core: Vec::new(),
             bytes: counters.bytes.iter().sum(),
             heads: counters.heads,
             heads_ring_full: counters.heads_ring_full,

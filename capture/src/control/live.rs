@@ -10,14 +10,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use common::{config::Config, counters::Counters};
+use common::config::Config;
 use storage::values::TimeSource;
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{
-    Ended, configure, joined,
-    progress::Progress,
+    Ended, Plane, configure, joined,
+    mirror::Port,
     start_encoder,
     watch::{Origin, Stop, Watch},
 };
@@ -28,7 +28,9 @@ use crate::{
     ledger::CollectorLedger,
     redact::Redactor,
     settings::{ActionChoice, CollectorCount, LiveSettings, Settings, SteerChoice, XdpModeChoice},
-    source::live::{self, LiveSource, attach, losses::LossReader, pump::pump, ring::Ring},
+    source::live::{
+        self, LiveSource, attach, counters::Counted, losses::LossReader, nic::Nic, pump::pump, ring::Ring,
+    },
 };
 
 /// Captures until a signal comes or the duration is over, and returns what came of it.
@@ -36,14 +38,14 @@ pub(super) fn run(
     settings: &Settings,
     live: &LiveSettings,
     redactor: &Redactor,
-    runtime: &Runtime,
-    progress: &mut Progress,
+    plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let source_settings = source_settings(settings, live)?;
     let encoder = start_encoder(settings, &redactor.policy_name())?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);
     let losses = LossReader::begin(source.nics());
+    let ports = source.nics().iter().map(port).collect();
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
@@ -54,12 +56,19 @@ pub(super) fn run(
         interfaces: Box::new(counts_of(&source, interfaces)),
         losses,
         ring_size_bytes: u64::from(live.ring_bytes),
+        ports,
     };
-    let mut watch = Watch::new(origin, ledgers, &encoder);
+    let mut watch = Watch::new(origin, ledgers, &encoder, &settings.report);
     // Interfaces do not end by themselves; the sender only has to live as long as the wait.
     let (_never_ends, ended) = oneshot::channel();
-    let until = watch.until_stop(&settings.report, (live.stop, ended), progress, &encoder, |_| ());
-    let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
+    let until = watch.until_stop(
+        &settings.report,
+        (live.stop, ended),
+        (&mut plane.progress, &mut plane.questions),
+        &encoder,
+        |_| (),
+    );
+    let stopped = plane.runtime.block_on(until).context("the signals could not be listened to")?;
     info!("{}", if stopped == Stop::Duration { "the duration is over" } else { "stopping" });
     source.lock().unwrap_or_else(PoisonError::into_inner).detach();
     closed.store(true, Ordering::Release);
@@ -126,15 +135,27 @@ fn counts_of(
     interfaces: Vec<(u32, String)>,
 ) -> impl Fn() -> Vec<InterfaceCounts> + 'static {
     let source = Arc::clone(source);
-    let last = Mutex::new(vec![Counters::default(); interfaces.len()]);
+    let last = Mutex::new(vec![Counted::default(); interfaces.len()]);
     move || {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        match source.lock().unwrap_or_else(PoisonError::into_inner).counters() {
+        match source.lock().unwrap_or_else(PoisonError::into_inner).counted() {
             Ok(counters) => *last = counters,
             Err(error) => warn!("the kernel half's counts could not be read: {error}"),
         }
         let named = interfaces.iter().zip(last.iter());
-        named.map(|((_, name), counters)| InterfaceCounts::of(name.clone(), counters)).collect()
+        let counts = |((_, name), counted): (&(u32, String), &Counted)| InterfaceCounts {
+            frames_by_core: counted.frames_by_cpu.clone(),
+            ..InterfaceCounts::of(name.clone(), &counted.sum)
+        };
+        named.map(counts).collect()
+    }
+}
+
+fn port(nic: &Nic) -> Port {
+    Port {
+        name: nic.link.name.clone(),
+        rx_queue_count: nic.link.rx_queue_count,
+        strips_vlan: nic.offloads.is_some_and(|offloads| offloads.vlan_stripping),
     }
 }
 

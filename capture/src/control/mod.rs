@@ -4,9 +4,12 @@
 //! line, and the balance at every exit.
 
 pub mod doctor;
+mod endpoint;
+pub mod health;
 mod live;
 pub mod logging;
-
+pub mod metrics;
+pub mod mirror;
 pub mod progress;
 mod replay;
 pub mod secrets;
@@ -32,9 +35,15 @@ use storage::{
     dataset::{Writer, WriterSettings},
     schema::StatsSchema,
 };
+use tokio::{runtime::Runtime, sync::mpsc};
 use tracing::info;
 
-use self::{progress::Progress, stats::GAUGES, watch::Watch};
+use self::{
+    endpoint::{Endpoint, QUESTION_COUNT_MAX, Question},
+    progress::Progress,
+    stats::GAUGES,
+    watch::Watch,
+};
 use crate::{
     encoder::Encoder,
     limits,
@@ -43,7 +52,7 @@ use crate::{
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
 pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let mut progress = Progress::new(&settings.report);
+    let progress = Progress::new(&settings.report);
     logging::start(&settings.report, progress.bar());
     let redactor = secrets::redactor(&settings.redact)?;
     info!(
@@ -52,12 +61,25 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     );
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;
+    let (asking, questions) = mpsc::channel(QUESTION_COUNT_MAX);
+    for address in &settings.report.metrics {
+        Endpoint::bind(address)?.serve(&runtime, asking.clone()).context("no metrics")?;
+    }
+    let mut plane = Plane { runtime, progress, questions };
     let ended = match &settings.source {
-        Source::Pcap(files) => replay::run(settings, files, redactor, &runtime, &mut progress),
-        Source::Live(live) => live::run(settings, live, &redactor, &runtime, &mut progress),
+        Source::Pcap(files) => replay::run(settings, files, redactor, &mut plane),
+        Source::Live(live) => live::run(settings, live, &redactor, &mut plane),
     };
-    progress.finish();
+    plane.progress.finish();
     report(settings, &mut ended?)
+}
+
+/// What a capture is steered and shown by.
+struct Plane {
+    runtime: Runtime,
+    progress: Progress,
+    /// From whoever wants to know how things stand.
+    questions: mpsc::Receiver<Question>,
 }
 
 /// What a capture came to.

@@ -11,11 +11,11 @@ use std::{
 use anyhow::Context as _;
 use common::config::Config;
 use storage::values::TimeSource;
-use tokio::{runtime::Runtime, sync::oneshot};
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::{
-    Ended, configure, joined,
+    Ended, Plane, configure, joined,
     progress::Progress,
     start_encoder,
     watch::{Origin, Stop, Watch},
@@ -37,8 +37,7 @@ pub(super) fn run(
     settings: &Settings,
     files: &[PathBuf],
     redactor: Redactor,
-    runtime: &Runtime,
-    progress: &mut Progress,
+    plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
@@ -67,12 +66,19 @@ pub(super) fn run(
         interfaces: Box::new(move || counts.read()),
         losses: LossReader::default(),
         ring_size_bytes: 0,
+        ports: Vec::new(),
     };
-    let mut watch = Watch::new(origin, vec![ledger], &encoder);
+    let mut watch = Watch::new(origin, vec![ledger], &encoder, &settings.report);
     let refresh =
         |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
-    let until = watch.until_stop(&settings.report, (StopChoice::Signal, ended), progress, &encoder, refresh);
-    let stopped = runtime.block_on(until).context("the signals could not be listened to")?;
+    let until = watch.until_stop(
+        &settings.report,
+        (StopChoice::Signal, ended),
+        (&mut plane.progress, &mut plane.questions),
+        &encoder,
+        refresh,
+    );
+    let stopped = plane.runtime.block_on(until).context("the signals could not be listened to")?;
     stop.store(true, Ordering::Relaxed);
     if stopped != Stop::SourceEnded {
         warn!("stopped before the end of the input");

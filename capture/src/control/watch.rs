@@ -11,12 +11,16 @@ use std::{
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
 
 use super::{
+    endpoint::Question,
+    health::HealthWatch,
+    metrics::Answer,
+    mirror::{MirrorWatch, Port},
     progress::Progress,
     snapshot::{CoreView, EncoderView, LatencyView, Snapshot},
     stats::{Deltas, Interval},
@@ -54,6 +58,8 @@ pub(super) struct Origin {
     pub(super) losses: LossReader,
     /// Bytes of each ring; zero for files.
     pub(super) ring_size_bytes: u64,
+    /// The ports that are listened to, in the order of the interfaces; none for files.
+    pub(super) ports: Vec<Port>,
 }
 
 /// Readers of everything that is counted.
@@ -65,12 +71,19 @@ pub(super) struct Watch {
     disk_free: Box<dyn Fn() -> Option<u64>>,
     deltas: Deltas,
     held_back: Option<Interval>,
+    health: HealthWatch,
+    mirror: MirrorWatch,
     has_ended: bool,
 }
 
 impl Watch {
     /// Readers of these ledgers.
-    pub(super) fn new(origin: Origin, collectors: Vec<Arc<CollectorLedger>>, encoder: &Encoder) -> Self {
+    pub(super) fn new(
+        origin: Origin,
+        collectors: Vec<Arc<CollectorLedger>>,
+        encoder: &Encoder,
+        report: &ReportSettings,
+    ) -> Self {
         let folder = encoder.folder.clone();
         let disk_free = move || rustix::fs::statvfs(&folder).ok().map(|fs| fs.f_bavail * fs.f_frsize);
         Watch {
@@ -81,6 +94,8 @@ impl Watch {
             disk_free: Box::new(disk_free),
             deltas: Deltas::new(clock::monotonic_ns()),
             held_back: None,
+            health: HealthWatch::new(report.health),
+            mirror: MirrorWatch::default(),
             has_ended: false,
         }
     }
@@ -184,7 +199,7 @@ impl Watch {
         &mut self,
         report: &ReportSettings,
         (stop, mut ended): (StopChoice, oneshot::Receiver<()>),
-        progress: &mut Progress,
+        (progress, questions): (&mut Progress, &mut mpsc::Receiver<Question>),
         encoder: &Encoder,
         mut refresh: impl FnMut(&mut Progress),
     ) -> io::Result<Stop> {
@@ -210,17 +225,26 @@ impl Watch {
                 _ = interrupt.recv() => return Ok(Stop::Signal),
                 _ = terminate.recv() => return Ok(Stop::Signal),
                 () = &mut deadline => return Ok(Stop::Duration),
+                // Who asked may have gone meanwhile.
+                Some(question) = questions.recv() => question.send(self.answer(encoder)).unwrap_or_default(),
                 _ = account.recv() => progress.print(&self.snapshot(encoder.queue.len()).balance().to_text()),
                 _ = tick.tick() => {
                     let snapshot = self.snapshot(encoder.queue.len());
                     let before_ns = std::mem::replace(&mut shown_ns, snapshot.monotonic_ns);
                     let elapsed = Duration::from_nanos(shown_ns.saturating_sub(before_ns));
+                    self.health.note(&snapshot);
                     refresh(progress);
                     progress.show(&snapshot.balance(), elapsed.max(Duration::from_millis(1)));
                 }
                 _ = stats.tick() => self.write_stats(encoder),
             }
         }
+    }
+
+    fn answer(&mut self, encoder: &Encoder) -> Answer {
+        let snapshot = self.snapshot(encoder.queue.len());
+        let health = self.health.judge(&snapshot);
+        Answer { snapshot, health, signs: self.mirror.signs().to_vec() }
     }
 
     fn write_stats(&mut self, encoder: &Encoder) {
@@ -231,7 +255,9 @@ impl Watch {
             );
             self.held_back = Some(refused.into_inner());
         }
-        let balance = self.snapshot(encoder.queue.len()).balance();
+        let snapshot = self.snapshot(encoder.queue.len());
+        let balance = snapshot.balance();
+        self.mirror.look(&self.origin.ports, snapshot);
         info!(
             frames = balance.frames(),
             heads = balance.heads(),

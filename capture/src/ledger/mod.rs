@@ -162,7 +162,7 @@ impl<const N: usize> Published<N> {
             let before = self.version.load(Ordering::Acquire);
             let values = self.copy();
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.version.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == before {
                 return values;
             }
             std::thread::yield_now();

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Parser, Subcommand};
 
 use super::{
-    ActionChoice, LogFormat, Net, PortSet, SteerChoice, VxlanPorts, XdpModeChoice,
+    ActionChoice, LogFormat, MetricsAddress, Net, PortSet, SteerChoice, VxlanPorts, XdpModeChoice,
+    metrics::parse_portion,
     values::{parse_bytes, parse_duration, parse_share},
 };
 
@@ -239,6 +240,21 @@ pub(super) struct ReportArgs {
     /// Time between two rows of the capture_stats table [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) stats_interval: Option<Duration>,
+
+    /// Answer scrapers here, such as 127.0.0.1:9108 or unix:/run/hdrcap/metrics.sock; repeat it for more [default: nowhere]
+    ///
+    /// OpenMetrics at /metrics, the health as JSON at /healthz (status 503 where the capture is not well), the balance at
+    /// /balance. A port alone is one of 127.0.0.1: there is no password.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(super) metrics: Vec<MetricsAddress>,
+
+    /// Not well, where more of the frames, heads or rows of a minute are lost [default: 1%]
+    #[arg(long, value_name = "SHARE", value_parser = parse_portion)]
+    pub(super) health_loss: Option<f64>,
+
+    /// Not well, where a record waits longer than this for its collector, or a row for the disk [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) health_lag: Option<Duration>,
 
     /// Form of log lines
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]

@@ -5,6 +5,7 @@
 
 mod args;
 mod environment;
+mod metrics;
 mod ports;
 mod resolve;
 mod values;
@@ -14,6 +15,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::Parser as _;
 
 pub use environment::Environment;
+pub use metrics::MetricsAddress;
 pub use ports::{PortRange, PortSet, VxlanPorts};
 pub use values::Net;
 
@@ -198,7 +200,23 @@ pub struct ReportSettings {
     pub stats_interval: Duration,
     /// Form of log lines.
     pub log_format: LogFormat,
+    /// Where scrapers are answered.
+    pub metrics: Vec<MetricsAddress>,
+    /// What makes a capture ill.
+    pub health: HealthSettings,
 }
+
+/// Thresholds of `/healthz`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HealthSettings {
+    /// Share of frames, heads or rows that may be lost within a minute.
+    pub loss_share_max: f64,
+    /// Time the slowest stage may be behind.
+    pub lag_max: Duration,
+}
+
+// A threshold is a number that was typed, never a result.
+impl Eq for HealthSettings {}
 
 /// Form of log lines (`--log-format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -10,9 +10,9 @@ use clap::{CommandFactory as _, error::ErrorKind};
 use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_COUNT_MAX};
 
 use super::{
-    ActionChoice, CollectorCount, Environment, FilterSettings, Job, LiveSettings, PortSet, RedactJob,
-    RedactSettings, ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings, VxlanPorts,
-    XdpModeChoice,
+    ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, Job, LiveSettings, PortSet,
+    RedactJob, RedactSettings, ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings,
+    VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
         StorageArgs,
@@ -39,6 +39,9 @@ const FILE_BYTES_DEFAULT: u64 = 256 << 20;
 const FILE_AGE_DEFAULT: Duration = Duration::from_secs(300);
 const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 const STATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+const HEALTH_LOSS_SHARE_DEFAULT: f64 = 0.01;
+/// Above what a row waits for by design: the flush interval, and a slow disk's write.
+const HEALTH_LAG_DEFAULT: Duration = Duration::from_secs(30);
 
 /// `--sensor` is part of every file name.
 const SENSOR_BYTES_MAX: usize = 64;
@@ -243,6 +246,11 @@ fn resolve_report(args: &ReportArgs) -> ReportSettings {
         quiet: args.quiet,
         stats_interval: args.stats_interval.unwrap_or(STATS_INTERVAL_DEFAULT),
         log_format: args.log_format,
+        metrics: args.metrics.clone(),
+        health: HealthSettings {
+            loss_share_max: args.health_loss.unwrap_or(HEALTH_LOSS_SHARE_DEFAULT),
+            lag_max: args.health_lag.unwrap_or(HEALTH_LAG_DEFAULT),
+        },
     }
 }
 

@@ -74,6 +74,8 @@ fn two_words_are_enough() {
                 quiet: false,
                 stats_interval: Duration::from_secs(10),
                 log_format: LogFormat::Text,
+                metrics: Vec::new(),
+                health: HealthSettings { loss_share_max: 0.01, lag_max: Duration::from_secs(30) },
             },
             sensor: "probe-7.example.com".to_owned(),
         }
@@ -99,7 +101,8 @@ fn every_option_reaches_its_place() {
     let settings = capture(
         "--pcap a.pcap - --out d --port 80 --port 8080-8090 --net 10.0.0.0/8 --net ::1 --sample 1/10 --head-limit 64k \
          --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --sensor s1 \
-         --key-file /k --redact-policy p.toml --json -q --stats-interval 1s --log-format json",
+         --key-file /k --redact-policy p.toml --json -q --stats-interval 1s --log-format json \
+         --metrics 9108,unix:/m --health-loss 0.5% --health-lag 1m",
     );
     assert_eq!(settings.source, Source::Pcap(vec!["a.pcap".into(), "-".into()]));
     assert_eq!(settings.filter.ports.ranges().len(), 2);
@@ -117,7 +120,10 @@ fn every_option_reaches_its_place() {
     let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };
     assert_eq!(settings.redact, redact);
     let stats_interval = Duration::from_secs(1);
-    let report = ReportSettings { json: true, quiet: true, stats_interval, log_format: LogFormat::Json };
+    let metrics = ["127.0.0.1:9108", "unix:/m"].map(|address| address.parse().unwrap()).to_vec();
+    let health = HealthSettings { loss_share_max: 0.005, lag_max: Duration::from_secs(60) };
+    let log_format = LogFormat::Json;
+    let report = ReportSettings { json: true, quiet: true, stats_interval, log_format, metrics, health };
     assert_eq!(settings.report, report);
     assert_eq!(capture("-r a -o d --redact off").redact, RedactSettings::Off);
 }

@@ -274,8 +274,11 @@ mod tests {
         of.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
     }
 
+    /// A driver, its counters, and the frames missed, without a buffer, damaged and dropped otherwise.
+    type Driver<'a> = (&'a str, &'a [(&'a str, u64)], [u64; 4]);
+
     /// Counters of drivers as they name them, and what each set means.
-    const CARDS: &[(&str, &[(&str, u64)], [u64; 4])] = &[
+    const CARDS: &[Driver] = &[
         (
             "ixgbe",
             &[

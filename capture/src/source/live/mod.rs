@@ -19,6 +19,7 @@ use attach::{AttachError, Attachment, ModeChoice};
 use common::config::{Config, Steering};
 use common::counters::Counters;
 use common::limits::{IFACE_COUNT_MAX, RING_COUNT_MAX};
+use counters::Counted;
 use load::{LoadError, Loaded, RingPlan};
 use nic::{Nic, NicError, NicWarning};
 use promiscuous::Promiscuous;
@@ -207,6 +208,11 @@ impl LiveSource {
 
     /// What the kernel half counted so far, by interface in the order of `nics`.
     pub fn counters(&self) -> Result<Vec<Counters>, LiveError> {
+        Ok(self.counted()?.into_iter().map(|counted| counted.sum).collect())
+    }
+
+    /// The same, and which CPU saw how many frames.
+    pub fn counted(&self) -> Result<Vec<Counted>, LiveError> {
         Ok(counters::read(&self.loaded, self.nics.len() as u32)?)
     }
 
