@@ -111,6 +111,26 @@ impl Capture {
         self.ended()
     }
 
+    /// Sends a signal by name (`STOP`, `USR1`) and goes on.
+    pub fn signal(&self, signal_name: &str) {
+        signal(&self.child, signal_name);
+    }
+
+    /// Ends it as a crash would.
+    ///
+    /// # Panics
+    /// Where the process cannot be signalled.
+    pub fn kill(mut self) {
+        signal(&self.child, "KILL");
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// What it has printed on standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
     /// Process id of the daemon.
     #[must_use]
     pub fn pid(&self) -> u32 {

@@ -1,6 +1,8 @@
 //! The account of what was seen: whether it notices a stage that forgets to count, and what it says of losses before us.
 
 mod laws;
+mod monitoring;
+mod overload;
 mod stats;
 mod upstream;
 
