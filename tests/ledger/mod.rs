@@ -1,5 +1,6 @@
 //! The account of what was seen: whether it notices a stage that forgets to count, and what it says of losses before us.
 
+mod estimate;
 mod laws;
 mod monitoring;
 mod overload;

@@ -82,6 +82,8 @@ impl Balance {
             in_files,
             Some("rows_in_staging"),
         ));
+        let told = "rows of capture_stats that were lost = 0";
+        laws.push(law(told, e(EncoderCounter::StatsLost), 0, None));
         laws
     }
 

@@ -371,6 +371,7 @@ mod tests {
         EncoderCounter::DiskError,
         EncoderCounter::RowsPublished,
         EncoderCounter::RowsStaged,
+        EncoderCounter::StatsLost,
     ];
 
     #[test]

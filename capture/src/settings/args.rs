@@ -252,7 +252,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "SHARE", value_parser = parse_portion)]
     pub(super) health_loss: Option<f64>,
 
-    /// Not well, where a record waits longer than this for its collector, or a row for the disk [default: 30s]
+    /// Not well, where a record waits longer than this for its collector, or a row for the disk [default: 30s, or 3 flush intervals]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) health_lag: Option<Duration>,
 

@@ -40,8 +40,9 @@ const FILE_AGE_DEFAULT: Duration = Duration::from_secs(300);
 const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 const STATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 const HEALTH_LOSS_SHARE_DEFAULT: f64 = 0.01;
-/// Above what a row waits for by design: the flush interval, and a slow disk's write.
+/// What a row may wait for at least, and in flush intervals: it waits for one by design.
 const HEALTH_LAG_DEFAULT: Duration = Duration::from_secs(30);
+const HEALTH_LAG_FLUSH_INTERVALS: u32 = 3;
 
 /// `--sensor` is part of every file name.
 const SENSOR_BYTES_MAX: usize = 64;
@@ -83,14 +84,15 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
     let Some(out) = args.out else {
         return Err(refuse(ErrorKind::MissingRequiredArgument, "no folder to write to: give --out DIR"));
     };
+    let storage = resolve_storage(out, &args.storage)?;
     Ok(Settings {
         source,
         filter: resolve_filter(args.filter)?,
         head_bytes_max: head_limit as u32,
         collectors,
-        storage: resolve_storage(out, &args.storage)?,
         redact: resolve_redact(args.redact, environment)?,
-        report: resolve_report(&args.report),
+        report: resolve_report(&args.report, storage.flush_interval),
+        storage,
         sensor,
     })
 }
@@ -240,7 +242,7 @@ fn state_folder(environment: &Environment) -> Option<PathBuf> {
     data_home.map(|folder| folder.join("hdrcap"))
 }
 
-fn resolve_report(args: &ReportArgs) -> ReportSettings {
+fn resolve_report(args: &ReportArgs, flush_interval: Duration) -> ReportSettings {
     ReportSettings {
         json: args.json,
         quiet: args.quiet,
@@ -249,7 +251,9 @@ fn resolve_report(args: &ReportArgs) -> ReportSettings {
         metrics: args.metrics.clone(),
         health: HealthSettings {
             loss_share_max: args.health_loss.unwrap_or(HEALTH_LOSS_SHARE_DEFAULT),
-            lag_max: args.health_lag.unwrap_or(HEALTH_LAG_DEFAULT),
+            lag_max: args
+                .health_lag
+                .unwrap_or(HEALTH_LAG_DEFAULT.max(flush_interval * HEALTH_LAG_FLUSH_INTERVALS)),
         },
     }
 }

@@ -129,6 +129,14 @@ fn every_option_reaches_its_place() {
 }
 
 #[test]
+fn a_row_may_wait_for_its_flush_interval() {
+    let lag_max = |line: &str| capture(line).report.health.lag_max;
+    assert_eq!(lag_max("-r a -o d"), Duration::from_secs(30));
+    assert_eq!(lag_max("-r a -o d --flush-interval 1m"), Duration::from_secs(180));
+    assert_eq!(lag_max("-r a -o d --flush-interval 1m --health-lag 5s"), Duration::from_secs(5));
+}
+
+#[test]
 fn subcommands_stand_alone() {
     assert_eq!(parse_line("recover /data").unwrap(), Job::Recover("/data".into()));
     assert_eq!(parse_line("doctor --iface eth1").unwrap(), Job::Doctor(vec!["eth1".to_owned()]));
