@@ -5,11 +5,14 @@
 
 pub mod batch;
 pub mod dataset;
+mod disk;
 mod encode;
 mod escape;
 pub mod field;
 pub mod file;
 pub mod flags;
+pub mod manifest;
+pub mod retention;
 pub mod schema;
 pub mod values;
 pub mod views;

@@ -2,21 +2,18 @@
 //!
 //! Invariant: after `append` returns without error, the row group and a footer that covers it are on disk.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use arrow_array::RecordBatch;
 use parquet::file::metadata::KeyValue;
 use serde::Serialize;
 
-use super::{
-    error::io_error,
-    partition::Partition,
-    snapshot::Snapshot,
-    staging::{Staged, create_folder},
-};
+use super::{error::io_error, partition::Partition, snapshot::Snapshot, staging::Staged};
 use crate::{
-    encode::{Layout, RowGroups},
-    file::{Files, OutputFile},
+    disk::{self, create_folder},
+    encode::{Layout, RowGroups, footer::read_tail},
+    file::{Files, Hashed, OutputFile},
+    manifest::{Manifest, facts_of},
     schema::{HTTP_TABLE, SCHEMA_VERSION},
 };
 
@@ -26,16 +23,16 @@ pub(crate) struct FileInProgress {
     pub(crate) partition: Partition,
     /// Unix time in nanoseconds by the clock of the writer's caller.
     pub(crate) opened_ns: i64,
-    row_groups: RowGroups<OutputFile>,
+    row_groups: RowGroups<Hashed<OutputFile>>,
     ledger: FileLedger,
-    /// Rows the snapshot covers.
-    rows_safe: u64,
 }
 
 /// A file that is no longer written to, and what it holds of table `http`, safe on disk.
 pub(crate) struct CountedFile {
     pub(crate) file: Staged,
     pub(crate) http_rows: u64,
+    /// Row groups of it whose rows were reported written.
+    pub(crate) row_groups: usize,
 }
 
 /// What a file says of itself under the key `ledger`, as JSON.
@@ -94,7 +91,7 @@ impl FileInProgress {
     ) -> io::Result<FileInProgress> {
         let folder = staged.data.parent().expect("a staged file is in a folder");
         create_folder(&staged.dir, folder)?;
-        let out = files.create(&staged.data)?;
+        let out = Hashed::new(files.create(&staged.data)?);
         let row_groups = RowGroups::new(out, layout.clone()).inspect_err(|_| remove_unused(&staged.data))?;
         let ledger = FileLedger {
             rows: 0,
@@ -104,14 +101,15 @@ impl FileInProgress {
             flush_interval_ms: 0,
             counters: BTreeMap::new(),
         };
-        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger, rows_safe: 0 })
+        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger })
     }
 
     /// Appends a row group and makes it safe; after an error only the snapshot before holds.
     pub(crate) fn append(&mut self, rows: &Rows, common: &CommonMetadata) -> io::Result<u64> {
         let before = self.row_groups.data_len();
         self.row_groups.append(&rows.batch).map_err(io_error)?;
-        self.row_groups.inner_mut().sync()?;
+        self.row_groups.inner_mut().inner_mut().sync()?;
+        let safe = self.ledger.clone();
         self.ledger.rows += rows.batch.num_rows() as u64;
         self.ledger.row_groups = self.row_groups.row_groups();
         self.ledger.ts_min_ns =
@@ -119,16 +117,20 @@ impl FileInProgress {
         self.ledger.ts_max_ns =
             Some(self.ledger.ts_max_ns.map_or(rows.span.last_ns, |ts| ts.max(rows.span.last_ns)));
         let data_len = self.row_groups.data_len();
-        let tail = self.tail(common)?;
-        Snapshot { data_len, tail }.write(&self.staged.snapshot)?;
-        self.rows_safe = self.ledger.rows;
+        let snapshot = self.tail(common).map(|tail| Snapshot { data_len, tail });
+        let written = snapshot.and_then(|snapshot| snapshot.write(&self.staged.snapshot));
+        written.inspect_err(|_| self.ledger = safe)?;
         Ok(data_len - before)
     }
 
     /// The file as it stands on disk.
     pub(crate) fn counted(&self) -> CountedFile {
         let is_http = self.partition.table == HTTP_TABLE;
-        CountedFile { file: self.staged.clone(), http_rows: if is_http { self.rows_safe } else { 0 } }
+        CountedFile {
+            file: self.staged.clone(),
+            http_rows: if is_http { self.ledger.rows } else { 0 },
+            row_groups: self.ledger.row_groups,
+        }
     }
 
     /// Bytes of the file without its footer.
@@ -157,16 +159,20 @@ impl FileInProgress {
     }
 
     /// Ends the file with its footer and publishes it; after an error it stays staged, whole by its snapshot.
-    pub(crate) fn finish(mut self, common: &CommonMetadata) -> io::Result<()> {
+    pub(crate) fn finish(mut self, common: &CommonMetadata, manifest: &Manifest) -> io::Result<()> {
         let tail = self.tail(common)?;
-        self.row_groups.finish(&tail).map_err(io_error)?.finish()?;
-        self.staged.publish()
+        let data_len = self.row_groups.data_len();
+        let (out, sha256) = self.row_groups.finish(&tail).map_err(io_error)?.finish();
+        out.finish()?;
+        let bytes = data_len + tail.len() as u64;
+        let metadata = read_tail(data_len, tail).map_err(io_error)?;
+        self.staged.publish(manifest, facts_of(self.staged.name()?, &metadata, bytes, sha256))
     }
 }
 
 /// A file that could not even take its magic holds nothing.
 fn remove_unused(path: &Path) {
-    if let Err(error) = fs::remove_file(path) {
+    if let Err(error) = disk::remove_file(path) {
         tracing::debug!(%error, path = %path.display(), "an empty file stays in staging until the next start");
     }
 }

@@ -5,11 +5,14 @@
 
 mod error;
 mod in_progress;
+pub(crate) mod name;
 mod partition;
 mod recover;
 mod settings;
 mod snapshot;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -26,6 +29,7 @@ use arrow_schema::ArrowError;
 use self::{
     error::{advice, reason},
     in_progress::{CommonMetadata, CountedFile, FileInProgress, Rows, TimeSpan},
+    name::file_name,
     recover::{Rest, Restored, recover_sensor, restore},
     staging::{Staged, StagingLock, sensor_folder},
 };
@@ -33,6 +37,7 @@ use crate::{
     batch::Batch,
     encode::{Layout, cluster::clustered, gather::gather},
     file::Files,
+    manifest::Manifest,
     schema::{HTTP_TABLE, STATS_TABLE, StatsRow, StatsSchema, http_schema},
 };
 
@@ -103,6 +108,7 @@ pub struct Writer {
 struct Owner {
     _lock: StagingLock,
     sequence: AtomicU64,
+    manifest: Manifest,
 }
 
 /// Rows of one batch that could not be written.
@@ -118,14 +124,14 @@ impl Writer {
         settings.check()?;
         fs::create_dir_all(&settings.dir).map_err(|source| OpenError::unwritable(&settings.dir, source))?;
         let lock = StagingLock::take(&settings.dir, &settings.sensor)?;
-        let folder = sensor_folder(&settings.dir, &settings.sensor);
+        let manifest = Manifest::new(&settings.dir, &settings.sensor);
         let mut recovered = RecoverReport::default();
-        recover_sensor(&settings.dir, &folder, &mut recovered).map_err(|source| OpenError::Recovery {
-            path: folder,
+        recover_sensor(&manifest, &mut recovered).map_err(|source| OpenError::Recovery {
+            path: sensor_folder(&settings.dir, &settings.sensor),
             advice: advice(&source),
             source,
         })?;
-        let owner = Owner { _lock: lock, sequence: AtomicU64::new(0) };
+        let owner = Owner { _lock: lock, sequence: AtomicU64::new(0), manifest };
         let mut writer = Writer::with_owner(settings, Arc::new(owner))?;
         writer.recovered = recovered;
         Ok(writer)
@@ -282,17 +288,29 @@ impl Writer {
             let file = self.open.swap_remove(oldest);
             self.publish(file, outcome);
         }
-        let sequence = self.owner.sequence.fetch_add(1, Ordering::Relaxed);
-        let start = now_ns.div_euclid(1_000_000_000);
-        let name = format!("{}-{start}-{}-{sequence}.parquet", self.settings.sensor, std::process::id());
-        let staged = Staged::new(&self.settings.dir, &self.settings.sensor, partition, &name);
+        let staged = self.unused_name(partition, now_ns);
         FileInProgress::create(staged, partition, now_ns, layout, &self.files)
+    }
+
+    /// Paths of a new file. Where processes share an id, as in containers, or the clock was set back, a name may be
+    /// taken already; no file is ever written over.
+    fn unused_name(&self, partition: Partition, now_ns: i64) -> Staged {
+        // A file begun before 1970 by a clock that is wrong has a name all the same.
+        let start = now_ns.div_euclid(1_000_000_000).max(0);
+        loop {
+            let sequence = self.owner.sequence.fetch_add(1, Ordering::Relaxed);
+            let name = file_name(&self.settings.sensor, start, sequence);
+            let staged = Staged::new(&self.settings.dir, &self.settings.sensor, partition, &name);
+            if !staged.target.exists() && !staged.data.exists() {
+                return staged;
+            }
+        }
     }
 
     /// Publishes a file; where that fails, its rows are safe and it is tried again at ticks.
     fn publish(&mut self, file: FileInProgress, outcome: &mut Outcome) {
         let staged = file.counted();
-        match file.finish(&self.common) {
+        match file.finish(&self.common, &self.owner.manifest) {
             Ok(()) => outcome.written.published(staged.http_rows),
             Err(error) => {
                 tracing::warn!(path = %staged.file.target.display(), %error, advice = advice(&error),
@@ -304,7 +322,8 @@ impl Writer {
 
     /// Closes a failed file at its last good snapshot.
     fn salvage(&mut self, staged: CountedFile, outcome: &mut Outcome) {
-        match restore(&staged.file, Rest::Counted, &mut self.recovered) {
+        let rest = Rest::Counted { row_groups: staged.row_groups };
+        match restore(&staged.file, rest, &self.owner.manifest, &mut self.recovered) {
             Ok(Restored::Published(_)) => outcome.written.published(staged.http_rows),
             Ok(Restored::Empty | Restored::Quarantined) => {}
             Err(error) if self.stranded.len() < STRANDED_FILES_MAX => {
@@ -337,6 +356,7 @@ impl Writer {
                 tracing::error!(path = %staged.file.data.display(), "a file waiting to be published was removed");
             }
         }
+        self.owner.manifest.flush();
         outcome.written
     }
 

@@ -1,6 +1,6 @@
 //! Which folder a row belongs to: `date=YYYY-MM-DD/hour=H` of its time, UTC, no zero padding of the hour.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const HOUR_NS: i64 = 3_600_000_000_000;
 
@@ -17,6 +17,18 @@ impl Partition {
     /// The partition of a row at this Unix time.
     pub fn of(table: &'static str, ts_ns: i64) -> Partition {
         Partition { table, hour: ts_ns.div_euclid(HOUR_NS) }
+    }
+
+    /// The partition with these folder names; `None` where no writer gives such names.
+    pub(crate) fn parse(table: &'static str, date: &str, hour: &str) -> Option<Partition> {
+        let of_day: i64 = hour.strip_prefix("hour=")?.parse().ok().filter(|hour| (0..24).contains(hour))?;
+        let mut date_parts = date.strip_prefix("date=")?.rsplitn(3, '-').map(str::parse::<i64>);
+        let (day, month, year) =
+            (date_parts.next()?.ok()?, date_parts.next()?.ok()?, date_parts.next()?.ok()?);
+        let in_range =
+            (-9_999..=9_999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+        let partition = Partition { table, hour: in_range.then(|| days(year, month, day))? * 24 + of_day };
+        (partition.folder() == Path::new(table).join(date).join(hour)).then_some(partition)
     }
 
     /// The folder below the dataset's.
@@ -44,6 +56,14 @@ fn civil(day: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day_of_month)
 }
 
+/// The day, counted from 1970-01-01, of a date: `civil` backwards.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month_from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +88,7 @@ mod tests {
             let next_month = next == (previous.0, previous.1 + 1, 1) && previous.2 >= 28;
             let next_year = next == (previous.0 + 1, 1, 1) && previous.1 == 12 && previous.2 == 31;
             assert!(same_month || next_month || next_year, "{previous:?} then {next:?}");
+            assert_eq!(days(next.0, next.1, next.2), day, "and back");
             previous = next;
         }
     }

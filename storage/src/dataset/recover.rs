@@ -20,10 +20,14 @@ use super::{
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
-        allow_missing, create_folder, sync_folder, with_suffix,
+        sensor_folder, with_suffix,
     },
 };
-use crate::encode::footer::{read_tail, read_whole, row_group_end, shortened_tail};
+use crate::{
+    disk::{self, Change, create_folder, sync_folder},
+    encode::footer::{read_tail, read_whole, row_group_end, shortened_tail},
+    manifest::{Manifest, Reconciled, facts_of, hash_of_file, list_files, reconcile},
+};
 
 /// Length of a file that holds the magic and nothing else.
 const EMPTY_BYTES: u64 = 4;
@@ -42,6 +46,8 @@ pub struct RecoverReport {
     pub empty: u64,
     /// Sensors left alone because their writer lives.
     pub live_sensors: Vec<String>,
+    /// What was put right in the manifests.
+    pub manifest: Reconciled,
 }
 
 /// A file that recovery published.
@@ -62,8 +68,12 @@ pub struct RecoveredFile {
 pub(crate) enum Rest {
     /// Nothing: their writer died. They are kept in quarantine.
     Unknown,
-    /// Their rows have been counted as lost, or they hold none. They are cut off.
-    Counted,
+    /// The file holds so many row groups whose rows were reported written; those behind them were counted as lost,
+    /// also where the last snapshot covers them. They are cut off.
+    Counted {
+        /// The first ones of the file.
+        row_groups: usize,
+    },
 }
 
 /// What became of one staged file.
@@ -89,25 +99,24 @@ pub fn recover(dir: &Path) -> io::Result<RecoverReport> {
         if !folder.is_dir() {
             continue;
         }
+        let sensor = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match StagingLock::try_take(&folder)? {
-            Some(_lock) => recover_sensor(dir, &folder, &mut report)?,
-            None => {
-                let sensor = folder.file_name().unwrap_or_default().to_string_lossy();
-                report.live_sensors.push(sensor.into_owned());
-            }
+            Some(_lock) => recover_sensor(&Manifest::new(dir, &sensor), &mut report)?,
+            None => report.live_sensors.push(sensor),
         }
     }
     Ok(report)
 }
 
 /// Recovers what lies in one sensor's staging folder, whose lock the caller holds.
-pub(crate) fn recover_sensor(dir: &Path, folder: &Path, report: &mut RecoverReport) -> io::Result<()> {
+pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) -> io::Result<()> {
+    let folder = sensor_folder(manifest.dir(), manifest.sensor());
     let mut files = Vec::new();
-    list_files(folder, &mut files)?;
+    list_files(&folder, &mut files)?;
     files.sort();
     for path in &files {
-        let Some(staged) = Staged::found(dir, folder, path) else { continue };
-        match restore(&staged, Rest::Unknown, report)? {
+        let Some(staged) = Staged::found(manifest.dir(), &folder, path) else { continue };
+        match restore(&staged, Rest::Unknown, manifest, report)? {
             Restored::Published(file) => {
                 tracing::warn!(path = %file.path.display(), rows = file.rows, bytes_cut = file.bytes_cut,
                     "recovered a file an earlier run left unfinished");
@@ -119,7 +128,9 @@ pub(crate) fn recover_sensor(dir: &Path, folder: &Path, report: &mut RecoverRepo
             }
         }
     }
-    remove_leftovers(&files)
+    remove_leftovers(&files)?;
+    report.manifest.add(reconcile(manifest)?);
+    Ok(())
 }
 
 /// Snapshots without their file, and those that never replaced another.
@@ -131,36 +142,30 @@ fn remove_leftovers(files: &[PathBuf]) -> io::Result<()> {
             continue;
         };
         if data.ends_with(STAGED_SUFFIX) && !Path::new(data).exists() {
-            allow_missing(fs::remove_file(path))?;
-        }
-    }
-    Ok(())
-}
-
-fn list_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            list_files(&entry.path(), files)?;
-        } else {
-            files.push(entry.path());
+            disk::remove_if_there(path)?;
         }
     }
     Ok(())
 }
 
 /// Makes one staged file whole and publishes it, or puts it in quarantine.
-pub(crate) fn restore(staged: &Staged, rest: Rest, report: &mut RecoverReport) -> io::Result<Restored> {
+pub(crate) fn restore(
+    staged: &Staged,
+    rest: Rest,
+    manifest: &Manifest,
+    report: &mut RecoverReport,
+) -> io::Result<Restored> {
     let file = File::options().read(true).write(true).open(&staged.data)?;
     let len = file.metadata()?.len();
     if let Some(whole_len) = whole_length(&file, len)? {
-        file.set_len(whole_len)?;
-        file.sync_all()?;
-        return publish(staged, &file, (whole_len, 0));
+        disk::set_len(&staged.data, &file, whole_len)?;
+        disk::sync_file(&staged.data, &file)?;
+        return publish(staged, &file, (whole_len, 0), manifest);
     }
     let snapshot = match Snapshot::read(&staged.snapshot)? {
-        Some(snapshot) => fitting(snapshot, len),
-        None if len <= EMPTY_BYTES || rest == Rest::Counted => return discard(staged),
+        _ if rest == (Rest::Counted { row_groups: 0 }) => return discard(staged),
+        Some(snapshot) => fitting(snapshot, len, rest),
+        None if len <= EMPTY_BYTES => return discard(staged),
         None => None,
     };
     let Some(snapshot) = snapshot else {
@@ -169,17 +174,18 @@ pub(crate) fn restore(staged: &Staged, rest: Rest, report: &mut RecoverReport) -
     if rest == Rest::Unknown {
         report.quarantined.extend(keep_rest(staged, &file, &snapshot)?);
     }
-    file.set_len(snapshot.data_len)?;
-    if let Err(error) = file.write_all_at(&snapshot.tail, snapshot.data_len).and_then(|()| file.sync_all()) {
+    disk::set_len(&staged.data, &file, snapshot.data_len)?;
+    let ended = file.write_all_at(&snapshot.tail, snapshot.data_len);
+    if let Err(error) = ended.and_then(|()| disk::sync_file(&staged.data, &file)) {
         // The disk is full: others may have the space until the next attempt.
-        file.set_len(snapshot.data_len)?;
+        disk::set_len(&staged.data, &file, snapshot.data_len)?;
         return Err(error);
     }
     let whole_len = snapshot.data_len + snapshot.tail.len() as u64;
     if read_metadata(&file, whole_len).is_none() {
         return quarantine(staged, report);
     }
-    publish(staged, &file, (whole_len, len.saturating_sub(snapshot.data_len)))
+    publish(staged, &file, (whole_len, len.saturating_sub(snapshot.data_len)), manifest)
 }
 
 /// Length of the file without the zeros behind its end, where that much of it is a whole Parquet file.
@@ -222,30 +228,41 @@ impl ChunkReader for Prefix<'_> {
     }
 }
 
-/// The snapshot itself, or where the file ends before it does, what it says of the row groups that are whole.
-fn fitting(snapshot: Snapshot, len: u64) -> Option<Snapshot> {
-    if snapshot.data_len <= len {
+/// The snapshot itself, or where the file is to end before it does, what it says of the row groups up to there.
+fn fitting(snapshot: Snapshot, len: u64, rest: Rest) -> Option<Snapshot> {
+    let row_groups_max = match rest {
+        Rest::Unknown if snapshot.data_len <= len => return Some(snapshot),
+        Rest::Unknown => usize::MAX,
+        Rest::Counted { row_groups } => row_groups,
+    };
+    let metadata = read_tail(snapshot.data_len, snapshot.tail.clone()).ok()?;
+    if metadata.num_row_groups() <= row_groups_max && snapshot.data_len <= len {
         return Some(snapshot);
     }
-    let metadata = read_tail(snapshot.data_len, snapshot.tail).ok()?;
-    let ends = metadata.row_groups().iter().map(row_group_end);
+    let ends = metadata.row_groups().iter().map(row_group_end).take(row_groups_max);
     let whole: Vec<u64> = ends.take_while(|end| *end <= len).collect();
     let data_len = *whole.last()?;
     let tail = shortened_tail(metadata, whole.len(), data_len).ok()?;
     Some(Snapshot { data_len, tail })
 }
 
-fn publish(staged: &Staged, file: &File, (len, bytes_cut): (u64, u64)) -> io::Result<Restored> {
+fn publish(
+    staged: &Staged,
+    file: &File,
+    (len, bytes_cut): (u64, u64),
+    manifest: &Manifest,
+) -> io::Result<Restored> {
     let metadata =
         read_metadata(file, len).ok_or_else(|| io::Error::other("the file is not whole after all"))?;
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
     let row_groups = metadata.num_row_groups();
-    staged.publish()?;
+    let (sha256, bytes) = hash_of_file(&staged.data)?;
+    staged.publish(manifest, facts_of(staged.name()?, &metadata, bytes, sha256))?;
     Ok(Restored::Published(RecoveredFile { path: staged.target.clone(), rows, row_groups, bytes_cut }))
 }
 
 fn discard(staged: &Staged) -> io::Result<Restored> {
-    fs::remove_file(&staged.data)?;
+    disk::remove_file(&staged.data)?;
     staged.remove_snapshot()?;
     staged.remove_empty_folders();
     Ok(Restored::Empty)
@@ -262,9 +279,9 @@ fn keep_rest(staged: &Staged, mut file: &File, snapshot: &Snapshot) -> io::Resul
         return Ok(None);
     }
     let path = quarantine_path(staged, &format!(".from-{}", snapshot.data_len))?;
-    let mut kept = File::create(&path)?;
+    let mut kept = disk::make(Change::CreateFile(path.clone()), || File::create(&path))?;
     kept.write_all(&rest)?;
-    kept.sync_all()?;
+    disk::sync_file(&path, &kept)?;
     sync_folder(path.parent().expect("a path in quarantine"))?;
     Ok(Some(path))
 }
@@ -272,8 +289,11 @@ fn keep_rest(staged: &Staged, mut file: &File, snapshot: &Snapshot) -> io::Resul
 fn quarantine(staged: &Staged, report: &mut RecoverReport) -> io::Result<Restored> {
     let path = quarantine_path(staged, "")?;
     let snapshot = with_suffix(&path, SNAPSHOT_SUFFIX);
-    allow_missing(fs::rename(&staged.snapshot, &snapshot))?;
-    fs::rename(&staged.data, &path)?;
+    match disk::rename(&staged.snapshot, &snapshot) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    disk::rename(&staged.data, &path)?;
     sync_folder(path.parent().expect("a path in quarantine"))?;
     staged.remove_empty_folders();
     report.quarantined.push(path);
@@ -284,56 +304,21 @@ fn quarantine_path(staged: &Staged, suffix: &str) -> io::Result<PathBuf> {
     let folder = staged.dir.join(QUARANTINE_FOLDER);
     create_folder(&staged.dir, &folder)?;
     let name = staged.data.file_name().expect("a staged file has a name");
-    Ok(with_suffix(&folder.join(name), suffix))
+    let path = with_suffix(&folder.join(name), suffix);
+    // Names come back where every process has the same id, as in containers; nothing is ever written over.
+    let others = (1..).map(|number| with_suffix(&path, &format!(".{number}")));
+    Ok(std::iter::once(path.clone()).chain(others).find(|path| !path.exists()).expect("numbers do not end"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Batch,
-        dataset::{Writer, WriterSettings},
-        flags::Flags,
-        values::{ConnectionValues, PairState, RowValues, TimeSource},
-    };
+    use crate::dataset::{Writer, WriterSettings, tests::batch};
 
     /// A published file with one row.
     fn published(dir: &Path) -> PathBuf {
-        let mut batch = Batch::new();
-        let local = "127.0.0.1".parse().expect("an address");
-        let connection = batch.connection(&ConnectionValues {
-            iface: "lo",
-            queue: None,
-            sample_weight: 1,
-            flow_id: 1,
-            community_id: None,
-            client: (local, 1),
-            server: (local, 2),
-            vlan_ids: &[],
-            tunnel: None,
-            syn_seen: false,
-            tcp_rtt_us: None,
-        });
-        let values = RowValues {
-            ts_ns: 0,
-            ts_source: TimeSource::Pcap,
-            transaction_index: 0,
-            pair_state: PairState::RequestOnly,
-            req_seq: None,
-            req_end_seq: None,
-            resp_seq: None,
-            resp_ack: None,
-            req_body_bytes: None,
-            resp_body_bytes: None,
-            ttfb_us: None,
-            req_duration_us: None,
-            resp_head_duration_us: None,
-            total_us: None,
-            flags: Flags::NONE,
-        };
-        batch.row(connection, None, None, &values);
         let mut writer = Writer::open(WriterSettings::new(dir, "s")).expect("a writable folder");
-        writer.write(&batch, 0).expect("written");
+        writer.write(&batch(0), 0).expect("written");
         writer.close();
         let mut files = Vec::new();
         list_files(&dir.join("http"), &mut files).expect("a readable folder");

@@ -8,7 +8,8 @@ use std::{
     path::Path,
 };
 
-use super::staging::{allow_missing, sync_folder, with_suffix};
+use super::staging::with_suffix;
+use crate::disk::{self, Change};
 
 const MAGIC: &[u8; 8] = b"HDRCAPF1";
 /// Behind the name of a snapshot that has not replaced the one before yet.
@@ -27,18 +28,18 @@ impl Snapshot {
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let beside = with_suffix(path, UNFINISHED_SUFFIX);
         if let Err(error) = self.write_new(&beside) {
-            allow_missing(fs::remove_file(&beside))?;
+            disk::remove_if_there(&beside)?;
             return Err(error);
         }
-        fs::rename(&beside, path)?;
-        sync_folder(path.parent().expect("a snapshot is in a folder"))
+        disk::rename(&beside, path)?;
+        disk::sync_folder(path.parent().expect("a snapshot is in a folder"))
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
-        let mut file = File::create(path)?;
+        let mut file = disk::make(Change::CreateFile(path.to_owned()), || File::create(path))?;
         file.write_all(&self.header())?;
         file.write_all(&self.tail)?;
-        file.sync_data()
+        disk::sync_file(path, &file)
     }
 
     fn header(&self) -> [u8; HEADER_BYTES] {

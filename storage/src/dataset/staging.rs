@@ -4,12 +4,16 @@
 //! ends in `.parquet`, for DuckDB's globs read dot folders.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
-use super::{error::OpenError, partition::Partition};
+use super::{error::OpenError, name::name_below, partition::Partition};
+use crate::{
+    disk::{self, create_folder, sync_folder},
+    manifest::{Entry, FileFacts, Manifest},
+};
 
 /// Folder of everything unfinished, within the dataset's so that publishing is a rename.
 pub const STAGING_FOLDER: &str = ".staging";
@@ -58,19 +62,33 @@ impl Staged {
         })
     }
 
-    /// Moves the file to where queries see it, and lets its staging folders go.
-    pub(crate) fn publish(&self) -> io::Result<()> {
+    /// Moves the file to where queries see it and adds its line to the manifest; then its staging folders may go.
+    ///
+    /// After an error it is staged as before.
+    pub(crate) fn publish(&self, manifest: &Manifest, facts: FileFacts) -> io::Result<()> {
         let folder = self.target.parent().expect("a target is within the dataset");
         create_folder(&self.dir, folder)?;
-        fs::rename(&self.data, &self.target)?;
-        sync_folder(folder)?;
-        self.remove_snapshot()?;
+        manifest.change(|| {
+            disk::rename(&self.data, &self.target)?;
+            // From here on the file is published, whatever happens to what is left of its staging.
+            let cleared = sync_folder(folder).and_then(|()| self.remove_snapshot());
+            if let Err(error) = cleared {
+                tracing::warn!(path = %self.target.display(), %error,
+                    "published, but its staging is left to the next start");
+            }
+            Ok(((), Entry::Add(facts)))
+        })?;
         self.remove_empty_folders();
         Ok(())
     }
 
+    /// The file's name in the manifest.
+    pub(crate) fn name(&self) -> io::Result<String> {
+        name_below(&self.dir, &self.target).ok_or_else(|| io::Error::other("the file's name is not UTF-8"))
+    }
+
     pub(crate) fn remove_snapshot(&self) -> io::Result<()> {
-        allow_missing(fs::remove_file(&self.snapshot))
+        disk::remove_if_there(&self.snapshot)
     }
 
     /// Folders that other staged files still use stay; the next file makes its own again.
@@ -78,7 +96,7 @@ impl Staged {
         let staging = self.dir.join(STAGING_FOLDER);
         let folders = self.data.ancestors().skip(1);
         for folder in folders.take_while(|folder| folder.parent().is_some_and(|parent| parent != staging)) {
-            if fs::remove_dir(folder).is_err() {
+            if !disk::remove_folder_if_empty(folder) {
                 return;
             }
         }
@@ -95,31 +113,6 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-/// Makes the entries of a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Makes `folder` and what is missing between it and `base`, durably.
-pub(crate) fn create_folder(base: &Path, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    for made in folder.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(base)) {
-        sync_folder(made)?;
-    }
-    Ok(())
-}
-
-/// Takes a file that is not there for one that has been removed.
-pub(crate) fn allow_missing(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 /// True where `sensor` can stand in a file name and between its dashes.
@@ -156,7 +149,7 @@ impl StagingLock {
     /// Takes the lock of a sensor, making its folder.
     pub(crate) fn take(dir: &Path, sensor: &str) -> Result<StagingLock, OpenError> {
         let folder = sensor_folder(dir, sensor);
-        fs::create_dir_all(&folder).map_err(|source| OpenError::unwritable(&folder, source))?;
+        create_folder(dir, &folder).map_err(|source| OpenError::unwritable(&folder, source))?;
         let path = folder.join(LOCK_FILE);
         match StagingLock::try_take(&folder) {
             Ok(Some(lock)) => Ok(lock),

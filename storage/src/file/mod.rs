@@ -3,6 +3,7 @@
 //! io_uring with registered, aligned buffers and O_DIRECT where kernel and filesystem take them; plain buffered
 //! writes where not, said aloud. Invariant: after `sync` every byte written is on disk, in both ways the same.
 
+mod hashed;
 mod plain;
 mod ring;
 mod space;
@@ -11,15 +12,17 @@ mod uring;
 use std::{
     fs::File,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
+pub(crate) use self::hashed::Hashed;
 use self::{plain::PlainFile, ring::Ring, uring::UringFile};
+use crate::disk::{self, Change};
 
 pub use self::{
     ring::{RING_BUFFER_BYTES, RING_BUFFER_COUNT},
-    space::free_bytes,
+    space::{disk_room, free_bytes},
 };
 
 /// How files are written.
@@ -65,16 +68,25 @@ impl Files {
 
     /// Creates a file that must not exist yet.
     pub fn create(&self, path: &Path) -> io::Result<OutputFile> {
-        Ok(match &self.ring {
-            Some(ring) => OutputFile::Uring(UringFile::create(path, Arc::clone(ring))?),
-            None => OutputFile::Plain(PlainFile::new(File::create_new(path)?)),
-        })
+        let way = disk::make(Change::CreateFile(path.to_owned()), || {
+            Ok(match &self.ring {
+                Some(ring) => Way::Uring(UringFile::create(path, Arc::clone(ring))?),
+                None => Way::Plain(PlainFile::new(File::create_new(path)?)),
+            })
+        })?;
+        Ok(OutputFile { path: path.to_owned(), way })
     }
 }
 
 /// A file open for appending.
 #[derive(Debug)]
-pub enum OutputFile {
+pub struct OutputFile {
+    path: PathBuf,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
     /// Through io_uring.
     Uring(UringFile),
     /// Through the page cache.
@@ -84,26 +96,27 @@ pub enum OutputFile {
 impl OutputFile {
     /// Waits until every byte written so far is on disk.
     pub fn sync(&mut self) -> io::Result<()> {
-        match self {
-            OutputFile::Uring(file) => file.sync(),
-            OutputFile::Plain(file) => file.sync(),
-        }
+        let way = &mut self.way;
+        disk::make(Change::SyncFile(self.path.clone()), || match way {
+            Way::Uring(file) => file.sync(),
+            Way::Plain(file) => file.sync(),
+        })
     }
 
     /// Puts everything on disk and gives the file its exact length.
     pub fn finish(self) -> io::Result<()> {
-        match self {
-            OutputFile::Uring(file) => file.finish(),
-            OutputFile::Plain(mut file) => file.sync(),
-        }
+        disk::make(Change::SyncFile(self.path), || match self.way {
+            Way::Uring(file) => file.finish(),
+            Way::Plain(mut file) => file.sync(),
+        })
     }
 }
 
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            OutputFile::Uring(file) => file.write(bytes),
-            OutputFile::Plain(file) => file.write(bytes),
+        match &mut self.way {
+            Way::Uring(file) => file.write(bytes),
+            Way::Plain(file) => file.write(bytes),
         }
     }
 

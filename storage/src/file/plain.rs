@@ -9,7 +9,7 @@ use super::ring::RING_BUFFER_BYTES;
 
 /// A file written by write(2).
 #[derive(Debug)]
-pub struct PlainFile {
+pub(crate) struct PlainFile {
     out: BufWriter<File>,
 }
 

@@ -4,6 +4,11 @@ use std::{ffi::CString, io, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Pat
 
 /// Bytes an unprivileged process may still write to the filesystem of `path`.
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    Ok(disk_room(path)?.0)
+}
+
+/// Bytes an unprivileged process may still write to the filesystem of `path`, and the size of it.
+pub fn disk_room(path: &Path) -> io::Result<(u64, u64)> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut stat = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path is NUL-terminated and `stat` is large enough for the kernel's answer; both outlive the call.
@@ -13,7 +18,7 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     }
     // SAFETY: statvfs returned 0 and so filled the structure.
     let stat = unsafe { stat.assume_init() };
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::ring::{ALIGNMENT, BufferId, RING_BUFFER_BYTES, Ring, Target};
 
 /// A file written by io_uring.
 #[derive(Debug)]
-pub struct UringFile {
+pub(crate) struct UringFile {
     ring: Arc<Mutex<Ring>>,
     target: Target,
     buffer: Option<BufferId>,

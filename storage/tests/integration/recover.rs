@@ -2,13 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use crate::support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
-use arrow_array::{cast::AsArray, types::Int64Type};
+use crate::support::{NOON_NS, files, plain_batch, published, row_count, writer};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use storage::dataset::{RecoverReport, Writer, WriterSettings, recover};
 
@@ -222,68 +219,4 @@ fn opening_recovers_and_leaves_a_live_writer_alone() {
     assert_eq!(row_count(dir.path()), ROWS * ROW_GROUPS);
     live.close();
     assert_eq!(row_count(dir.path()), ROWS * ROW_GROUPS + 5);
-}
-
-const CHILD_FOLDER: &str = "HDRCAP_TEST_CHILD_FOLDER";
-
-/// Writes until it is killed, and says after each batch how many rows are safe. Only ever run by the test below.
-#[test]
-#[ignore = "is the child process of a_killed_writer_loses_nothing_it_reported_written"]
-fn child_writer() {
-    let dir = PathBuf::from(std::env::var_os(CHILD_FOLDER).expect("the parent names the folder"));
-    let mut settings = WriterSettings::new(dir, "sensor-a");
-    settings.file_bytes_max = 60_000;
-    let mut writer = Writer::open(settings).expect("a writable folder");
-    let mut out = std::io::stdout();
-    for number in 0.. {
-        let start = NOON_NS + number * 1_000_000_000;
-        let written = writer.write(&plain_batch(ROWS, start), NOON_NS).expect("written");
-        writeln!(out, "safe {}", written.rows).and_then(|()| out.flush()).expect("a pipe");
-    }
-}
-
-#[test]
-fn a_killed_writer_loses_nothing_it_reported_written() {
-    let exe = std::env::current_exe().expect("the test's own binary");
-    for round in 0..25_u64 {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut child = Command::new(&exe)
-            .args(["--exact", "recover::child_writer", "--ignored", "--nocapture"])
-            .env(CHILD_FOLDER, dir.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a child");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let mut safe = 0;
-        let mut wait_for = round % 7;
-        // Any moment of a write is as likely as any other: the child is killed some microseconds after a report.
-        for line in lines.by_ref().map(|line| line.expect("a line")) {
-            let Some(rows) = line.strip_prefix("safe ") else { continue };
-            safe += rows.parse::<usize>().expect("a number");
-            if wait_for == 0 {
-                break;
-            }
-            wait_for -= 1;
-        }
-        for _ in 0..(round * 7_919 % 23) * 20_000 {
-            std::hint::spin_loop();
-        }
-        child.kill().expect("killed");
-        child.wait().expect("gone");
-        for line in lines.map(|line| line.expect("a line")) {
-            safe += line.strip_prefix("safe ").map_or(0, |rows| rows.parse::<usize>().expect("a number"));
-        }
-        let report = recover(dir.path()).expect("recovered");
-        let rows = row_count(dir.path());
-        assert!(
-            (safe..=safe + ROWS).contains(&rows),
-            "round {round}: {safe} safe, {rows} recovered, {report:?}"
-        );
-        let times = published(dir.path()).into_iter().flat_map(|path| read(&path)).flat_map(|batch| {
-            batch.column_by_name("ts_ns").expect("a column").as_primitive::<Int64Type>().values().to_vec()
-        });
-        let distinct: std::collections::HashSet<i64> = times.collect();
-        assert_eq!(distinct.len(), rows, "round {round}: no row twice");
-        assert!(report.live_sensors.is_empty(), "the kernel gave the lock up");
-    }
 }

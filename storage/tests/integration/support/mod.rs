@@ -294,11 +294,15 @@ pub(crate) fn text(batch: &RecordBatch, column: &str, row: usize) -> Option<Stri
     strings.iter().nth(row).expect("a row").map(str::to_owned)
 }
 
+/// The Python that `scripts/setup` made, where it did.
+pub(crate) fn python() -> std::ffi::OsString {
+    std::env::var_os("HDRCAP_PYTHON").unwrap_or_else(|| "python3".into())
+}
+
 /// Runs Python with the `duckdb` package and returns what it prints: the one that `scripts/setup` made, where it did.
 pub(crate) fn duckdb(script: &str) -> String {
-    let python = std::env::var_os("HDRCAP_PYTHON").unwrap_or_else(|| "python3".into());
     let output =
-        std::process::Command::new(python).arg("-c").arg(script).output().expect("Python is installed");
+        std::process::Command::new(python()).arg("-c").arg(script).output().expect("Python is installed");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
