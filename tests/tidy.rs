@@ -73,6 +73,8 @@ const NO_OUTCOMES: &[&str] = &[
     "batches",
     "files_published",
     "bytes_written",
+    "files_removed",
+    "bytes_removed",
 ];
 
 /// What no file of the tree says, each with the reason.

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use storage::{
     batch::Batch,
     dataset::{LossReason, Writer, Written},
+    retention::{Keep, Keeper},
     schema::StatsRow,
 };
 use tracing::error;
@@ -23,6 +24,7 @@ use tracing::error;
 use crate::{
     collector::ParsedMark,
     control::stats::Interval,
+    keeper::Keeping,
     ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
     limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
     source::live::clock,
@@ -50,6 +52,7 @@ pub struct Encoder {
     /// The dataset's folder.
     pub folder: PathBuf,
     thread: JoinHandle<Encoding>,
+    keeping: Option<Keeping>,
 }
 
 impl Encoder {
@@ -69,7 +72,16 @@ impl Encoder {
         let thread = std::thread::Builder::new()
             .name("hdrcap-encode".into())
             .spawn(move || encoding.run(&batches, intervals))?;
-        Ok(Encoder { queue, stats, ledger, folder, thread })
+        Ok(Encoder { queue, stats, ledger, folder, thread, keeping: None })
+    }
+
+    /// Starts the thread of retention, where something is not to be kept.
+    pub fn keep(&mut self, sensor: &str, keep: Keep) -> std::io::Result<()> {
+        if !keep.is_everything() {
+            let keeper = Keeper::new(&self.folder, sensor, keep);
+            self.keeping = Some(Keeping::start(keeper, Arc::clone(&self.ledger))?);
+        }
+        Ok(())
     }
 
     /// Waits until everything in the queue is written; no other sender may be left.
@@ -78,6 +90,9 @@ impl Encoder {
     pub fn finish(self, last: impl FnOnce() -> Interval) {
         drop(self.queue);
         drop(self.stats);
+        if let Some(keeping) = self.keeping {
+            keeping.stop();
+        }
         let mut encoding = self.thread.join().expect("the encoder does not panic");
         encoding.write_stats(last());
         encoding.give_up_stats();

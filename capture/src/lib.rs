@@ -9,6 +9,7 @@ pub mod control;
 pub mod encoder;
 pub mod flow;
 pub mod http;
+pub mod keeper;
 pub mod ledger;
 pub mod limits;
 pub mod redact;

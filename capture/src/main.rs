@@ -17,7 +17,8 @@ fn main() -> ExitCode {
     };
     let ended = match job {
         Job::Capture(settings) => control::run(&settings),
-        Job::Recover(dir) => control::recover(&dir),
+        Job::Recover(dir) => control::dataset::recover(&dir),
+        Job::Verify { dir, heads } => control::dataset::verify(&dir, &heads),
         Job::Redact(job) => control::secrets::redact(&job),
         Job::KeyId(path) => control::secrets::key_id(&path),
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),

@@ -3,6 +3,7 @@
 //! One thread (tokio) that never touches a record. It owns the clock of ticks and intervals, the signals, the progress
 //! line, and the balance at every exit.
 
+pub mod dataset;
 pub mod doctor;
 mod endpoint;
 pub mod health;
@@ -21,7 +22,6 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     net::IpAddr,
-    path::Path,
     process::ExitCode,
     thread::JoinHandle,
 };
@@ -123,34 +123,9 @@ fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<
     if !writer.uses_ring() {
         info!("io_uring is not available here: files are written by plain writes");
     }
-    Encoder::start(writer, &settings.sensor).context("the encoder could not be started")
-}
-
-/// Makes the files of a dataset valid that a crash left unfinished, and says what became of each.
-pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
-    if !dir.is_dir() {
-        bail!("{} is not a folder: give the one that was --out", dir.display());
-    }
-    let report = storage::dataset::recover(dir)
-        .with_context(|| format!("the files left in {} could not be read", dir.display()))?;
-    let mut lines = Vec::new();
-    for file in &report.published {
-        let (path, cut) = (file.path.display(), file.bytes_cut);
-        lines.push(format!("recovered {path}: {} rows, {cut} bytes behind them cut off", file.rows));
-    }
-    for path in &report.quarantined {
-        lines.push(format!("quarantined {}: it holds no whole row group", path.display()));
-    }
-    for sensor in &report.live_sensors {
-        lines.push(format!("left alone: sensor {sensor} is being written by a running process"));
-    }
-    let (recovered, quarantined) = (report.published.len(), report.quarantined.len());
-    lines.push(format!(
-        "{recovered} files recovered, {quarantined} quarantined, {} empty ones removed",
-        report.empty
-    ));
-    writeln!(io::stdout(), "{}", lines.join("\n")).context("the report could not be printed")?;
-    Ok(ExitCode::SUCCESS)
+    let mut encoder = Encoder::start(writer, &settings.sensor).context("the encoder could not be started")?;
+    encoder.keep(&settings.sensor, storage.keep).context("retention could not be started")?;
+    Ok(encoder)
 }
 
 /// Puts filters, sampling and limits into the configuration of the frame path.

@@ -119,6 +119,10 @@ counters! {
         FilesPublished = "files_published",
         /// Bytes of row groups written.
         BytesWritten = "bytes_written",
+        /// Files that retention removed.
+        FilesRemoved = "files_removed",
+        /// Bytes of these files.
+        BytesRemoved = "bytes_removed",
     }
 }
 

@@ -3,11 +3,12 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use storage::retention::KeepFree;
 
 use super::{
     ActionChoice, LogFormat, MetricsAddress, Net, PortSet, SteerChoice, VxlanPorts, XdpModeChoice,
     metrics::parse_portion,
-    values::{parse_bytes, parse_duration, parse_share},
+    values::{parse_bytes, parse_duration, parse_room, parse_share},
 };
 
 const EXAMPLES: &str = "\
@@ -41,6 +42,16 @@ pub(super) enum Command {
     Recover {
         /// Folder that was given as --out
         dir: PathBuf,
+    },
+    /// Check that every file of a dataset is there and is what its manifest says
+    ///
+    /// Reads every byte of it, writes nothing, and may run beside a capture. The exit code is 0 only if all is well.
+    Verify {
+        /// Folder that was given as --out
+        dir: PathBuf,
+        /// Hash that an earlier verification printed: the lines up to there must be unchanged; repeat it for more
+        #[arg(long = "head", value_name = "HASH")]
+        heads: Vec<String>,
     },
     /// Show what would be stored of a head, read from standard input
     ///
@@ -190,6 +201,20 @@ pub(super) struct StorageArgs {
     /// Compression level, 1 (fast) to 22 (small)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(super) zstd_level: i32,
+
+    /// Remove files of hours that ended longer ago than this, such as 30d [default: keep]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) keep: Option<Duration>,
+
+    /// Remove the oldest files when this sensor's are more than this, such as 2TB [default: keep]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(super) keep_bytes: Option<u64>,
+
+    /// Remove the oldest files when the filesystem has less room than this, such as 10% or 50GB [default: keep]
+    ///
+    /// Looked at every second. The files of the newest hour stay, whoever fills the disk.
+    #[arg(long, value_name = "SHARE", value_parser = parse_room)]
+    pub(super) keep_free: Option<KeepFree>,
 
     /// Name of this capturing host in rows and file names [default: the host name]
     #[arg(long, value_name = "NAME")]

@@ -13,6 +13,7 @@ mod values;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::Parser as _;
+use storage::retention::Keep;
 
 pub use environment::Environment;
 pub use metrics::MetricsAddress;
@@ -26,6 +27,13 @@ pub enum Job {
     Capture(Box<Settings>),
     /// Make the files valid that a crash left behind in this dataset.
     Recover(PathBuf),
+    /// Check this dataset against its manifests, which must still have lines with these hashes.
+    Verify {
+        /// Folder of the dataset.
+        dir: PathBuf,
+        /// Hashes of lines.
+        heads: Vec<String>,
+    },
     /// Show what would be stored of a head.
     Redact(RedactJob),
     /// Print the id of the key in this file.
@@ -173,6 +181,8 @@ pub struct StorageSettings {
     pub file_age_max: Duration,
     /// Compression level, 1 to 22.
     pub zstd_level: i32,
+    /// What is kept of the files written.
+    pub keep: Keep,
 }
 
 /// What becomes of secrets.

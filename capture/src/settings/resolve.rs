@@ -8,6 +8,7 @@ use std::{
 
 use clap::{CommandFactory as _, error::ErrorKind};
 use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_COUNT_MAX};
+use storage::retention::Keep;
 
 use super::{
     ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, Job, LiveSettings, PortSet,
@@ -55,6 +56,7 @@ type Result<T> = std::result::Result<T, clap::Error>;
 pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
     match args.command {
         Some(Command::Recover { dir }) => Ok(Job::Recover(dir)),
+        Some(Command::Verify { dir, heads }) => Ok(Job::Verify { dir, heads }),
         Some(Command::Redact { explain, policy, key_file }) => {
             Ok(Job::Redact(RedactJob { explains: explain, policy_file: policy, key_file }))
         }
@@ -203,7 +205,15 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
         let why = "--file-age is shorter than --flush-interval: a file would end before its first flush";
         return Err(refuse(ErrorKind::ValueValidation, why));
     }
-    Ok(StorageSettings { folder, flush_interval, file_bytes_max, file_age_max, zstd_level: args.zstd_level })
+    let keep = Keep { age: args.keep, bytes: args.keep_bytes, free: args.keep_free };
+    Ok(StorageSettings {
+        folder,
+        flush_interval,
+        file_bytes_max,
+        file_age_max,
+        zstd_level: args.zstd_level,
+        keep,
+    })
 }
 
 fn resolve_redact(args: RedactArgs, environment: &Environment) -> Result<RedactSettings> {

@@ -1,6 +1,7 @@
 //! Command lines as people type them: what each means, or what it is answered.
 
 use clap::CommandFactory as _;
+use storage::retention::KeepFree;
 
 use super::*;
 
@@ -64,6 +65,7 @@ fn two_words_are_enough() {
                 file_bytes_max: 256 << 20,
                 file_age_max: Duration::from_secs(300),
                 zstd_level: 1,
+                keep: Keep::default(),
             },
             redact: RedactSettings::Tokens {
                 key_file: "/var/lib/hdrcap/redaction.key".into(),
@@ -100,8 +102,9 @@ fn every_option_reaches_its_place() {
     );
     let settings = capture(
         "--pcap a.pcap - --out d --port 80 --port 8080-8090 --net 10.0.0.0/8 --net ::1 --sample 1/10 --head-limit 64k \
-         --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --sensor s1 \
-         --key-file /k --redact-policy p.toml --json -q --stats-interval 1s --log-format json \
+         --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --keep 30d \
+         --keep-bytes 2TB --keep-free 10% --sensor s1 --key-file /k \
+         --redact-policy p.toml --json -q --stats-interval 1s --log-format json \
          --metrics 9108,unix:/m --health-loss 0.5% --health-lag 1m",
     );
     assert_eq!(settings.source, Source::Pcap(vec!["a.pcap".into(), "-".into()]));
@@ -114,8 +117,16 @@ fn every_option_reaches_its_place() {
     assert_eq!((settings.collectors, settings.sensor.as_str()), (CollectorCount::Exactly(2), "s1"));
     let folder = "d".into();
     let (flush_interval, file_age_max) = (Duration::from_millis(500), Duration::from_secs(3600));
-    let storage =
-        StorageSettings { folder, flush_interval, file_bytes_max: 1 << 30, file_age_max, zstd_level: 9 };
+    let age = Some(Duration::from_secs(30 * 86_400));
+    let keep = Keep { age, bytes: Some(2_000_000_000_000), free: Some(KeepFree::Percent(10)) };
+    let storage = StorageSettings {
+        folder,
+        flush_interval,
+        file_bytes_max: 1 << 30,
+        file_age_max,
+        zstd_level: 9,
+        keep,
+    };
     assert_eq!(settings.storage, storage);
     let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };
     assert_eq!(settings.redact, redact);
@@ -139,6 +150,8 @@ fn a_row_may_wait_for_its_flush_interval() {
 #[test]
 fn subcommands_stand_alone() {
     assert_eq!(parse_line("recover /data").unwrap(), Job::Recover("/data".into()));
+    let heads = vec!["00ff".to_owned()];
+    assert_eq!(parse_line("verify /data --head 00ff").unwrap(), Job::Verify { dir: "/data".into(), heads });
     assert_eq!(parse_line("doctor --iface eth1").unwrap(), Job::Doctor(vec!["eth1".to_owned()]));
     assert_eq!(parse_line("doctor").unwrap(), Job::Doctor(Vec::new()));
     let example = RedactJob { explains: true, policy_file: Some("p.toml".into()), key_file: None };

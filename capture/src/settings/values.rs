@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use storage::retention::KeepFree;
+
 /// A network: an address without bits behind its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
@@ -103,6 +105,15 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
         .find(|(name, _)| *name == unit)
         .ok_or_else(|| format!("'{unit}' is not a unit of size; {ACCEPTED}"))?;
     number.checked_mul(*factor).ok_or_else(|| format!("'{text}' is more than 64 bits count; {ACCEPTED}"))
+}
+
+/// Understands room on a filesystem: a size, or a share of it in percent.
+pub(super) fn parse_room(text: &str) -> Result<KeepFree, String> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return parse_bytes(text).map(KeepFree::Bytes);
+    };
+    let percent = percent.parse().ok().filter(|percent| (1..=99).contains(percent));
+    percent.map(KeepFree::Percent).ok_or_else(|| format!("'{text}' is not a share from 1% to 99%"))
 }
 
 /// Understands a length of time above zero.
