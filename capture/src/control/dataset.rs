@@ -44,6 +44,11 @@ fn recovered(report: &RecoverReport) -> Vec<String> {
         let (path, cut) = (file.path.display(), file.bytes_cut);
         lines.push(format!("recovered {path}: {} rows, {cut} bytes behind them cut off", file.rows));
     }
+    if !report.published.is_empty() {
+        lines.push(
+            "of each, the rows of the last --flush-interval before the crash may be missing".to_owned(),
+        );
+    }
     for path in &report.quarantined {
         lines.push(format!("quarantined {}: it holds no whole row group", path.display()));
     }

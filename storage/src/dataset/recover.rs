@@ -119,7 +119,7 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
         match restore(&staged, Rest::Unknown, manifest, report)? {
             Restored::Published(file) => {
                 tracing::warn!(path = %file.path.display(), rows = file.rows, bytes_cut = file.bytes_cut,
-                    "recovered a file an earlier run left unfinished");
+                    "recovered a file an earlier run left unfinished; rows of its last flush interval may be missing");
                 report.published.push(file);
             }
             Restored::Empty => report.empty += 1,

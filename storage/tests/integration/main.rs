@@ -3,6 +3,7 @@
 mod columns;
 mod dataset;
 mod file;
+mod frozen;
 mod heads;
 mod killed;
 mod manifest;
