@@ -3,11 +3,15 @@
 use std::{fs, path::Path, process::Command};
 
 use harness::{
-    daemon::{Ended, binary, replay, run_to_end},
+    daemon::{Capture, Ended, binary, replay, run_to_end},
+    lab::Lab,
     pcap,
-    query::Dataset,
-    tree,
+    query::{Dataset, duckdb},
+    tree, wait,
+    web::{Load, Web},
 };
+
+use crate::live::shopping;
 
 fn verify(out: &Path, options: &[&str]) -> Ended {
     run_to_end(Command::new(binary()).arg("verify").arg(out).args(options))
@@ -64,4 +68,63 @@ fn retention_counts_what_it_removes() {
     assert!(ended.stderr.contains("removed by retention"), "each removal is logged: {}", ended.stderr);
     assert_eq!(Dataset(&out).number("SELECT count(*) FROM http"), 1, "what came in since is there");
     assert!(verify(&out, &[]).status.success(), "and the manifest knows");
+}
+
+#[test]
+fn a_killed_capture_is_recovered_by_the_next() {
+    const KILLS: usize = 3;
+    const KILLS_LONG: usize = 60;
+    let lab = Lab::up();
+    let web = Web::start(&lab);
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("data");
+    let options = ["--flush-interval", "200ms", "--file-age", "1s", "--sensor", "s1"];
+    let capture = Capture::start(&lab, &out, &options);
+    let requests = shopping(20);
+    requests.run(&lab, 4);
+    web.await_answered(requests.count());
+    let rows = || rows_published(&out);
+    wait::until("every row is published", || (rows() >= requests.count() as u64).then_some(()));
+    assert!(!capture.stop("KILL").status.success());
+
+    let kills = if std::env::var_os("HDRCAP_TEST_LONG").is_some() { KILLS_LONG } else { KILLS };
+    let load = Load::start(&lab, 4);
+    for _ in 0..kills {
+        let before = rows();
+        let capture = Capture::start(&lab, &out, &options);
+        assert!(rows() >= before, "a start takes no row away");
+        // Whatever was published meanwhile, a file is in progress now: the load goes on.
+        wait::until("a row group is safe", || {
+            has_file(&out.join(".staging/s1/http"), ".footer").then_some(())
+        });
+        assert!(!capture.stop("KILL").status.success());
+    }
+    drop(load);
+    let recovered = run_to_end(Command::new(binary()).arg("recover").arg(&out));
+    assert!(recovered.status.success(), "{recovered:?}");
+    assert!(!has_file(&out.join(".staging"), ".inprogress"), "{recovered:?}");
+    let checked = verify(&out, &[]);
+    assert!(checked.status.success(), "{checked:?}");
+    let keys = "count(*) - count(DISTINCT (flow_id, client_port, req_seq, ts_ns)) AS twice";
+    let sql = format!("SELECT {keys} FROM {} WHERE req_seq IS NOT NULL", Dataset(&out).files());
+    assert_eq!(duckdb(&sql)[0]["twice"].as_u64(), Some(0), "no row came twice");
+    assert!(rows() > requests.count() as u64, "rows of the killed captures are there");
+}
+
+/// Rows that DuckDB finds in the published files.
+fn rows_published(out: &Path) -> u64 {
+    if !has_file(&out.join("http"), ".parquet") {
+        return 0;
+    }
+    let sql = format!("SELECT count(*) AS rows FROM {}", Dataset(out).files());
+    duckdb(&sql)[0]["rows"].as_u64().unwrap()
+}
+
+/// True where a file below `folder` has a name with this end; folders may come and go meanwhile.
+fn has_file(folder: &Path, ending: &str) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| match path.is_dir() {
+        true => has_file(&path, ending),
+        false => path.to_string_lossy().ends_with(ending),
+    })
 }
