@@ -99,7 +99,47 @@ pub mod tcp_flag {
     pub const URG: u8 = 0x20;
 }
 
-/// Header of a ring record. IP addresses hold IPv4 in their first four bytes, the rest zero.
+/// An IP address as two little-endian words, which the kernel half writes in two steps where bytes take sixteen: the same
+/// numbers on every host. IPv4 is in the first four bytes, the rest zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address {
+    /// Bytes 0 to 7 and 8 to 15.
+    pub words: [u64; 2],
+}
+
+impl Address {
+    /// None.
+    pub const ZERO: Self = Self { words: [0; 2] };
+
+    /// An IPv4 address.
+    #[inline(always)]
+    pub const fn v4(bytes: [u8; 4]) -> Self {
+        Self { words: [u32::from_le_bytes(bytes) as u64, 0] }
+    }
+
+    /// An IPv6 address, or an IPv4 address with zeros behind it.
+    #[inline(always)]
+    pub const fn v6(bytes: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        Self {
+            words: [
+                u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+                u64::from_le_bytes([i, j, k, l, m, n, o, p]),
+            ],
+        }
+    }
+
+    /// The bytes as on the wire, behind those of IPv4 zeros.
+    pub const fn bytes(self) -> [u8; 16] {
+        let [low, high] = self.words;
+        let [a, b, c, d, e, f, g, h] = low.to_le_bytes();
+        let [i, j, k, l, m, n, o, p] = high.to_le_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+}
+
+/// Header of a ring record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -108,9 +148,9 @@ pub struct Record {
     /// Symmetric hash of the inner 4-tuple, equal for both directions, the same on every host and in every run.
     pub flow_hash: u64,
     /// Inner source address.
-    pub src_ip: [u8; 16],
+    pub src_ip: Address,
     /// Inner destination address.
-    pub dst_ip: [u8; 16],
+    pub dst_ip: Address,
     /// Inner TCP source port, host order.
     pub src_port: u16,
     /// Inner TCP destination port, host order.
@@ -154,9 +194,9 @@ pub struct Record {
     /// VLAN ids, outermost first, as found before the inner IP header at any depth.
     pub vlan_ids: [u16; VLAN_COUNT_MAX],
     /// Outer source address of the innermost tunnel; zero without one.
-    pub outer_src_ip: [u8; 16],
+    pub outer_src_ip: Address,
     /// Outer destination address of the innermost tunnel; zero without one.
-    pub outer_dst_ip: [u8; 16],
+    pub outer_dst_ip: Address,
 }
 
 /// Bits of `Record::flags`.
@@ -200,3 +240,16 @@ pub const RECORD_BYTES: usize = size_of::<Record>();
 const _: () = assert!(RECORD_BYTES == 136, "the ring ABI changed: bump it on both halves");
 const _: () = assert!(RECORD_BYTES.is_multiple_of(8), "ring reservations are 8-byte aligned");
 const _: () = assert!(align_of::<Record>() == 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_its_bytes() {
+        let bytes = *b"0123456789abcdef";
+        assert_eq!(Address::v6(bytes).bytes(), bytes);
+        assert_eq!(Address::v4([10, 0, 0, 1]).bytes(), [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(Address::v4([10, 0, 0, 1]), Address::v6(Address::v4([10, 0, 0, 1]).bytes()));
+    }
+}

@@ -55,7 +55,7 @@ struct Way {
 
 impl HandedOver {
     fn note(&mut self, record: &Record) {
-        let ends = ((record.src_ip, record.src_port), (record.dst_ip, record.dst_port));
+        let ends = ((record.src_ip.bytes(), record.src_port), (record.dst_ip.bytes(), record.dst_port));
         let way = self.ways.entry(ends).or_default();
         if record.kind == RecordKind::Head as u8 {
             way.heads.push((record.seq, record.ack));

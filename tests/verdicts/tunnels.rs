@@ -63,8 +63,8 @@ fn each_tunnel_is_named_with_its_ends() {
             assert_eq!(record.outer_ip_version, if is_v6 { 6 } else { 4 });
             assert_eq!(record.ip_version, if inner_v6 { 6 } else { 4 });
             let (src, dst) = if is_v6 { (1, 2) } else { (0, 0) };
-            assert_eq!((record.outer_src_ip[15], record.outer_dst_ip[15]), (src, dst));
-            assert_eq!(record.outer_src_ip[..4] == [192, 0, 2, 1], !is_v6);
+            assert_eq!((record.outer_src_ip.bytes()[15], record.outer_dst_ip.bytes()[15]), (src, dst));
+            assert_eq!(record.outer_src_ip.bytes()[..4] == [192, 0, 2, 1], !is_v6);
         }
     }
 }

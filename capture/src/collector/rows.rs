@@ -149,7 +149,7 @@ fn tunnel_of(record: &Record) -> Option<Tunnel> {
     Some(Tunnel {
         kind,
         id: (record.tunnel_has_id != 0).then_some(i64::from(record.tunnel_id)),
-        outer_src: address(record.outer_src_ip, record.outer_ip_version),
-        outer_dst: address(record.outer_dst_ip, record.outer_ip_version),
+        outer_src: address(record.outer_src_ip.bytes(), record.outer_ip_version),
+        outer_dst: address(record.outer_dst_ip.bytes(), record.outer_ip_version),
     })
 }

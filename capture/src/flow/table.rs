@@ -23,8 +23,8 @@ pub struct FlowKey {
 impl FlowKey {
     /// The key of a record's connection, and which end sent it: 0 the low one, 1 the high one.
     pub fn of(record: &Record) -> (FlowKey, usize) {
-        let src = (record.src_ip, record.src_port);
-        let dst = (record.dst_ip, record.dst_port);
+        let src = (record.src_ip.bytes(), record.src_port);
+        let dst = (record.dst_ip.bytes(), record.dst_port);
         let ip_version = record.ip_version;
         if src <= dst {
             (FlowKey { low: src, high: dst, ip_version }, 0)

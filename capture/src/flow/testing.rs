@@ -1,14 +1,14 @@
 //! Records made by hand, for the tests of this folder.
 
-use common::record::{Record, RecordKind, tcp_flag};
+use common::record::{Address, Record, RecordKind, tcp_flag};
 
 /// A head record of `copied` bytes at `seq`, its segment being just these bytes.
 pub(crate) fn record(seq: u32, copied: usize) -> Record {
     Record {
         ts_ns: 1_000,
         flow_hash: 1,
-        src_ip: [10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        dst_ip: [10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        src_ip: Address::v4([10, 0, 0, 1]),
+        dst_ip: Address::v4([10, 0, 0, 2]),
         src_port: 40_000,
         dst_port: 80,
         seq,
@@ -30,7 +30,7 @@ pub(crate) fn record(seq: u32, copied: usize) -> Record {
         tunnel_has_id: 0,
         reserved: [0; 4],
         vlan_ids: [0; 4],
-        outer_src_ip: [0; 16],
-        outer_dst_ip: [0; 16],
+        outer_src_ip: Address::ZERO,
+        outer_dst_ip: Address::ZERO,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Used by select (sampling, upper half), steering (lower half from the top), and the flow memory (lowest bits).
 
-use crate::config::words;
+use crate::record::Address;
 
 const MIX_A: u64 = 0x9E37_79B9_7F4A_7C15;
 const MIX_B: u64 = 0xBF58_476D_1CE4_E5B9;
@@ -19,8 +19,8 @@ pub struct FlowHash {
 
 /// Hashes a 4-tuple; addresses as in `Record`.
 #[inline(always)]
-pub fn flow_hash(src: (&[u8; 16], u16), dst: (&[u8; 16], u16)) -> FlowHash {
-    let (a, b) = (endpoint(words(src.0), src.1), endpoint(words(dst.0), dst.1));
+pub fn flow_hash(src: (Address, u16), dst: (Address, u16)) -> FlowHash {
+    let (a, b) = (endpoint(src.0.words, src.1), endpoint(dst.0.words, dst.1));
     let sum = a.wrapping_add(b);
     let hash = (sum ^ sum >> 32).wrapping_mul(MIX_B);
     let hash = (hash ^ hash >> 29).wrapping_mul(MIX_C);
@@ -41,15 +41,13 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
-    fn v4(a: u32) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes[..4].copy_from_slice(&a.to_be_bytes());
-        bytes
+    fn v4(a: u32) -> Address {
+        Address::v4(a.to_be_bytes())
     }
 
     #[test]
     fn is_the_same_in_every_run() {
-        let hash = flow_hash((&v4(0x0a00_0001), 40000), (&v4(0x0a00_0002), 80)).hash;
+        let hash = flow_hash((v4(0x0a00_0001), 40000), (v4(0x0a00_0002), 80)).hash;
         assert_eq!(hash, 0xB2A2_1D27_4595_ABCC, "stored flow_id values depend on it");
     }
 
@@ -59,7 +57,7 @@ mod tests {
         let mut hashes = HashSet::new();
         for host in 0..64 {
             for port in 32768..32768 + 256 {
-                let hash = flow_hash((&v4(0x0a00_0000 + host), port), (&v4(0x0a00_0100), 80)).hash;
+                let hash = flow_hash((v4(0x0a00_0000 + host), port), (v4(0x0a00_0100), 80)).hash;
                 hashes.insert(hash);
                 slots.insert(hash & 0xffff);
             }
@@ -72,7 +70,8 @@ mod tests {
     proptest! {
         #[test]
         fn is_symmetric(src: [u8; 16], dst: [u8; 16], a: u16, b: u16) {
-            let (there, back) = (flow_hash((&src, a), (&dst, b)), flow_hash((&dst, b), (&src, a)));
+            let (src, dst) = (Address::v6(src), Address::v6(dst));
+            let (there, back) = (flow_hash((src, a), (dst, b)), flow_hash((dst, b), (src, a)));
             prop_assert_eq!(there.hash, back.hash);
             prop_assert!((src, a) == (dst, b) || there.direction != back.direction);
         }
@@ -81,9 +80,10 @@ mod tests {
         fn every_field_matters(src: [u8; 16], dst: [u8; 16], port: u16, bit in 0usize..128) {
             let mut other = src;
             other[bit / 8] ^= 1 << (bit % 8);
-            let hash = flow_hash((&src, port), (&dst, 80)).hash;
-            prop_assert_ne!(hash, flow_hash((&other, port), (&dst, 80)).hash);
-            prop_assert_ne!(hash, flow_hash((&src, port ^ 1 << (bit % 16)), (&dst, 80)).hash);
+            let (src, dst, other) = (Address::v6(src), Address::v6(dst), Address::v6(other));
+            let hash = flow_hash((src, port), (dst, 80)).hash;
+            prop_assert_ne!(hash, flow_hash((other, port), (dst, 80)).hash);
+            prop_assert_ne!(hash, flow_hash((src, port ^ 1 << (bit % 16)), (dst, 80)).hash);
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod walk;
 
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::record::{Record, TunnelType};
+use crate::record::{Address, Record, TunnelType};
 use crate::verdict::Verdict;
 use dissect::near::{Near, near};
 use dissect::{Cursor, Dissection, Link};
@@ -76,8 +76,8 @@ impl Work {
             record: Record {
                 ts_ns: 0,
                 flow_hash: 0,
-                src_ip: [0; 16],
-                dst_ip: [0; 16],
+                src_ip: Address::ZERO,
+                dst_ip: Address::ZERO,
                 src_port: 0,
                 dst_port: 0,
                 seq: 0,
@@ -99,8 +99,8 @@ impl Work {
                 tunnel_has_id: 0,
                 reserved: [0; 4],
                 vlan_ids: [0; crate::limits::VLAN_COUNT_MAX],
-                outer_src_ip: [0; 16],
-                outer_dst_ip: [0; 16],
+                outer_src_ip: Address::ZERO,
+                outer_dst_ip: Address::ZERO,
             },
             payload: 0,
             captured: 0,

@@ -95,6 +95,8 @@ fn tail<F: Frame>(frame: &mut F, start: u32, len: u32, line: Line) -> Search {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 const LF: u64 = ONES * b'\n' as u64;
+/// Of each byte the bits of which a control character has none.
+const LETTERS: u64 = ONES * 0x60;
 const CR: u64 = ONES * b'\r' as u64;
 
 /// Searches block by block; the last one ends where the bytes end and so begins in front of them where they are few.
@@ -107,10 +109,11 @@ fn by_blocks<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
     for _ in 0..BLOCK_COUNT_MAX {
         let base = if at < last { at } else { last };
         let base = frame.opaque(base);
-        let Some(block) = frame.block(base) else {
+        let Some(may_end) = frame.block(base).map(may_end) else {
             return 0;
         };
-        if may_end(block) {
+        // Asked for anew: what is rarely looked at twice is not kept for it.
+        if may_end && let Some(block) = frame.block(base) {
             let skip = start.saturating_sub(base);
             let within = exactly(block, skip);
             if within != 0 {
@@ -126,15 +129,14 @@ fn by_blocks<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
 }
 
 /// False where no place of the block begins an empty line; true where one may. A byte of `hit` is zero where the byte
-/// is LF and the next two share no bit with "not LF", and only then can subtracting one set its highest bit, but for
-/// bytes that are not ASCII.
+/// is LF and the next one a control character, as CR and LF are and no letter is, and only then can subtracting one set
+/// its highest bit, but for bytes that are not ASCII.
 #[inline(always)]
 fn may_end(block: &[u8; BLOCK_BYTES]) -> bool {
     let mut any = 0;
     let mut word = 0;
     while word < 8 {
-        let [a, b, c] = places(block, word);
-        let hit = (a ^ LF) | ((b ^ LF) & (c ^ LF));
+        let hit = (word_at(block, word * 8) ^ LF) | (word_at(block, word * 8 + 1) & LETTERS);
         any |= hit.wrapping_sub(ONES);
         word += 1;
     }

@@ -4,7 +4,7 @@
 
 use super::Work;
 use super::hash::flow_hash;
-use crate::config::{Config, words};
+use crate::config::Config;
 use crate::limits::NET_COUNT_MAX;
 use crate::verdict::Verdict;
 
@@ -19,7 +19,7 @@ pub(super) fn select(config: &Config, work: &mut Work) -> Result<(), Verdict> {
         return Err(Verdict::FilteredNet);
     }
     let record = &mut work.record;
-    let flow = flow_hash((&record.src_ip, src_port), (&record.dst_ip, dst_port));
+    let flow = flow_hash((record.src_ip, src_port), (record.dst_ip, dst_port));
     record.flow_hash = flow.hash;
     work.direction = flow.direction;
     if (flow.hash >> 32) as u32 > config.sample_threshold {
@@ -31,7 +31,7 @@ pub(super) fn select(config: &Config, work: &mut Work) -> Result<(), Verdict> {
 
 #[inline(always)]
 fn in_nets(config: &Config, work: &Work) -> bool {
-    let (src, dst) = (words(&work.record.src_ip), words(&work.record.dst_ip));
+    let (src, dst) = (work.record.src_ip.words, work.record.dst_ip.words);
     let ip_version = u64::from(work.record.ip_version);
     for index in 0..NET_COUNT_MAX {
         if index as u32 >= config.net_count {

@@ -12,7 +12,7 @@ use super::plan::{self, Mode};
 use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::record::{RecordKind, TunnelType, copy_class, record_flag};
+use crate::record::{Address, RecordKind, TunnelType, copy_class, record_flag};
 use crate::verdict::Verdict;
 
 /// What outweighs what when a frame yields several records.
@@ -129,8 +129,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             record.tunnel_id = 0;
             record.tunnel_has_id = 0;
             record.outer_ip_version = 0;
-            record.outer_src_ip = [0; 16];
-            record.outer_dst_ip = [0; 16];
+            record.outer_src_ip = Address::ZERO;
+            record.outer_dst_ip = Address::ZERO;
         }
         let handed_over = self.sink.emit(self.frame, &mut self.work.record, offset);
         let head = self.work.record.kind == RecordKind::Head as u8;

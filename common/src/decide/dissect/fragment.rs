@@ -5,7 +5,6 @@
 //! one before ended belongs to nothing, so bytes are never put where they are not.
 
 use super::Dissection;
-use crate::config::words;
 use crate::decide::frame::{Frame, Memory};
 use crate::limits::{DATAGRAM_COUNT, DATAGRAM_NS_MAX};
 use crate::record::{Record, tcp_flag};
@@ -121,7 +120,7 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
 #[inline(always)]
 fn key(record: &Record, id: u32, protocol: u8) -> u64 {
     const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-    let (src, dst) = (words(&record.src_ip), words(&record.dst_ip));
+    let (src, dst) = (record.src_ip.words, record.dst_ip.words);
     let mut key = u64::from(id) << 8 | u64::from(protocol);
     for word in [src[0], src[1], dst[0], dst[1]] {
         key = (key ^ word).wrapping_mul(MIX);

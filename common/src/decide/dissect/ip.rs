@@ -3,7 +3,7 @@
 use super::fragment::Part;
 use super::{Dissection, Layer};
 use crate::decide::frame::{Frame, Memory};
-use crate::record::TunnelType;
+use crate::record::{Address, TunnelType};
 use crate::verdict::Verdict;
 
 const PROTOCOL_IPV4: u8 = 4;
@@ -26,8 +26,8 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
         self.bound(u32::from(u16::from_be_bytes([len_high, len_low])), header_len)?;
         let record = &mut self.work.record;
         record.ip_version = 4;
-        record.src_ip = [s0, s1, s2, s3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        record.dst_ip = [d0, d1, d2, d3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        record.src_ip = Address::v4([s0, s1, s2, s3]);
+        record.dst_ip = Address::v4([d0, d1, d2, d3]);
         let bits = u16::from_be_bytes([fragment_high, fragment_low]);
         let part = Part {
             id: u32::from(u16::from_be_bytes(id)),
@@ -49,8 +49,8 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
         self.bound(if payload_len == 0 { 0 } else { payload_len + 40 }, 40)?;
         let record = &mut self.work.record;
         record.ip_version = 6;
-        record.src_ip = src_ip;
-        record.dst_ip = dst_ip;
+        record.src_ip = Address::v6(src_ip);
+        record.dst_ip = Address::v6(dst_ip);
         self.by_protocol(next)
     }
 

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::decide::Work;
 use crate::decide::frame::Frame;
 use crate::limits::VLAN_COUNT_MAX;
-use crate::record::TunnelType;
+use crate::record::{Address, TunnelType};
 
 /// What a look at a frame's first bytes came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,8 @@ fn ipv4<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: u32) -> N
     }
     let record = &mut work.record;
     record.ip_version = 4;
-    record.src_ip = wide(part(header, 12));
-    record.dst_ip = wide(part(header, 16));
+    record.src_ip = Address::v4(part(header, 12));
+    record.dst_ip = Address::v4(part(header, 16));
     tcp(part(header, 20), work, at + IPV4_BYTES, at + packet_len)
 }
 
@@ -106,8 +106,8 @@ fn ipv6<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: u32) -> N
     }
     let record = &mut work.record;
     record.ip_version = 6;
-    record.src_ip = part(header, 8);
-    record.dst_ip = part(header, 24);
+    record.src_ip = Address::v6(part(header, 8));
+    record.dst_ip = Address::v6(part(header, 24));
     tcp(part(header, 40), work, at + IPV6_BYTES, end)
 }
 
@@ -138,12 +138,6 @@ fn tcp(header: [u8; TCP_BYTES_MIN as usize], work: &mut Work, at: u32, end: u32)
     work.captured = end - payload;
     work.reach = end;
     Near::Tcp
-}
-
-/// An IPv4 address as a record holds it.
-#[inline(always)]
-const fn wide([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 /// Bytes of a header, whose places are constants.
