@@ -2,10 +2,10 @@
 
 use super::frames::{Segment, head};
 use super::kernel::Records;
-use capture::source::live::attach::{AttachError, Mode};
+use capture::source::live::attach::{AttachError, Mode, ModeChoice};
 use capture::source::live::nic::NicError;
 use capture::source::live::{ActionChoice, LiveError, LiveSettings, LiveSource, netlink};
-use common::record::tcp_flag::ACK;
+use common::record::{RecordKind, tcp_flag::ACK};
 use common::verdict::Verdict;
 use harness::{needs_root, wait};
 use std::io::{BufRead as _, BufReader};
@@ -257,5 +257,28 @@ fn jumbo_interfaces_attach_natively() {
         let bytes: Vec<u8> = records.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         assert_eq!(bytes, head);
         assert_eq!(records.0.len(), 4, "8000 bytes in slices of 2048");
+    });
+}
+
+/// Frames as segmentation offload leaves them on a veth: up to 64 KiB, many heads in each, in many buffers or in one.
+#[test]
+fn super_frames_hold_many_heads() {
+    in_namespace(|| {
+        ip("link set dev mirror mtu 65535");
+        ip("link set dev sender mtu 65535");
+        for choice in [ModeChoice::Native, ModeChoice::Generic] {
+            let asked = LiveSettings { mode: choice, ..settings("mirror") };
+            let mut source = LiveSource::open(&asked).unwrap();
+            let (short, long) = (head(120), head(4000));
+            let payload = [short.repeat(300), long.repeat(7)].concat();
+            assert!(payload.len() > 62_000);
+            let frames = [Segment::new(&payload).frame()];
+            let records = exchange(&mut source, &frames);
+            let heads = records.0.iter().filter(|(record, _)| record.kind == RecordKind::Head as u8).count();
+            assert_eq!(heads, 307, "{choice:?}");
+            let bytes: Vec<u8> = records.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+            assert!(bytes == payload, "{choice:?}: every byte of every head, in order");
+            assert_eq!(source.counters().unwrap()[0].bytes[Verdict::Head as usize], frames[0].len() as u64);
+        }
     });
 }
