@@ -2,9 +2,13 @@
 //!
 //! The sum of what they allow is printed at start; nothing in the flow grows beyond it, whatever comes in.
 
-use storage::batch::BATCH_BYTES_MAX;
+use storage::batch::{BATCH_BYTES_MAX, BATCH_KNOWN_BYTES_MAX};
 
-use crate::flow::{connection::Connection, handshake::Handshake, table::FlowKey, transaction::Transaction};
+use crate::{
+    flow::{connection::Connection, handshake::Handshake, table::FlowKey, transaction::Transaction},
+    http::LINE_MEMORY_BYTES_MAX,
+    redact::RECALL_BYTES_MAX,
+};
 
 /// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
 pub const HEAD_RECENT_COUNT_MAX: usize = 4;
@@ -84,6 +88,7 @@ pub fn collector_bytes_max(head_bytes_max: u32) -> u64 {
     let transactions = FLOW_COUNT_MAX * TRANSACTION_COUNT_TYPICAL * size_of::<Transaction>();
     let partials = PARTIAL_COUNT_MAX * head_bytes_max as usize;
     let handshakes = HANDSHAKE_COUNT_MAX * size_of::<(FlowKey, Handshake)>();
-    let batches = (QUEUE_WORK_COUNT_MAX + 2) * BATCH_BYTES_MAX;
-    (connections + transactions + partials + handshakes + batches) as u64
+    let batches = (QUEUE_WORK_COUNT_MAX + 2) * (BATCH_BYTES_MAX + BATCH_KNOWN_BYTES_MAX);
+    let memories = LINE_MEMORY_BYTES_MAX + RECALL_BYTES_MAX;
+    (connections + transactions + partials + handshakes + batches + memories) as u64
 }

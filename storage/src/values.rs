@@ -3,7 +3,7 @@
 //! All values are redacted before this point. Byte strings are as on the wire; the batch escapes what is not UTF-8.
 //! A row joins the three by the small ids the batch gave out, so each value is copied once, whatever its rows.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZeroU64};
 
 use crate::{field::Field, flags::Flags};
 
@@ -73,6 +73,14 @@ pub struct ConnectionValues<'a> {
     pub tcp_rtt_us: Option<i64>,
 }
 
+/// What a field line of certain bytes goes by: lines of one number are equal, and redacted alike.
+///
+/// The number modulo `LINE_NUMBER_SLOTS` is a slot that no other number in use at that time has.
+pub type LineNumber = NonZeroU64;
+
+/// Slots of line numbers: how many lines are known by number at a time.
+pub const LINE_NUMBER_SLOTS: usize = 1 << 15;
+
 /// One field line in wire order, redacted.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldLine<'a> {
@@ -85,6 +93,8 @@ pub struct FieldLine<'a> {
     /// Everything between name and line end (colon, white space, value, folds; and the LF where the line ended by LF
     /// alone), redacted; `None` where the line is exactly `name: value CRLF`.
     pub raw: Option<&'a [u8]>,
+    /// What lines of these bytes go by; a line has one only where it is exactly `name: value CRLF`.
+    pub number: Option<LineNumber>,
 }
 
 /// A request head's values.

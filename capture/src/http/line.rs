@@ -3,10 +3,11 @@
 //! Invariant: the lines lie end to end; name, raw form and line end of each line are the bytes of the wire, malformed or not.
 
 use memchr::{memchr, memchr_iter};
-use storage::{field::Field, flags::Flags};
+use storage::{field::Field, flags::Flags, values::LineNumber};
 
 use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
+    memory::{Known, LineMemory},
     order::NameOrder,
     syntax::{is_blank, is_leading, is_token, is_token_char},
 };
@@ -50,7 +51,7 @@ impl Shape {
 }
 
 /// One field line as offsets into the head's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Line {
     /// First byte.
     pub start: u32,
@@ -66,6 +67,8 @@ pub struct Line {
     pub field: Option<Field>,
     /// What is particular.
     pub shape: Shape,
+    /// What a line of these bytes goes by, where it came before.
+    pub number: Option<LineNumber>,
 }
 
 impl Line {
@@ -146,7 +149,12 @@ const _: () =
     assert!(Field::ALL.len() <= u64::BITS as usize, "known fields are counted in the bits of a u64");
 
 /// Scans the header section that begins at `start` into `lines`.
-pub(super) fn scan_section(bytes: &[u8], start: usize, lines: &mut Vec<Line>) -> Section {
+pub(super) fn scan_section(
+    bytes: &[u8],
+    start: usize,
+    lines: &mut Vec<Line>,
+    memory: &mut LineMemory,
+) -> Section {
     let mut section = Section { end: start, ..Section::default() };
     lines.clear();
     let mut at = start;
@@ -162,7 +170,8 @@ pub(super) fn scan_section(bytes: &[u8], start: usize, lines: &mut Vec<Line>) ->
             return section;
         }
         let (last, folded) = section.unfold(bytes, first);
-        section.add_line(bytes, lines, Extent { start: at, name_limit: first.content_end, last, folded });
+        let extent = Extent { start: at, name_limit: first.content_end, last, folded };
+        section.add_line(bytes, lines, extent, memory);
         at = last.next;
     }
     section.end = at;
@@ -204,7 +213,7 @@ impl Section {
     }
 
     #[inline]
-    fn add_line(&mut self, bytes: &[u8], lines: &mut Vec<Line>, extent: Extent) {
+    fn add_line(&mut self, bytes: &[u8], lines: &mut Vec<Line>, extent: Extent, memory: &mut LineMemory) {
         self.count += 1;
         if extent.last.content_end - extent.start > FIELD_LINE_BYTES_MAX {
             self.flags.insert(Flags::HEADER_TOO_LONG);
@@ -213,11 +222,26 @@ impl Section {
             self.flags.insert(Flags::TOO_MANY_HEADERS);
             return;
         }
-        let (line, flags) = field_line(bytes, extent);
-        if !line.shape.has(Shape::CUT) {
-            self.flags.insert(flags);
-        }
-        self.order.add(line.name(bytes));
+        let is_plain = extent.last.ending == Ending::Crlf && !extent.folded;
+        let (hash, known) =
+            if is_plain { memory.recall(bytes, extent.start, extent.last.content_end) } else { (0, None) };
+        let line = match known {
+            Some(Known { line, name_sum }) => {
+                self.order.add_sum(name_sum);
+                line
+            }
+            None => {
+                let (mut line, flags) = field_line(bytes, extent);
+                if !line.shape.has(Shape::CUT) {
+                    self.flags.insert(flags);
+                }
+                self.order.add(line.name(bytes));
+                if is_plain && line.shape == Shape::default() && flags == Flags::NONE {
+                    line.number = memory.keep(bytes, hash, &line);
+                }
+                line
+            }
+        };
         if let Some(field) = line.field.filter(|_| !line.shape.has(Shape::CUT)) {
             let bit = 1 << field as u8;
             self.repeated |= self.seen & bit;
@@ -276,6 +300,7 @@ fn field_line(bytes: &[u8], extent: Extent) -> (Line, Flags) {
         end: offset(end),
         field,
         shape,
+        number: None,
     };
     (line, flags)
 }

@@ -9,6 +9,7 @@ pub mod framing;
 mod head;
 mod head_end;
 mod line;
+mod memory;
 mod method;
 #[cfg(test)]
 mod naive;
@@ -25,6 +26,7 @@ pub use head::{Fields, RequestHead, ResponseHead};
 pub use head_end::HeadEnd;
 pub(crate) use line::unfold_value;
 pub use line::{Line, Shape};
+pub use memory::LINE_MEMORY_BYTES_MAX;
 pub use method::Method;
 pub use parser::{Malformed, Parser};
 pub use start::{StartLine, start_line_kind};

@@ -17,6 +17,18 @@ const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 impl NameOrder {
     #[inline]
     pub(super) fn add(&mut self, name: &[u8]) {
+        self.add_sum(Self::sum(name));
+    }
+
+    /// Adds a name of which only `sum` is at hand.
+    #[inline]
+    pub(super) fn add_sum(&mut self, sum: u64) {
+        self.0 = mix(self.0 ^ sum);
+    }
+
+    /// What a name adds.
+    #[inline]
+    pub(super) fn sum(name: &[u8]) -> u64 {
         let (words, rest) = name.as_chunks::<8>();
         let mut sum = name.len() as u64;
         let mut places = PLACES.iter().cycle();
@@ -26,7 +38,7 @@ impl NameOrder {
         };
         words.iter().for_each(|word| add_word(u64::from_le_bytes(*word)));
         add_word(short_word(rest));
-        self.0 = mix(self.0 ^ sum);
+        sum
     }
 
     pub(super) fn value(self) -> i64 {

@@ -9,6 +9,7 @@ use super::{
     FIELD_LINE_COUNT_MAX, framing,
     head::{Fields, RequestHead, ResponseHead},
     line::{Ending, Line, Section, physical_line, scan_section},
+    memory::LineMemory,
     method::Method,
     start, syntax, target,
 };
@@ -18,10 +19,11 @@ use super::{
 #[error("the start line is neither a request line nor a status line")]
 pub struct Malformed;
 
-/// Parses heads one after the other; the default one has no room for lines yet and makes it as they come.
+/// Parses heads one after the other; the default one has no room for lines yet and makes it with the first head.
 #[derive(Debug, Default)]
 pub struct Parser {
     lines: Vec<Line>,
+    memory: Option<Box<LineMemory>>,
 }
 
 /// The start line of a head and where it lies.
@@ -36,7 +38,7 @@ struct Opening<'a> {
 impl Parser {
     /// A parser with room for the most lines a head may store.
     pub fn new() -> Parser {
-        Parser { lines: Vec::with_capacity(FIELD_LINE_COUNT_MAX) }
+        Parser { lines: Vec::with_capacity(FIELD_LINE_COUNT_MAX), memory: Some(Box::new(LineMemory::new())) }
     }
 
     /// Parses a request head; `complete` says that the caller found its empty line, else nothing missing is an anomaly.
@@ -111,7 +113,8 @@ impl Parser {
     }
 
     fn section(&mut self, bytes: &[u8], opening: &Opening<'_>) -> Section {
-        let mut section = scan_section(bytes, opening.fields_start, &mut self.lines);
+        let memory = self.memory.get_or_insert_with(|| Box::new(LineMemory::new()));
+        let mut section = scan_section(bytes, opening.fields_start, &mut self.lines, memory);
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
         section.note_controls(bytes, opening.line_start, &mut self.lines);

@@ -4,7 +4,11 @@
 //! replaced alike, and both before anything outside can see them.
 
 use memchr::{memchr, memchr2, memmem};
-use storage::{field::Field, flags::Flags, values::FieldLine};
+use storage::{
+    field::Field,
+    flags::Flags,
+    values::{FieldLine, LineNumber},
+};
 
 use super::{
     class::{self, Class},
@@ -12,6 +16,7 @@ use super::{
     key::Key,
     long_value,
     policy::{Action, Policy, Rule},
+    recall::Recall,
     scout::{LongRun, Scout},
     sensitive,
     spans::{Spans, Why},
@@ -70,6 +75,7 @@ pub(super) struct LineRedactor {
     memory: Vec<u8>,
     unfolded: Vec<u8>,
     patches: Vec<Patch>,
+    recall: Recall,
     /// The head holds what a JSON Web Token begins with.
     jwt_seen: bool,
     /// Runs of the head that may be secrets.
@@ -93,6 +99,7 @@ impl LineRedactor {
             memory: Vec::new(),
             unfolded: Vec::new(),
             patches: Vec::new(),
+            recall: Recall::new(),
             jwt_seen: false,
             long_runs: Vec::new(),
             trace: Trace::default(),
@@ -237,8 +244,17 @@ impl LineRedactor {
         for (index, line) in fields.lines().iter().enumerate() {
             let cut = index == last && !complete;
             let (name, value, raw) = (line.name(bytes), line.value(bytes), line.raw(bytes));
-            table.push(FieldLine { name, field: line.field, value, raw });
+            let number = line.number.filter(|_| !cut);
+            table.push(FieldLine { name, field: line.field, value, raw, number });
             self.trace.begin(Part::Line(index));
+            // Who wants to know why is told anew each time.
+            let number = number.filter(|_| !self.trace.is_on());
+            if let Some(number) = number
+                && self.recalled(index, number, line, bytes, names)
+            {
+                continue;
+            }
+            let (patches_before, names_before) = (self.patches.len(), names.len());
             if !self.policy.is_on() {
                 self.line_as_it_is(index, line, bytes, names);
             } else if line.shape.has(unsure) {
@@ -253,8 +269,39 @@ impl LineRedactor {
                     self.patch_line(index, line, value, bytes);
                 }
             }
+            if let Some(number) = number {
+                let patched = self.patches[patches_before..].first().map(|patch| patch.value);
+                let place = |name: &&[u8]| {
+                    let start = name.as_ptr().addr() - value.as_ptr().addr();
+                    [start as u32, (start + name.len()) as u32]
+                };
+                let redacted = patched.map(|bounds| &self.memory[bounds.start..bounds.end]);
+                self.recall.note(number, redacted, names[names_before..].iter().map(place));
+            }
         }
         self.long_runs = long_runs;
+    }
+
+    /// Repeats what became of a line of the same bytes, where that is known.
+    fn recalled<'a>(
+        &mut self,
+        index: usize,
+        number: LineNumber,
+        line: &Line,
+        bytes: &'a [u8],
+        names: &mut Vec<&'a [u8]>,
+    ) -> bool {
+        let Some(recalled) = self.recall.get(number) else { return false };
+        let value = line.value(bytes);
+        names.extend(recalled.names.iter().map(|&[start, end]| &value[start as usize..end as usize]));
+        if let Some(redacted) = recalled.value {
+            self.redacted = true;
+            let start = self.memory.len();
+            self.memory.extend_from_slice(redacted);
+            let value = Bounds { start, end: self.memory.len() };
+            self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
+        }
+        true
     }
 
     /// Puts the replaced parts in the table.

@@ -15,6 +15,7 @@ mod lines;
 mod long_value;
 mod path;
 pub mod policy;
+mod recall;
 mod recycle;
 mod scout;
 mod sensitive;
@@ -40,6 +41,7 @@ pub use self::{
     explain::{Explained, Explanation},
     key::{Key, KeyError},
     policy::{Action, Policy, PolicyError, Prefixes},
+    recall::RECALL_BYTES_MAX,
     token::TOKEN_BYTES,
 };
 use crate::http::{

@@ -45,6 +45,11 @@ impl Trace {
         self.notes = Some(Vec::new());
     }
 
+    /// True where notes are wanted.
+    pub(super) fn is_on(&self) -> bool {
+        self.notes.is_some()
+    }
+
     pub(super) fn notes(&self) -> &[Note] {
         self.notes.as_deref().unwrap_or_default()
     }

@@ -9,8 +9,9 @@ use memchr::memchr;
 
 use super::{
     columns::{Given, Home},
+    known::KnownLines,
     side::{LineList, Span, TextList},
-    strings::{Intake, Strings},
+    strings::{ABSENT, Intake, Strings},
 };
 use crate::{escape, field::Field, values::FieldLine};
 
@@ -53,6 +54,8 @@ pub(crate) struct LineSink<'a> {
     pub(crate) set_cookies: Option<&'a mut TextList>,
     /// Home of a line by its field.
     pub(crate) home: fn(Field) -> Home,
+    /// Codes that lines of a number have here already.
+    pub(crate) known: &'a mut KnownLines,
     pub(crate) intake: &'a mut Intake,
 }
 
@@ -79,7 +82,7 @@ impl LineSink<'_> {
                 Home::Other => false,
                 Home::Given(column) => whole.is_single(field) && given.holds(column, line.value),
                 Home::SetCookies => {
-                    self.push_set_cookie(line.value);
+                    self.push_set_cookie(line);
                     whole.is_canonical(field)
                 }
                 Home::Text(column) => {
@@ -110,7 +113,10 @@ impl LineSink<'_> {
         whole: Fields,
     ) {
         self.codes[column] = if whole.repeated & bit(field) == 0 {
-            self.texts[column].put(first.value, self.intake)
+            let texts = &mut self.texts[column];
+            let put = |intake: &mut Intake| [texts.put(first.value, intake), ABSENT];
+            let [code, _] = known_or_put(self.known, first, self.intake, put);
+            code
         } else {
             let separator: &[u8] = if field == Field::Cookie { b"; " } else { b", " };
             let values: Vec<&[u8]> =
@@ -119,15 +125,41 @@ impl LineSink<'_> {
         };
     }
 
-    fn push_set_cookie(&mut self, value: &[u8]) {
+    fn push_set_cookie(&mut self, line: &FieldLine<'_>) {
         if let Some(list) = &mut self.set_cookies {
-            list.push(value, self.intake);
+            let strings = &mut list.strings;
+            let put = |intake: &mut Intake| [strings.put(line.value, intake), ABSENT];
+            let [code, _] = known_or_put(self.known, line, self.intake, put);
+            list.push_code(code, self.intake);
         }
     }
 
-    /// Adds a line to the other headers: `name`, value; or, where the bytes are not `name: value CRLF`, all up to
-    /// and with the colon, the rest; or, without a colon, an empty name and the line.
+    /// Adds a line to the other headers.
     fn push_other(&mut self, line: &FieldLine<'_>) {
+        // A line of a set cookie or of a repeated field has codes of another column under its number.
+        let is_known = line.field.is_none_or(|field| (self.home)(field) == Home::Other);
+        let number = line.number.filter(|_| is_known);
+        if let Some(codes) = self.known.get(number) {
+            self.push_other_codes(codes);
+            return;
+        }
+        let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
+        let codes = self.put_other(line);
+        if !self.intake.bad_utf8 {
+            self.known.note(number, codes);
+        }
+        self.intake.bad_utf8 |= bad_utf8;
+        self.push_other_codes(codes);
+    }
+
+    fn push_other_codes(&mut self, codes: [u32; 2]) {
+        self.others.entries.push(codes);
+        self.intake.bytes += size_of::<[u32; 2]>();
+    }
+
+    /// Codes of a line among the other headers: `name`, value; or, where the bytes are not `name: value CRLF`, all up
+    /// to and with the colon, the rest; or, without a colon, an empty name and the line.
+    fn put_other(&mut self, line: &FieldLine<'_>) -> [u32; 2] {
         let (name, value) = match line.raw {
             None if line.name.is_empty() => {
                 (self.put_name(b":"), self.put_value(&[b" ", line.value].concat()))
@@ -141,8 +173,7 @@ impl LineSink<'_> {
                 None => (self.put_name(b""), self.put_value(&[line.name, raw].concat())),
             },
         };
-        self.others.entries.push([name, value]);
-        self.intake.bytes += size_of::<[u32; 2]>();
+        [name, value]
     }
 
     fn put_name(&mut self, name: &[u8]) -> u32 {
@@ -157,6 +188,26 @@ impl LineSink<'_> {
     fn put_value(&mut self, value: &[u8]) -> u32 {
         self.others.values.put(value, self.intake)
     }
+}
+
+/// The codes that a line of this number has, or those that `put` gives it.
+#[inline]
+fn known_or_put(
+    known: &mut KnownLines,
+    line: &FieldLine<'_>,
+    intake: &mut Intake,
+    put: impl FnOnce(&mut Intake) -> [u32; 2],
+) -> [u32; 2] {
+    if let Some(codes) = known.get(line.number) {
+        return codes;
+    }
+    let bad_utf8 = std::mem::take(&mut intake.bad_utf8);
+    let codes = put(intake);
+    if !intake.bad_utf8 {
+        known.note(line.number, codes);
+    }
+    intake.bad_utf8 |= bad_utf8;
+    codes
 }
 
 /// Which known fields come more than once in a head, and which have a line that is not canonical.
@@ -236,7 +287,8 @@ mod tests {
 
     #[test]
     fn names_are_joined_in_wire_order_and_case() {
-        let line = |name| FieldLine { name, field: Field::from_name(name), value: b"", raw: None };
+        let line =
+            |name| FieldLine { name, field: Field::from_name(name), value: b"", raw: None, number: None };
         let mut out = Vec::new();
         assert!(!join_names(
             &[line(b"HOST"), line(b"x-a"), line(b""), line(b"a,b"), line(br"c\d")],

@@ -5,6 +5,7 @@
 //! Invariant: every number in a row, and every code in a record, is valid in its own batch and in no other.
 
 pub(crate) mod columns;
+mod known;
 mod lines;
 pub(crate) mod side;
 pub(crate) mod strings;
@@ -18,6 +19,7 @@ use ahash::RandomState;
 
 use self::{
     columns::{ConnectionText, RequestText, ResponseText, request_home, response_home},
+    known::{KNOWN_LINES_BYTES_MAX, KnownLines},
     lines::{GivenValues, LineSink, Stored, join_names},
     side::{ConnectionRecord, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
     strings::{ABSENT, Intake},
@@ -32,6 +34,9 @@ pub const BATCH_ROWS_MAX: usize = 122_880;
 
 /// Bytes of a full batch, records and values together: what one row group takes in memory before it is encoded.
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes a batch takes besides, for the codes of lines known by number.
+pub const BATCH_KNOWN_BYTES_MAX: usize = 2 * KNOWN_LINES_BYTES_MAX;
 
 pub(crate) const CONNECTION_TEXTS: usize = ConnectionText::CODINGS.len();
 pub(crate) const REQUEST_TEXTS: usize = RequestText::CODINGS.len();
@@ -72,6 +77,8 @@ pub struct Batch {
     pub(crate) set_cookies: TextList,
     pub(crate) set_cookie_names: TextList,
     pub(crate) response_others: LineList,
+    request_lines: KnownLines,
+    response_lines: KnownLines,
     intake: Intake,
     /// Text built from several values, before its column takes it.
     scratch: Vec<u8>,
@@ -100,6 +107,8 @@ impl Batch {
             set_cookies: TextList::new(hasher),
             set_cookie_names: TextList::new(hasher),
             response_others: LineList::new(hasher),
+            request_lines: KnownLines::default(),
+            response_lines: KnownLines::default(),
             intake: Intake::default(),
             scratch: Vec::new(),
             address: String::new(),
@@ -119,6 +128,8 @@ impl Batch {
         self.set_cookies.clear();
         self.set_cookie_names.clear();
         self.response_others.clear();
+        self.request_lines.clear();
+        self.response_lines.clear();
         self.intake.bytes = 0;
     }
 
@@ -235,6 +246,7 @@ impl Batch {
             others: &mut self.request_others,
             set_cookies: None,
             home: request_home,
+            known: &mut self.request_lines,
             intake: &mut self.intake,
         }
         .put(values.fields, &given)
@@ -303,6 +315,7 @@ impl Batch {
             others: &mut self.response_others,
             set_cookies: Some(&mut self.set_cookies),
             home: response_home,
+            known: &mut self.response_lines,
             intake: &mut self.intake,
         }
         .put(values.fields, &given)

@@ -83,6 +83,11 @@ impl TextList {
     /// Adds one entry behind the last.
     pub(crate) fn push(&mut self, value: &[u8], intake: &mut Intake) {
         let code = self.strings.put(value, intake);
+        self.push_code(code, intake);
+    }
+
+    /// Adds one entry, whose value has a code already.
+    pub(crate) fn push_code(&mut self, code: u32, intake: &mut Intake) {
         self.entries.push(code);
         intake.bytes += size_of::<u32>();
     }

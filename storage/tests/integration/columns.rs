@@ -37,6 +37,7 @@ fn lines<'a>(pairs: &[(&'a str, &'a str)]) -> Vec<FieldLine<'a>> {
             field: storage::field::Field::from_name(name.as_bytes()),
             value: value.as_bytes(),
             raw: None,
+            number: None,
         })
         .collect()
 }

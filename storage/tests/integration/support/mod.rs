@@ -51,6 +51,7 @@ impl Line {
             field: Field::from_name(&self.name),
             value: &self.value,
             raw: self.raw.as_deref(),
+            number: None,
         }
     }
 

@@ -1,0 +1,240 @@
+//! Field lines met before: what a line of these very bytes parses to, and the number it goes by in later stages.
+//!
+//! Requests of a connection repeat most of their lines, and so do those of all connections of a browser. A line known
+//! costs one hash and one comparison. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
+//! what it parses to depends on nothing around it; lines of one number are equal byte by byte.
+
+use memchr::memchr2;
+use storage::{
+    field::Field,
+    values::{LINE_NUMBER_SLOTS, LineNumber},
+};
+
+use super::{line::Line, order::NameOrder};
+
+/// Longest line that is kept: a head's limit of cookies, which are what is worth it.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// Bytes of all lines kept; when they are full, all are forgotten.
+const LINES_BYTES_MAX: usize = 8 << 20;
+
+/// Lines that may share a place.
+const WAYS: usize = 4;
+
+const SET_COUNT: usize = LINE_NUMBER_SLOTS / WAYS;
+
+/// Hashes of lines seen once: only a line that comes again is kept, so that what never repeats costs no room.
+const ONCE_COUNT: usize = 1 << 16;
+
+const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two());
+const _: () = assert!(LINES_BYTES_MAX > LINE_BYTES_MAX && LINES_BYTES_MAX <= u32::MAX as usize);
+
+/// Bytes the memory of lines takes at the most.
+pub const LINE_MEMORY_BYTES_MAX: usize =
+    LINES_BYTES_MAX + SET_COUNT * size_of::<[Kept; WAYS]>() + ONCE_COUNT * size_of::<u32>();
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    tag: u32,
+    start: u32,
+    len: u16,
+    name_len: u16,
+    number: Option<LineNumber>,
+    name_sum: u64,
+    field: Option<Field>,
+}
+
+/// A line known: as parsed, and its name's share of the order hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) line: Line,
+    pub(super) name_sum: u64,
+}
+
+/// The lines kept.
+#[derive(Debug)]
+pub(super) struct LineMemory {
+    /// Empty until a line comes again.
+    sets: Vec<[Kept; WAYS]>,
+    once: Box<[u32]>,
+    bytes: Vec<u8>,
+    /// Lines kept so far: numbers are never given out twice.
+    count: u64,
+}
+
+impl LineMemory {
+    pub(super) fn new() -> LineMemory {
+        LineMemory {
+            sets: Vec::new(),
+            once: vec![0; ONCE_COUNT].into_boxed_slice(),
+            bytes: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// The line whose content is `bytes[start..end]`, if it was kept.
+    #[inline]
+    pub(super) fn recall(&self, bytes: &[u8], start: usize, end: usize) -> (u64, Option<Known>) {
+        let content = &bytes[start..end];
+        let hash = hash(content);
+        let found = self
+            .sets
+            .get(set_of(hash))
+            .and_then(|set| set.iter().find(|kept| kept.tag == tag_of(hash) && self.is(kept, content)));
+        let known = found.map(|kept| Known {
+            line: Line {
+                start: start as u32,
+                name_end: (start + usize::from(kept.name_len)) as u32,
+                value_start: (start + usize::from(kept.name_len) + 2) as u32,
+                value_end: end as u32,
+                end: end as u32,
+                field: kept.field,
+                number: kept.number,
+                ..Line::default()
+            },
+            name_sum: kept.name_sum,
+        });
+        (hash, known)
+    }
+
+    fn is(&self, kept: &Kept, content: &[u8]) -> bool {
+        kept.number.is_some() && &self.bytes[kept.start as usize..][..usize::from(kept.len)] == content
+    }
+
+    /// Keeps a line exactly `name: value CRLF` where it comes for the second time, and gives it its number.
+    pub(super) fn keep(&mut self, bytes: &[u8], hash: u64, line: &Line) -> Option<LineNumber> {
+        let once = &mut self.once[(hash >> 40) as usize % ONCE_COUNT];
+        let content = &bytes[line.start as usize..line.end as usize];
+        if *once != tag_of(hash) {
+            *once = tag_of(hash);
+            return None;
+        }
+        if content.len() > LINE_BYTES_MAX || memchr2(0, b'\r', content).is_some() {
+            return None;
+        }
+        if self.sets.is_empty() || self.bytes.len() + content.len() > LINES_BYTES_MAX {
+            self.sets.clear();
+            self.sets.resize(SET_COUNT, [Kept::default(); WAYS]);
+            self.bytes.clear();
+            self.bytes.reserve(LINES_BYTES_MAX);
+        }
+        self.count += 1;
+        let (set, way) = (set_of(hash), self.count as usize % WAYS);
+        let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
+        self.sets[set][way] = Kept {
+            tag: tag_of(hash),
+            start: self.bytes.len() as u32,
+            len: content.len() as u16,
+            name_len: (line.name_end - line.start) as u16,
+            number,
+            name_sum: NameOrder::sum(line.name(bytes)),
+            field: line.field,
+        };
+        self.bytes.extend_from_slice(content);
+        number
+    }
+}
+
+fn set_of(hash: u64) -> usize {
+    hash as usize % SET_COUNT
+}
+
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+/// Spreads lines over places; what it overlooks in the middle of a long one, the comparison sees.
+#[inline]
+fn hash(line: &[u8]) -> u64 {
+    const ENDS_BYTES: usize = 128;
+    let seed = line.len() as u64;
+    if line.len() <= 2 * ENDS_BYTES {
+        hash_all(line, seed)
+    } else {
+        hash_all(&line[line.len() - ENDS_BYTES..], hash_all(&line[..ENDS_BYTES], seed))
+    }
+}
+
+#[inline]
+fn hash_all(bytes: &[u8], seed: u64) -> u64 {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    let mut hash =
+        pairs.iter().fold(seed ^ SEEDS[0], |hash, pair| fold(word(pair) ^ hash, word(&pair[8..]) ^ SEEDS[1]));
+    if !rest.is_empty() {
+        // The last sixteen bytes, some of them for the second time, need no loop.
+        match bytes.last_chunk::<16>() {
+            Some(last) => hash = fold(word(last) ^ hash, word(&last[8..]) ^ SEEDS[2]),
+            None => hash = rest.iter().fold(hash, |hash, &byte| fold(hash ^ u64::from(byte), SEEDS[2])),
+        }
+    }
+    fold(hash, SEEDS[3])
+}
+
+/// Digits of pi and e: any numbers with about as many ones as zeros do.
+const SEEDS: [u64; 4] =
+    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xb7e1_5162_8aed_2a6a, 0xbf71_5880_9cf4_f3c7];
+
+#[inline]
+fn fold(one: u64, other: u64) -> u64 {
+    let product = u128::from(one) * u128::from(other);
+    product as u64 ^ (product >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Parser;
+
+    fn numbers(parser: &mut Parser, head: &str) -> Vec<Option<LineNumber>> {
+        let parsed = parser.request(head.as_bytes(), true).expect("a request");
+        parsed.fields.lines().iter().map(|line| line.number).collect()
+    }
+
+    #[test]
+    fn a_line_that_comes_again_has_a_number_from_its_second_time_on() {
+        let mut parser = Parser::new();
+        let head = "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n";
+        assert_eq!(numbers(&mut parser, head), [None, None]);
+        let second = numbers(&mut parser, head);
+        assert!(second.iter().all(Option::is_some) && second[0] != second[1]);
+        assert_eq!(numbers(&mut parser, head), second);
+        let other = numbers(&mut parser, "PUT /x HTTP/1.1\r\nAccept: */*\r\nHost: b\r\nX: y\r\n\r\n");
+        assert_eq!(other, [second[1], None, None]);
+    }
+
+    #[test]
+    fn lines_that_depend_on_what_is_around_them_are_never_kept() {
+        let mut parser = Parser::new();
+        for _ in 0..4 {
+            for odd in
+                ["A: b\n", "A:b\r\n", "A: b\r\n c\r\n", "A : b\r\n", "A: b\rc\r\n", "A: b\0\r\n", "A: b \r\n"]
+            {
+                let head = format!("GET / HTTP/1.1\r\n{odd}\r\n");
+                assert_eq!(numbers(&mut parser, &head), [None], "{odd:?}");
+            }
+        }
+        assert_eq!(numbers(&mut parser, "GET / HTTP/1.1\r\nA: b\r\n\r\n"), [None]);
+        assert!(numbers(&mut parser, "GET / HTTP/1.1\r\nA: b\r\n\r\n")[0].is_some());
+        assert_eq!(numbers(&mut parser, "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n"), [None]);
+        let cut = parser.request(b"GET / HTTP/1.1\r\nA: b", false).expect("a request");
+        assert_eq!(cut.fields.lines()[0].number, None);
+    }
+
+    #[test]
+    fn a_full_memory_begins_anew_with_new_numbers() {
+        let mut memory = LineMemory::new();
+        let mut known = std::collections::BTreeSet::new();
+        for nth in 0..3 * LINES_BYTES_MAX / LINE_BYTES_MAX {
+            let content = format!("X: {nth:0width$}", width = LINE_BYTES_MAX - 3).into_bytes();
+            let line = Line { name_end: 1, value_start: 3, end: content.len() as u32, ..Line::default() };
+            let (hash, found) = memory.recall(&content, 0, content.len());
+            assert!(found.is_none());
+            assert_eq!(memory.keep(&content, hash, &line), None);
+            let number = memory.keep(&content, hash, &line).expect("the second time");
+            assert!(known.insert(number));
+            let (_, found) = memory.recall(&content, 0, content.len());
+            assert_eq!(found.expect("kept").line.number, Some(number));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Codes that lines of a number have in one batch: their values were looked up before, under this number.
+//!
+//! Invariant: a code noted is that of a value which is plain UTF-8, so finding it again says nothing new of the head.
+
+use crate::values::{LINE_NUMBER_SLOTS, LineNumber};
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    number: Option<LineNumber>,
+    codes: [u32; 2],
+}
+
+/// Bytes the codes of one side take.
+pub(super) const KNOWN_LINES_BYTES_MAX: usize = LINE_NUMBER_SLOTS * size_of::<Slot>();
+
+/// Codes by line number, of one side.
+#[derive(Debug, Default)]
+pub(crate) struct KnownLines {
+    /// Empty until a line has a number.
+    slots: Vec<Slot>,
+}
+
+impl KnownLines {
+    #[inline]
+    pub(crate) fn get(&self, number: Option<LineNumber>) -> Option<[u32; 2]> {
+        let slot = self.slots.get(slot_of(number?))?;
+        (slot.number == number).then_some(slot.codes)
+    }
+
+    pub(crate) fn note(&mut self, number: Option<LineNumber>, codes: [u32; 2]) {
+        let Some(known) = number else { return };
+        if self.slots.is_empty() {
+            self.slots.resize(LINE_NUMBER_SLOTS, Slot::default());
+        }
+        self.slots[slot_of(known)] = Slot { number, codes };
+    }
+
+    /// Forgets all codes and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.slots.fill(Slot::default());
+    }
+}
+
+fn slot_of(number: LineNumber) -> usize {
+    number.get() as usize % LINE_NUMBER_SLOTS
+}
