@@ -8,6 +8,7 @@ mod excuses;
 mod judge;
 mod pipeline;
 mod rows;
+mod weights;
 mod workload;
 
 use std::ops::Range;

@@ -33,7 +33,7 @@ impl Stages {
 
     /// Appends the row of one transaction.
     pub(super) fn emit(&mut self, connection: &mut Connection, transaction: &Transaction) {
-        let id = self.connection_id(connection);
+        let id = self.connection_id(connection, weight_of(transaction));
         let values = self.row_values(transaction);
         if transaction.early().is_some_and(|early| early.interim.is_some()) {
             self.tally.count(Counter::Responses);
@@ -87,10 +87,10 @@ impl Stages {
         }
     }
 
-    /// The connection's id in the current batch; its values are appended where it has none there yet.
-    fn connection_id(&mut self, connection: &mut Connection) -> ConnectionId {
-        if let Some((epoch, id)) = connection.id
-            && epoch == self.epoch
+    /// The connection's id in the current batch; its values are appended where it has none there yet with this N.
+    fn connection_id(&mut self, connection: &mut Connection, sample_weight: u32) -> ConnectionId {
+        if let Some((epoch, weight, id)) = connection.id
+            && (epoch, weight) == (self.epoch, sample_weight)
         {
             return id;
         }
@@ -111,7 +111,7 @@ impl Stages {
         let id = self.batch.connection(&ConnectionValues {
             iface: interface.map_or("", |(_, name)| name.as_str()),
             queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(first.queue)),
-            sample_weight: i32::try_from(first.sample_weight).unwrap_or(i32::MAX),
+            sample_weight: i32::try_from(sample_weight).unwrap_or(i32::MAX),
             flow_id: flow_id.cast_signed(),
             community_id,
             client: shown_client,
@@ -121,9 +121,15 @@ impl Stages {
             syn_seen: connection.handshake.is_some(),
             tcp_rtt_us: rtt_ns.and_then(|ns| i64::try_from(ns / 1_000).ok()),
         });
-        connection.id = Some((self.epoch, id));
+        connection.id = Some((self.epoch, sample_weight, id));
         id
     }
+}
+
+/// N in force when the transaction began, as far as it was seen: a change of sampling in between does not blur the sum.
+fn weight_of(transaction: &Transaction) -> u32 {
+    let request = transaction.request.map(|side| side.sample_weight);
+    request.or(transaction.response.map(|side| side.sample_weight)).unwrap_or(1)
 }
 
 /// Microseconds between two times; `None` where one is unknown or they contradict each other.

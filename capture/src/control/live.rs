@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::{
     Ended, Plane, configure, joined,
     mirror::Port,
-    start_encoder,
+    sampling, start_encoder,
     watch::{Origin, Stop, Watch},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     encoder::Encoder,
     ledger::CollectorLedger,
     redact::Redactor,
-    settings::{ActionChoice, CollectorCount, LiveSettings, Settings, SteerChoice, XdpModeChoice},
+    settings::{ActionChoice, CollectorCount, LiveSettings, Sampling, Settings, SteerChoice, XdpModeChoice},
     source::live::{
         self, LiveSource, attach, counters::Counted, losses::LossReader, nic::Nic, pump::pump, ring::Ring,
     },
@@ -52,6 +52,12 @@ pub(super) fn run(
     let Collectors { ledgers, threads } =
         start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
     let source = Arc::new(Mutex::new(source));
+    if settings.filter.sampling == Sampling::Auto {
+        plane.runtime.spawn(sampling::follow_load(
+            Arc::clone(&source),
+            sampling::Gauge::new(&ledgers, u64::from(live.ring_bytes)),
+        ));
+    }
     let origin = Origin {
         interfaces: Box::new(counts_of(&source, interfaces)),
         losses,

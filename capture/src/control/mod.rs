@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod mirror;
 pub mod progress;
 mod replay;
+mod sampling;
 pub mod secrets;
 pub mod snapshot;
 pub mod stats;
@@ -47,7 +48,7 @@ use self::{
 use crate::{
     encoder::Encoder,
     limits,
-    settings::{Settings, Source, VxlanPorts},
+    settings::{Sampling, Settings, Source, VxlanPorts},
 };
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
@@ -132,7 +133,10 @@ fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<
 fn configure(config: &mut Config, settings: &Settings) -> anyhow::Result<()> {
     let filter = &settings.filter;
     config.head_limit = settings.head_bytes_max;
-    config.set_sampling(filter.sample_weight);
+    config.set_sampling(match filter.sampling {
+        Sampling::Fixed(weight) => weight,
+        Sampling::Auto => 1,
+    });
     if !filter.ports.is_all() {
         for range in filter.ports.ranges() {
             (range.first..=range.last).for_each(|port| config.add_port(port));

@@ -22,6 +22,8 @@ pub struct HeadSpan {
     pub segment_end: u32,
     /// Acknowledgment number of the segment that began the head.
     pub ack: u32,
+    /// N of the sampling in force when the head began.
+    pub sample_weight: u32,
     /// TCP flags of all segments of the head, ored.
     pub tcp_flags: u8,
     /// Time of the first byte, nanoseconds.
@@ -246,6 +248,7 @@ fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
         end_seq: record.seq.wrapping_add(u32::from(record.copied)),
         segment_end: record.segment_seq.wrapping_add(record.segment_len),
         ack: record.ack,
+        sample_weight: record.sample_weight,
         tcp_flags: record.tcp_flags,
         ts_first: record.ts_ns,
         ts_last: record.ts_ns,

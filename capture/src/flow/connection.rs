@@ -40,8 +40,8 @@ pub struct Connection {
     pub http_end: Option<HttpEnd>,
     /// What was seen of the handshake.
     pub handshake: Option<Handshake>,
-    /// Its values in the batch of that number.
-    pub id: Option<(u32, ConnectionId)>,
+    /// Its values in the batch of that number, with the sampling's N of that number.
+    pub id: Option<(u32, u32, ConnectionId)>,
     /// The record that first named it: provenance of its rows.
     pub first: Record,
     /// Time of the last record, nanoseconds.
@@ -274,6 +274,7 @@ mod tests {
             seq: 100,
             head_end: 200,
             ack: None,
+            sample_weight: 1,
             ts_first: 1,
             ts_last: 2,
             extent,

@@ -47,6 +47,7 @@ impl Partial {
             end_seq: record.seq,
             segment_end: record.seq,
             ack: record.ack,
+            sample_weight: record.sample_weight,
             tcp_flags: 0,
             ts_first: record.ts_ns,
             ts_last: record.ts_ns,

@@ -36,6 +36,8 @@ pub struct Side<Id> {
     pub head_end: u32,
     /// Acknowledgment number of the segment that began the head; `None` without the ACK flag.
     pub ack: Option<u32>,
+    /// N of the sampling in force when the head began.
+    pub sample_weight: u32,
     /// Time of the head's first byte.
     pub ts_first: u64,
     /// Time of the head's last byte.
@@ -60,6 +62,7 @@ impl<Id> Side<Id> {
             seq: span.seq,
             head_end: span.end_seq,
             ack: has_ack.then_some(span.ack),
+            sample_weight: span.sample_weight,
             ts_first: span.ts_first,
             ts_last: span.ts_last,
             extent,

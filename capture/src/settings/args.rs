@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 use storage::retention::KeepFree;
 
 use super::{
-    ActionChoice, LogFormat, MetricsAddress, Net, PortSet, SteerChoice, VxlanPorts, XdpModeChoice,
+    ActionChoice, LogFormat, MetricsAddress, Net, PortSet, Sampling, SteerChoice, VxlanPorts, XdpModeChoice,
     metrics::parse_portion,
-    values::{parse_bytes, parse_duration, parse_room, parse_share},
+    values::{parse_bytes, parse_duration, parse_room, parse_sampling},
 };
 
 const EXAMPLES: &str = "\
@@ -140,9 +140,12 @@ pub(super) struct FilterArgs {
     #[arg(long = "vxlan-port", value_name = "PORTS")]
     pub(super) vxlan_ports: Vec<VxlanPorts>,
 
-    /// Keep one connection in N, whole, and write N into each row as sample_weight [default: 1/1]
-    #[arg(long, value_name = "1/N", value_parser = parse_share)]
-    pub(super) sample: Option<u32>,
+    /// Keep one connection in N, whole, and write N into each row as sample_weight; auto: N follows the load [default: 1/1]
+    ///
+    /// auto keeps all while collectors keep up, doubles N while a ring is half full or rows are shed, and halves it again
+    /// after five calm seconds. Each row holds the N in force when its transaction began.
+    #[arg(long, value_name = "1/N|auto", value_parser = parse_sampling)]
+    pub(super) sample: Option<Sampling>,
 
     /// Copy at most this much of one head; longer ones are kept, cut, and flagged [default: 16k]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]

@@ -164,8 +164,17 @@ pub struct FilterSettings {
     pub nets: Vec<Net>,
     /// UDP ports on which VXLAN is looked for besides the usual ones.
     pub vxlan_ports: VxlanPorts,
-    /// N of `--sample 1/N`: one connection in so many; 1 keeps all.
-    pub sample_weight: u32,
+    /// How many of the connections.
+    pub sampling: Sampling,
+}
+
+/// How many of the connections are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// One in so many; 1 keeps all.
+    Fixed(u32),
+    /// All, and fewer while rings fill.
+    Auto,
 }
 
 /// Where and how rows are written.

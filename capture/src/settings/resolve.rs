@@ -12,8 +12,8 @@ use storage::retention::Keep;
 
 use super::{
     ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, Job, LiveSettings, PortSet,
-    RedactJob, RedactSettings, ReportSettings, Settings, Source, SteerChoice, StopChoice, StorageSettings,
-    VxlanPorts, XdpModeChoice,
+    RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source, SteerChoice, StopChoice,
+    StorageSettings, VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
         StorageArgs,
@@ -83,6 +83,10 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
         }
     };
     let source = resolve_source(args.ifaces, args.pcap, args.live)?;
+    if matches!(source, Source::Pcap(_)) && args.filter.sample == Some(Sampling::Auto) {
+        let why = "--sample auto follows the rings of a live capture: give 1/N with --pcap";
+        return Err(refuse(ErrorKind::ArgumentConflict, why));
+    }
     let Some(out) = args.out else {
         return Err(refuse(ErrorKind::MissingRequiredArgument, "no folder to write to: give --out DIR"));
     };
@@ -193,7 +197,12 @@ fn resolve_filter(args: FilterArgs) -> Result<FilterSettings> {
     }
     let ports = PortSet::union(args.ports);
     let vxlan_ports = VxlanPorts::union(args.vxlan_ports);
-    Ok(FilterSettings { ports, vxlan_ports, nets: args.nets, sample_weight: args.sample.unwrap_or(1) })
+    Ok(FilterSettings {
+        ports,
+        vxlan_ports,
+        nets: args.nets,
+        sampling: args.sample.unwrap_or(Sampling::Fixed(1)),
+    })
 }
 
 fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSettings> {

@@ -55,7 +55,7 @@ fn two_words_are_enough() {
                 ports: PortSet::default(),
                 nets: Vec::new(),
                 vxlan_ports: VxlanPorts::default(),
-                sample_weight: 1,
+                sampling: Sampling::Fixed(1),
             },
             head_bytes_max: 16 * 1024,
             collectors: CollectorCount::Auto,
@@ -113,7 +113,7 @@ fn every_option_reaches_its_place() {
         settings.filter.nets.iter().map(Net::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8", "::1/128"]
     );
-    assert_eq!((settings.filter.sample_weight, settings.head_bytes_max), (10, 64 * 1024));
+    assert_eq!((settings.filter.sampling, settings.head_bytes_max), (Sampling::Fixed(10), 64 * 1024));
     assert_eq!((settings.collectors, settings.sensor.as_str()), (CollectorCount::Exactly(2), "s1"));
     let folder = "d".into();
     let (flush_interval, file_age_max) = (Duration::from_millis(500), Duration::from_secs(3600));
@@ -255,11 +255,20 @@ fn bad_filters_are_told_which_part_and_what_is_accepted() {
         ),
         (&format!("-i e -o d {many_nets}"), "17 networks, of which the filter holds 16: join some"),
         (
+            "--pcap a.pcap -o d --sample auto",
+            "--sample auto follows the rings of a live capture: give 1/N with --pcap",
+        ),
+        (
             "-i e -o d --sample 2/3",
-            "invalid value '2/3' for '--sample <1/N>': '2/3' is not a share; expected 1/N, such as 1/10 for one \
+            "invalid value '2/3' for '--sample <1/N|auto>': '2/3' is not a share; expected 1/N, such as 1/10 for one \
              connection in ten",
         ),
     ]);
+}
+
+#[test]
+fn sampling_may_follow_the_load() {
+    assert_eq!(capture("-i e -o d --sample auto").filter.sampling, Sampling::Auto);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{
 
 use storage::retention::KeepFree;
 
+use super::Sampling;
+
 /// A network: an address without bits behind its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Net {
@@ -137,7 +139,11 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Understands a share of connections, `1/N` or `N`, and gives N.
-pub(super) fn parse_share(text: &str) -> Result<u32, String> {
+pub(super) fn parse_sampling(text: &str) -> Result<Sampling, String> {
+    if text == "auto" { Ok(Sampling::Auto) } else { parse_share(text).map(Sampling::Fixed) }
+}
+
+fn parse_share(text: &str) -> Result<u32, String> {
     let refusal = || format!("'{text}' is not a share; expected 1/N, such as 1/10 for one connection in ten");
     let weight = text.strip_prefix("1/").unwrap_or(text);
     match weight.parse() {

@@ -19,6 +19,7 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
         seq,
         head_end: seq.wrapping_add(MSS),
         ack: Some(ack),
+        sample_weight: 1,
         ts_first: 0,
         ts_last: 0,
         extent: Extent::None,
