@@ -37,10 +37,19 @@ def say(text):
     print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
 
 
-def build(*arguments):
-    """Builds what is measured, as a user would get it."""
-    say("building (release)")
-    subprocess.run(["cargo", "build", "--quiet", "--release", *arguments], cwd=ROOT, check=True)
+def build():
+    """Builds hdrcap as a user would get it, unless HDRCAP_BIN names one."""
+    if "HDRCAP_BIN" not in os.environ:
+        say("building hdrcap (release)")
+        subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "capture"], cwd=ROOT, check=True)
+
+
+def generator():
+    """The workload generator: any build of it writes the same bytes."""
+    made = [TARGET / build / "workload" for build in ("debug", "release")]
+    if not any(path.is_file() for path in made):
+        subprocess.run(["cargo", "build", "--quiet", "-p", "bench", "--bin", "workload"], cwd=ROOT, check=True)
+    return next(path for path in made if path.is_file())
 
 
 def workload(folder, profile, size, *, seed=1, transactions=False):
@@ -48,7 +57,7 @@ def workload(folder, profile, size, *, seed=1, transactions=False):
     pcap = folder / f"{profile}.pcap"
     unit = "--transactions" if transactions else "--bytes"
     made = subprocess.run(
-        [TARGET / "release/workload", profile, pcap, unit, str(size), "--seed", str(seed), "--truth", f"{pcap}.truth"],
+        [generator(), profile, pcap, unit, str(size), "--seed", str(seed), "--truth", f"{pcap}.truth"],
         check=True, stdout=subprocess.PIPE)
     return pcap, json.loads(made.stdout)
 
