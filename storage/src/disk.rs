@@ -5,10 +5,13 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
+
+use crate::dataset::FOLDER_MODE;
 
 /// One change, or the sync that makes earlier ones durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +105,8 @@ pub(crate) fn create_folder(base: &Path, folder: &Path) -> io::Result<()> {
     }
     let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
     for made in missing.into_iter().rev() {
-        let created = make(Change::CreateFolder(made.to_owned()), || fs::create_dir(made));
+        let created =
+            make(Change::CreateFolder(made.to_owned()), || DirBuilder::new().mode(FOLDER_MODE).create(made));
         match created {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             Ok(()) | Err(_) => {}

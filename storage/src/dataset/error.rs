@@ -51,6 +51,27 @@ pub enum OpenError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Somebody else could turn the folder elsewhere.
+    #[error("will not write to {path}: {why}", path = path.display())]
+    Untrusted {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
+    /// The folder could not be given to the group.
+    #[error(
+        "cannot give {path} to group {group}: {source} (its owner can, as a member of that group: usermod -aG, or \
+         SupplementaryGroups= of the service)", path = path.display()
+    )]
+    Group {
+        /// The folder.
+        path: PathBuf,
+        /// The group's number.
+        group: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// What a dead writer left cannot be read.
     #[error("cannot recover files left below {path}: {source} ({advice})")]
     Recovery {

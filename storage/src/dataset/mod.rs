@@ -3,6 +3,7 @@
 //! Files in progress live in `.staging/`, every row group of theirs synced with a footer beside it; publishing is a
 //! rename. Invariant: a `.parquet` file below the dataset's folder is whole, at every moment, whatever happens.
 
+mod access;
 mod error;
 mod in_progress;
 pub(crate) mod name;
@@ -16,7 +17,7 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -42,6 +43,7 @@ use crate::{
 };
 
 pub use self::{
+    access::FOLDER_MODE,
     error::{LossReason, OpenError, WriteError},
     partition::Partition,
     recover::{RecoverReport, RecoveredFile, recover},
@@ -122,7 +124,7 @@ impl Writer {
     /// Takes the sensor's place in the dataset and recovers what an earlier run left there.
     pub fn open(settings: WriterSettings) -> Result<Writer, OpenError> {
         settings.check()?;
-        fs::create_dir_all(&settings.dir).map_err(|source| OpenError::unwritable(&settings.dir, source))?;
+        access::prepare(&settings.dir, &settings.sensor, settings.group)?;
         let lock = StagingLock::take(&settings.dir, &settings.sensor)?;
         let manifest = Manifest::new(&settings.dir, &settings.sensor);
         let mut recovered = RecoverReport::default();
@@ -180,6 +182,11 @@ impl Writer {
     /// True where files are written through io_uring.
     pub fn uses_ring(&self) -> bool {
         self.files.uses_ring()
+    }
+
+    /// True where nothing but writes and syncs goes through the ring.
+    pub fn is_ring_restricted(&self) -> bool {
+        self.files.is_ring_restricted()
     }
 
     /// Files whose rows are safe but which could not be published yet.

@@ -17,6 +17,7 @@ use parquet::file::{
 };
 
 use super::{
+    access::create_file,
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
@@ -279,7 +280,7 @@ fn keep_rest(staged: &Staged, mut file: &File, snapshot: &Snapshot) -> io::Resul
         return Ok(None);
     }
     let path = quarantine_path(staged, &format!(".from-{}", snapshot.data_len))?;
-    let mut kept = disk::make(Change::CreateFile(path.clone()), || File::create(&path))?;
+    let mut kept = disk::make(Change::CreateFile(path.clone()), || create_file(&path))?;
     kept.write_all(&rest)?;
     disk::sync_file(&path, &kept)?;
     sync_folder(path.parent().expect("a path in quarantine"))?;

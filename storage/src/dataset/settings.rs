@@ -35,6 +35,8 @@ pub struct WriterSettings {
     pub stats: Option<StatsSchema>,
     /// How files are written.
     pub io: IoMode,
+    /// Number of the group that may read the dataset; `None` leaves it the user's.
+    pub group: Option<u32>,
     /// Further key-value metadata of every file.
     pub metadata: BTreeMap<String, String>,
 }
@@ -52,6 +54,7 @@ impl WriterSettings {
             redaction_policy: "none".to_owned(),
             stats: None,
             io: IoMode::Auto,
+            group: None,
             metadata: BTreeMap::new(),
         }
     }

@@ -3,12 +3,12 @@
 //! Written beside and renamed over the one before, both made durable, so a crash finds the old one or the new one.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::Path,
 };
 
-use super::staging::with_suffix;
+use super::{access::create_file, staging::with_suffix};
 use crate::disk::{self, Change};
 
 const MAGIC: &[u8; 8] = b"HDRCAPF1";
@@ -36,7 +36,7 @@ impl Snapshot {
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
-        let mut file = disk::make(Change::CreateFile(path.to_owned()), || File::create(path))?;
+        let mut file = disk::make(Change::CreateFile(path.to_owned()), || create_file(path))?;
         file.write_all(&self.header())?;
         file.write_all(&self.tail)?;
         disk::sync_file(path, &file)

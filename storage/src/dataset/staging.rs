@@ -6,12 +6,14 @@
 use std::{
     fs::{File, TryLockError},
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use super::{error::OpenError, name::name_below, partition::Partition};
+use super::{access::create_file, error::OpenError, name::name_below, partition::Partition};
 use crate::{
     disk::{self, create_folder, sync_folder},
+    file::FILE_MODE,
     manifest::{Entry, FileFacts, Manifest},
 };
 
@@ -131,7 +133,8 @@ impl StagingLock {
     /// Takes the lock in `folder`, which exists; `None` where another process has it.
     pub(crate) fn try_take(folder: &Path) -> io::Result<Option<StagingLock>> {
         let path = folder.join(LOCK_FILE);
-        File::options().append(true).create(true).open(&path)?;
+        let mut made = File::options();
+        made.append(true).create(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW).open(&path)?;
         // Held open for reading only, so that nothing of ours keeps a filesystem from being remounted read-only.
         let file = File::open(&path)?;
         match file.try_lock() {
@@ -140,7 +143,7 @@ impl StagingLock {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         // Also proves, before anything depends on it, that the filesystem takes bytes.
-        let mut content = File::create(&path)?;
+        let mut content = create_file(&path)?;
         content.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         content.sync_all()?;
         Ok(Some(StagingLock { _file: file }))

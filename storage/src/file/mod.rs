@@ -10,8 +10,9 @@ mod space;
 mod uring;
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -24,6 +25,16 @@ pub use self::{
     ring::{RING_BUFFER_BYTES, RING_BUFFER_COUNT},
     space::{disk_room, free_bytes},
 };
+
+/// Permissions of files, less what the umask takes: their owner writes, their group reads.
+pub const FILE_MODE: u32 = 0o640;
+
+/// How a file that must not exist yet is made; a symbolic link in its place is not followed.
+fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(FILE_MODE);
+    options
+}
 
 /// How files are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,12 +77,17 @@ impl Files {
         self.ring.is_some()
     }
 
+    /// True where the kernel takes nothing from the ring but writes and syncs, or where there is no ring.
+    pub fn is_ring_restricted(&self) -> bool {
+        self.ring.as_ref().is_none_or(|ring| uring::lock(ring).is_restricted())
+    }
+
     /// Creates a file that must not exist yet.
     pub fn create(&self, path: &Path) -> io::Result<OutputFile> {
         let way = disk::make(Change::CreateFile(path.to_owned()), || {
             Ok(match &self.ring {
                 Some(ring) => Way::Uring(UringFile::create(path, Arc::clone(ring))?),
-                None => Way::Plain(PlainFile::new(File::create_new(path)?)),
+                None => Way::Plain(PlainFile::new(new_file().open(path)?)),
             })
         })?;
         Ok(OutputFile { path: path.to_owned(), way })

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fs::File, io, os::fd::AsRawFd, sync::Arc};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, opcode, register::Restriction, squeue, types};
 
 /// Alignment of buffers, offsets and lengths under O_DIRECT: the largest logical block of disks in use.
 pub(super) const ALIGNMENT: usize = 4096;
@@ -59,6 +59,7 @@ pub(super) struct Ring {
     errors: HashMap<FileKey, io::Error>,
     sync_result: Option<i32>,
     next_key: u64,
+    is_restricted: bool,
 }
 
 impl std::fmt::Debug for Ring {
@@ -70,7 +71,7 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     pub(super) fn new() -> io::Result<Ring> {
         let entries = u32::try_from(RING_BUFFER_COUNT + 1).expect("a small constant");
-        let uring = IoUring::new(entries)?;
+        let uring = IoUring::builder().setup_r_disabled().build(entries)?;
         let mut buffers: Vec<AlignedBuffer> = (0..RING_BUFFER_COUNT).map(|_| AlignedBuffer::new()).collect();
         let vectors: Vec<libc::iovec> = buffers
             .iter_mut()
@@ -81,6 +82,8 @@ impl Ring {
             .collect();
         // SAFETY: the buffers live in `self` as long as the ring does and never move or shrink.
         unsafe { uring.submitter().register_buffers(&vectors) }?;
+        let is_restricted = restrict(&uring);
+        uring.submitter().register_enable_rings()?;
         Ok(Ring {
             uring,
             buffers,
@@ -89,7 +92,13 @@ impl Ring {
             errors: HashMap::new(),
             sync_result: None,
             next_key: 0,
+            is_restricted,
         })
+    }
+
+    /// True where the kernel takes nothing from this ring but what is done here: writes and syncs.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.is_restricted
     }
 
     /// A key for a new file.
@@ -260,6 +269,19 @@ impl Ring {
     }
 }
 
+/// Requests of a ring pass by seccomp filters, so a ring that could open, connect or send would be a way around them.
+/// From here on the kernel refuses all but the two kinds used, on descriptors that write(2) reaches as well.
+fn restrict(uring: &IoUring) -> bool {
+    let mut allowed = [opcode::WriteFixed::CODE, opcode::Fsync::CODE].map(Restriction::sqe_op);
+    match uring.submitter().register_restrictions(&mut allowed) {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::debug!(%error, "the ring cannot be restricted");
+            false
+        }
+    }
+}
+
 fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
@@ -295,5 +317,25 @@ impl AlignedBuffer {
 
     fn shared(&self) -> &[u8] {
         &self.memory[self.start..][..RING_BUFFER_BYTES]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_nothing_else_from_the_ring() {
+        let mut ring = Ring::new().expect("this kernel has io_uring");
+        assert!(ring.is_restricted());
+        let path = c"/etc/passwd";
+        let open =
+            opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).build().user_data(SYNC_TOKEN);
+        ring.push(&open).expect("there is room for one");
+        ring.wait().expect("the refusal is a completion");
+        assert_eq!(ring.sync_result, Some(-libc::EACCES));
+        let register =
+            ring.uring.submitter().register_eventfd(0).expect_err("nothing is registered any more");
+        assert_eq!(register.raw_os_error(), Some(libc::EACCES));
     }
 }

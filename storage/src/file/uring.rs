@@ -4,14 +4,17 @@
 //! zeros and keeps its bytes, the next write begins with them again, and `finish` cuts the padding off.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::ring::{ALIGNMENT, BufferId, RING_BUFFER_BYTES, Ring, Target};
+use super::{
+    new_file,
+    ring::{ALIGNMENT, BufferId, RING_BUFFER_BYTES, Ring, Target},
+};
 
 /// A file written by io_uring.
 #[derive(Debug)]
@@ -119,18 +122,20 @@ impl Drop for UringFile {
     }
 }
 
-fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
+pub(super) fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
     ring.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Creates the file with O_DIRECT, or without where the filesystem does not take it.
 fn create_direct(path: &Path) -> io::Result<(File, bool)> {
-    let direct = OpenOptions::new().write(true).create_new(true).custom_flags(libc::O_DIRECT).open(path);
+    let direct = new_file().custom_flags(libc::O_DIRECT).open(path);
     match direct {
         Ok(file) => Ok((file, true)),
         // The kernel may have made the file before it refused the flag, so the name may exist by now.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            Ok((OpenOptions::new().write(true).create(true).truncate(true).open(path)?, false))
+            let mut again = new_file();
+            again.create_new(false).create(true).truncate(true).custom_flags(libc::O_NOFOLLOW);
+            Ok((again.open(path)?, false))
         }
         Err(error) => Err(error),
     }

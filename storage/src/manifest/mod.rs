@@ -13,12 +13,12 @@ use std::{
     collections::VecDeque,
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::disk;
+use crate::{disk, file::FILE_MODE};
 
 pub use self::{
     chain::{Chain, LINE_BYTES_MAX, LiveFile},
@@ -150,8 +150,9 @@ impl Manifest {
         let open = || File::options().read(true).write(true).open(&path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let create =
-                    || File::options().read(true).write(true).create(true).truncate(false).open(&path);
+                let mut options = File::options();
+                options.read(true).write(true).create(true).truncate(false);
+                let create = || options.mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW).open(&path);
                 let file = disk::make(disk::Change::CreateFile(path.clone()), create)?;
                 disk::sync_folder(&folder)?;
                 file
