@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// A folder that any user may read, for runs without privilege.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
     folder
 }
 

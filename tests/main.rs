@@ -1,6 +1,7 @@
 //! The integration tests, one module per area; `scripts/test` runs them all.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
+mod confine;
 mod corpus;
 mod dataset;
 mod errors;

@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod collector;
 pub mod community_id;
+pub mod confine;
 pub mod control;
 pub mod encoder;
 pub mod flow;

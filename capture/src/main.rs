@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Job::Redact(job) => control::secrets::redact(&job),
         Job::KeyId(path) => control::secrets::key_id(&path),
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),
-        Job::Doctor(ifaces) => control::doctor::doctor(&ifaces),
+        Job::Doctor { ifaces, security } => control::doctor::doctor(&ifaces, security),
     };
     ended.unwrap_or_else(|error| {
         // The whole chain of causes on one line; there is nowhere else to tell where standard error is closed.

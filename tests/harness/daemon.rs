@@ -73,14 +73,25 @@ impl Capture {
     /// Where it ends before that.
     #[must_use]
     pub fn start(lab: &Lab, out: &Path, options: &[&str]) -> Self {
+        Self::start_by(lab.on(Host::Sensor, binary()), lab, out, options)
+    }
+
+    /// The same by another command: hdrcap behind what sets its user, capabilities and the like.
+    ///
+    /// # Panics
+    /// Where it ends before its XDP program is attached.
+    #[must_use]
+    pub fn start_by(mut command: Command, lab: &Lab, out: &Path, options: &[&str]) -> Self {
         let printed = tempfile::tempdir().expect("the temporary folder is writable");
-        let child = lab
-            .on(Host::Sensor, binary())
+        let child = command
             .args(["--iface", MIRROR_PORT, "--json", "--out"])
             .arg(out)
-            .arg("--key-file")
-            .arg(key_file())
             .args(options)
+            .args(if options.contains(&"--key-file") {
+                vec![]
+            } else {
+                vec!["--key-file".into(), key_file()]
+            })
             .stdin(Stdio::null())
             .stdout(File::create(printed.path().join("stdout")).expect("the folder was just made"))
             .stderr(File::create(printed.path().join("stderr")).expect("the folder was just made"))

@@ -13,7 +13,10 @@ use anyhow::Context as _;
 use rustix::system::uname;
 use storage::file::{Files, IoMode};
 
-use crate::source::live::nic::{self, Nic};
+use crate::{
+    confine::{self, Needs, attempts},
+    source::live::nic::{self, Nic},
+};
 
 /// Kernel that first has everything the kernel half calls (`bpf_xdp_load_bytes`, multi-buffer XDP).
 const KERNEL_MIN: (u32, u32) = (5, 18);
@@ -52,8 +55,8 @@ fn bad(text: impl Into<String>) -> Finding {
     Finding { grade: Grade::Bad, text: text.into() }
 }
 
-/// Checks the machine, then each interface, and prints what it finds.
-pub fn doctor(ifaces: &[String]) -> anyhow::Result<ExitCode> {
+/// Checks the machine, then each interface, with `security` also what holds an intruder, and prints what it finds.
+pub fn doctor(ifaces: &[String], security: bool) -> anyhow::Result<ExitCode> {
     let mut findings = vec![kernel(&uname().release().to_string_lossy())];
     findings.push(btf(Path::new("/sys/kernel/btf/vmlinux")));
     findings.extend(capabilities(&fs::read_to_string("/proc/self/status").unwrap_or_default()));
@@ -69,6 +72,10 @@ pub fn doctor(ifaces: &[String]) -> anyhow::Result<ExitCode> {
             Err(error) => findings.push(bad(error.to_string())),
         }
     }
+    if security {
+        // Last: it cannot be undone.
+        findings.extend(confinement());
+    }
     let mut report = String::new();
     for finding in &findings {
         let grade = match finding.grade {
@@ -81,6 +88,24 @@ pub fn doctor(ifaces: &[String]) -> anyhow::Result<ExitCode> {
     io::stdout().write_all(report.as_bytes()).context("the report could not be printed")?;
     let is_fit = findings.iter().all(|finding| finding.grade != Grade::Bad);
     Ok(if is_fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Confines this process as a live capture is, and tries what an intruder would.
+fn confinement() -> Vec<Finding> {
+    let needs = Needs { is_live: true, ..Needs::default() };
+    let safeguards = confine::confine(&needs).into_iter().map(|found| {
+        let grade = if found.holds() { Grade::Good } else { Grade::Warning };
+        Finding { grade, text: found.to_string() }
+    });
+    let mut findings: Vec<Finding> = safeguards.collect();
+    findings.extend(attempts::all().into_iter().map(|attempt| {
+        match (attempt.is_refused(), &attempt.outcome) {
+            (true, _) => good(format!("refused: {}", attempt.act)),
+            (false, Ok(())) => bad(format!("NOT refused: {}", attempt.act)),
+            (false, Err(error)) => bad(format!("NOT refused, only failed: {} ({error})", attempt.act)),
+        }
+    }));
+    findings
 }
 
 fn kernel(release: &str) -> Finding {

@@ -16,14 +16,15 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{
-    Ended, Plane, configure, joined,
+    Ended, Plane, configure, confine, joined,
     mirror::Port,
-    sampling, start_encoder,
+    open_writer, sampling,
     watch::{Origin, Stop, Watch},
 };
 use crate::{
     balance::InterfaceCounts,
     collector::{Collector, CollectorSettings, FullQueue},
+    confine::user::Identity,
     encoder::Encoder,
     ledger::CollectorLedger,
     redact::Redactor,
@@ -35,17 +36,18 @@ use crate::{
 
 /// Captures until a signal comes or the duration is over, and returns what came of it.
 pub(super) fn run(
-    settings: &Settings,
+    (settings, identity): (&Settings, &Identity),
     live: &LiveSettings,
     redactor: &Redactor,
     plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let source_settings = source_settings(settings, live)?;
-    let encoder = start_encoder(settings, &redactor.policy_name())?;
+    let writer = open_writer((settings, identity), &redactor.policy_name())?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);
     let losses = LossReader::begin(source.nics());
     let ports = source.nics().iter().map(port).collect();
+    let encoder = confine((settings, identity), writer, &[])?;
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));

@@ -23,6 +23,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     net::IpAddr,
+    path::{Path, PathBuf},
     process::ExitCode,
     thread::JoinHandle,
 };
@@ -37,7 +38,7 @@ use storage::{
     schema::StatsSchema,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     endpoint::{Endpoint, QUESTION_COUNT_MAX, Question},
@@ -46,16 +47,22 @@ use self::{
     watch::Watch,
 };
 use crate::{
+    confine::{
+        self, Needs, Purpose, Safeguard, State,
+        user::{Identity, assume},
+    },
     encoder::Encoder,
     limits,
-    settings::{Sampling, Settings, Source, VxlanPorts},
+    settings::{MetricsAddress, Sampling, Settings, Source, VxlanPorts},
 };
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
 pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let progress = Progress::new(&settings.report);
     logging::start(&settings.report, progress.bar());
+    confine::forbid_core_dumps();
     let redactor = secrets::redactor(&settings.redact)?;
+    let identity = assume(&settings.identity, &settings.storage.folder, purpose(&settings.source))?;
     info!(
         bytes = limits::collector_bytes_max(settings.head_bytes_max),
         "memory a collector may take at the most"
@@ -68,8 +75,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let mut plane = Plane { runtime, progress, questions };
     let ended = match &settings.source {
-        Source::Pcap(files) => replay::run(settings, files, redactor, &mut plane),
-        Source::Live(live) => live::run(settings, live, &redactor, &mut plane),
+        Source::Pcap(files) => replay::run((settings, &identity), files, redactor, &mut plane),
+        Source::Live(live) => live::run((settings, &identity), live, &redactor, &mut plane),
     };
     plane.progress.finish();
     report(settings, &mut ended?)
@@ -108,8 +115,18 @@ fn report(settings: &Settings, ended: &mut Ended) -> anyhow::Result<ExitCode> {
     Ok(if is_closed && !ended.is_input_damaged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Opens the dataset and starts the thread that writes to it.
-fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<Encoder> {
+fn purpose(source: &Source) -> Purpose {
+    match source {
+        Source::Live(live) => Purpose::Live { promiscuous: live.promiscuous },
+        Source::Pcap(_) => Purpose::Files,
+    }
+}
+
+/// Opens the dataset; nothing writes to it yet.
+fn open_writer(
+    (settings, identity): (&Settings, &Identity),
+    redaction_policy: &str,
+) -> anyhow::Result<Writer> {
     let storage = &settings.storage;
     let writer = Writer::open(WriterSettings {
         zstd_level: storage.zstd_level,
@@ -119,13 +136,49 @@ fn start_encoder(settings: &Settings, redaction_policy: &str) -> anyhow::Result<
         redaction_policy: redaction_policy.to_owned(),
         stats: Some(StatsSchema::new(&stats::counter_names(), &GAUGES)),
         metadata: BTreeMap::from([("hdrcap_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        group: identity.group,
         ..WriterSettings::new(&storage.folder, &settings.sensor)
-    })?;
+    })
+    .with_context(|| format!("as user {} ({})", identity.user, identity.reason))?;
     if !writer.uses_ring() {
         info!("io_uring is not available here: files are written by plain writes");
     }
+    Ok(writer)
+}
+
+/// Gives up every privilege, with everything open and before the first thread; says what is in force.
+fn confine(
+    (settings, identity): (&Settings, &Identity),
+    writer: Writer,
+    reads: &[PathBuf],
+) -> anyhow::Result<Encoder> {
+    let sockets = settings.report.metrics.iter().filter_map(MetricsAddress::folder);
+    let needs = Needs {
+        folders: vec![settings.storage.folder.clone()],
+        removals: sockets.map(Path::to_owned).collect(),
+        reads: reads.to_vec(),
+        is_live: matches!(settings.source, Source::Live(_)),
+        connects: false,
+    };
+    let mut safeguards = confine::confine(&needs);
+    safeguards.push(Safeguard {
+        name: "io_uring",
+        state: match (writer.uses_ring(), writer.is_ring_restricted()) {
+            (true, true) => State::InForce("writes and syncs only".to_owned()),
+            (true, false) => {
+                State::Missing("this kernel cannot restrict a ring to writes, which 5.10 can".to_owned())
+            }
+            (false, _) => State::InForce("unused".to_owned()),
+        },
+    });
+    let held: Vec<String> =
+        safeguards.iter().filter(|found| found.holds()).map(Safeguard::to_string).collect();
+    info!(user = %identity.user, why = %identity.reason, "confined: {}", held.join("; "));
+    for missing in safeguards.iter().filter(|found| !found.holds()) {
+        warn!("{missing}");
+    }
     let mut encoder = Encoder::start(writer, &settings.sensor).context("the encoder could not be started")?;
-    encoder.keep(&settings.sensor, storage.keep).context("retention could not be started")?;
+    encoder.keep(&settings.sensor, settings.storage.keep).context("retention could not be started")?;
     Ok(encoder)
 }
 

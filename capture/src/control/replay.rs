@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::{
-    Ended, Plane, configure, joined,
+    Ended, Plane, configure, confine, joined, open_writer,
     progress::Progress,
-    start_encoder,
     watch::{Origin, Stop, Watch},
 };
 use crate::{
     collector::{Collector, CollectorSettings, FullQueue},
+    confine::user::Identity,
     ledger::CollectorLedger,
     redact::Redactor,
     settings::{Settings, StopChoice},
@@ -34,14 +34,15 @@ use crate::{
 
 /// Reads the files in order and returns what came of it.
 pub(super) fn run(
-    settings: &Settings,
+    (settings, identity): (&Settings, &Identity),
     files: &[PathBuf],
     redactor: Redactor,
     plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
-    let encoder = start_encoder(settings, &redactor.policy_name())?;
+    let writer = open_writer((settings, identity), &redactor.policy_name())?;
+    let encoder = confine((settings, identity), writer, files)?;
     let ledger = Arc::new(CollectorLedger::default());
     let collector_settings = CollectorSettings {
         head_bytes_max: settings.head_bytes_max as usize,

@@ -13,12 +13,12 @@ use common::limits::HEAD_BYTES_MAX;
 use tracing::{info, warn};
 
 use crate::{
-    redact::{Key, Policy, Redactor},
+    redact::{Key, Policy, Redactor, key::KEY_BYTES},
     settings::{RedactJob, RedactSettings},
 };
 
 /// Tokens of this key are for looking at.
-const EXAMPLE_KEY: Key = Key::from_bytes(*b"hdrcap redact: an example's key.");
+const EXAMPLE_KEY: [u8; KEY_BYTES] = *b"hdrcap redact: an example's key.";
 
 /// The redactor a capture starts with.
 pub(super) fn redactor(redact: &RedactSettings) -> anyhow::Result<Redactor> {
@@ -45,7 +45,7 @@ pub fn redact(job: &RedactJob) -> anyhow::Result<ExitCode> {
     let policy = policy(job.policy_file.as_deref())?;
     let key = match &job.key_file {
         Some(path) => Key::load(path)?,
-        None => EXAMPLE_KEY,
+        None => Key::from_bytes(EXAMPLE_KEY),
     };
     let mut head = Vec::new();
     let mut taken = io::stdin().take(u64::from(HEAD_BYTES_MAX));

@@ -5,18 +5,20 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::token::Tokenizer;
+use crate::confine::secret::Secret;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
-/// The key of the tokens.
+/// The key of the tokens; its clones share one page of locked memory.
 #[derive(Clone)]
-pub struct Key([u8; KEY_BYTES]);
+pub struct Key(Arc<Secret<KEY_BYTES>>);
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +65,10 @@ pub enum KeyError {
 
 impl Key {
     /// A key from its bytes.
-    pub const fn from_bytes(bytes: [u8; KEY_BYTES]) -> Key {
-        Key(bytes)
+    pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Key {
+        let mut secret = Secret::zeros();
+        secret.bytes_mut().copy_from_slice(&bytes);
+        Key(Arc::new(secret))
     }
 
     /// Reads the key file, or makes one with mode 0600 where there is none.
@@ -99,7 +103,7 @@ impl Key {
         match fs::hard_link(path, &old_path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(not_rotated(error)),
             // Kept by a rotation that was cut short.
-            Err(_) if load(&old_path)?.0 != old.0 => {
+            Err(_) if load(&old_path)?.bytes() != old.bytes() => {
                 return Err(not_rotated(io::ErrorKind::AlreadyExists.into()));
             }
             Ok(()) | Err(_) => {}
@@ -112,13 +116,13 @@ impl Key {
     }
 
     fn random() -> io::Result<Key> {
-        let mut key = Key([0; KEY_BYTES]);
-        File::open("/dev/urandom")?.read_exact(&mut key.0)?;
-        Ok(key)
+        let mut secret = Secret::zeros();
+        File::open("/dev/urandom")?.read_exact(secret.bytes_mut())?;
+        Ok(Key(Arc::new(secret)))
     }
 
     pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        self.0.bytes()
     }
 }
 
@@ -139,13 +143,6 @@ impl std::fmt::Debug for Key {
     }
 }
 
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        std::hint::black_box(&mut self.0);
-    }
-}
-
 fn load(path: &Path) -> Result<Key, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.into(), source };
     let no_link = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -158,9 +155,9 @@ fn load(path: &Path) -> Result<Key, KeyError> {
     if mode & 0o077 != 0 {
         return Err(KeyError::Permissions { path: path.into(), mode });
     }
-    let mut key = Key([0; KEY_BYTES]);
-    file.read_exact(&mut key.0).map_err(unreadable)?;
-    Ok(key)
+    let mut secret = Secret::zeros();
+    file.read_exact(secret.bytes_mut()).map_err(unreadable)?;
+    Ok(Key(Arc::new(secret)))
 }
 
 /// Writes a new key beside `path` and links it there: whoever comes first wins, nobody sees half a key. A folder that is
@@ -195,8 +192,19 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn write_synced(path: &Path, key: &Key) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&key.0)?;
+    file.write_all(key.bytes())?;
+    own_as_folder(&file, path)?;
     file.sync_all()
+}
+
+/// A key that root makes in the folder of another user, an installation's, is that user's: the service reads it later.
+fn own_as_folder(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (folder, own) = (folder.metadata()?, file.metadata()?);
+    if own.uid() == 0 && folder.uid() != 0 {
+        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -222,8 +230,8 @@ mod tests {
         let path = folder.path().join("redact.key");
         let first = Key::load_or_create(&path).unwrap();
         let second = Key::load_or_create(&path).unwrap();
-        assert_eq!(first.0, second.0);
-        assert_ne!(first.0, [0; KEY_BYTES]);
+        assert_eq!(first.bytes(), second.bytes());
+        assert_ne!(first.bytes(), &[0; KEY_BYTES]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(format!("{first:?}"), "Key(..)");
@@ -237,7 +245,7 @@ mod tests {
         let first = Key::load_or_create(&path).unwrap();
         let rotated = Key::rotate(&path).unwrap();
         let (second, kept) = (Key::load(&path).unwrap(), Key::load(&rotated.old_path).unwrap());
-        assert_eq!((first.0, first.id()), (kept.0, rotated.old_id.clone()));
+        assert_eq!((first.bytes(), first.id()), (kept.bytes(), rotated.old_id.clone()));
         assert_eq!(second.id(), rotated.new_id);
         assert_ne!(first.id(), second.id());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -252,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let one = Key::load_or_create(&folder.path().join("a")).unwrap();
         let other = Key::load_or_create(&folder.path().join("b")).unwrap();
-        assert_ne!(one.0, other.0);
+        assert_ne!(one.bytes(), other.bytes());
     }
 
     #[test]

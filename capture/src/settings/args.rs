@@ -77,6 +77,10 @@ pub(super) enum Command {
         /// Interfaces to check besides
         #[arg(long = "iface", value_name = "IF", value_delimiter = ',')]
         ifaces: Vec<String>,
+
+        /// Confine this process as a capture is, try from inside what an intruder would, and show what is refused
+        #[arg(long)]
+        security: bool,
     },
 }
 
@@ -121,6 +125,8 @@ pub(super) struct CaptureArgs {
     pub(super) storage: StorageArgs,
     #[command(flatten)]
     pub(super) redact: RedactArgs,
+    #[command(flatten)]
+    pub(super) identity: IdentityArgs,
     #[command(flatten)]
     pub(super) report: ReportArgs,
 }
@@ -252,6 +258,21 @@ pub(super) enum RedactChoice {
     Default,
     /// Store them as they are
     Off,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Privileges")]
+pub(super) struct IdentityArgs {
+    /// Become this user at the start [default: for root, the owner of the dataset's folder, else hdrcap]
+    ///
+    /// Only root can become another user. By default root becomes whoever owns the folder of the dataset; where the
+    /// folder is still to be made in a folder of root's, the user hdrcap, if there is one. Else it stays and says so.
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+
+    /// Give what is written to this group, which may read it [default: the user's own]
+    #[arg(long, value_name = "NAME")]
+    pub(super) group: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

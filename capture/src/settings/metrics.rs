@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -14,6 +14,18 @@ pub enum MetricsAddress {
     Tcp(SocketAddr),
     /// A socket that is made at this path.
     Unix(PathBuf),
+}
+
+impl MetricsAddress {
+    /// The folder in which a socket is made, and removed at the end.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            MetricsAddress::Tcp(_) => None,
+            MetricsAddress::Unix(path) => {
+                Some(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+            }
+        }
+    }
 }
 
 impl fmt::Display for MetricsAddress {

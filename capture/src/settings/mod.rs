@@ -15,6 +15,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::Parser as _;
 use storage::retention::Keep;
 
+pub use crate::confine::user::IdentitySettings;
 pub use environment::Environment;
 pub use metrics::MetricsAddress;
 pub use ports::{PortRange, PortSet, VxlanPorts};
@@ -41,7 +42,12 @@ pub enum Job {
     /// Put a new key in the place of the one in this file.
     KeyRotate(PathBuf),
     /// Check what this machine, and these interfaces, need for capturing.
-    Doctor(Vec<String>),
+    Doctor {
+        /// Interfaces to check.
+        ifaces: Vec<String>,
+        /// Try what a confined capture is refused.
+        security: bool,
+    },
 }
 
 /// How to show what would be stored of a head.
@@ -70,6 +76,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// What becomes of secrets.
     pub redact: RedactSettings,
+    /// Who the process is.
+    pub identity: IdentitySettings,
     /// What is told, and how.
     pub report: ReportSettings,
     /// Name of this capturing host in every row and file name.

@@ -11,9 +11,9 @@ use common::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX, IFACE_COUNT_MAX, NET_CO
 use storage::retention::Keep;
 
 use super::{
-    ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, Job, LiveSettings, PortSet,
-    RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source, SteerChoice, StopChoice,
-    StorageSettings, VxlanPorts, XdpModeChoice,
+    ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, IdentitySettings, Job,
+    LiveSettings, PortSet, RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source,
+    SteerChoice, StopChoice, StorageSettings, VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
         StorageArgs,
@@ -66,7 +66,9 @@ pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
         Some(Command::Key { what: KeyCommand::Rotate { key_file } }) => {
             Ok(Job::KeyRotate(key_place(key_file, environment)?))
         }
-        Some(Command::Doctor { ifaces }) => Ok(Job::Doctor(checked_ifaces(ifaces)?)),
+        Some(Command::Doctor { ifaces, security }) => {
+            Ok(Job::Doctor { ifaces: checked_ifaces(ifaces)?, security })
+        }
         None => Ok(Job::Capture(Box::new(resolve_capture(args.capture, environment)?))),
     }
 }
@@ -97,6 +99,7 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
         head_bytes_max: head_limit as u32,
         collectors,
         redact: resolve_redact(args.redact, environment)?,
+        identity: IdentitySettings { user: args.identity.user, group: args.identity.group },
         report: resolve_report(&args.report, storage.flush_interval),
         storage,
         sensor,

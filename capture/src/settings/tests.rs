@@ -71,6 +71,7 @@ fn two_words_are_enough() {
                 key_file: "/var/lib/hdrcap/redaction.key".into(),
                 policy_file: None,
             },
+            identity: IdentitySettings::default(),
             report: ReportSettings {
                 json: false,
                 quiet: false,
@@ -152,8 +153,11 @@ fn subcommands_stand_alone() {
     assert_eq!(parse_line("recover /data").unwrap(), Job::Recover("/data".into()));
     let heads = vec!["00ff".to_owned()];
     assert_eq!(parse_line("verify /data --head 00ff").unwrap(), Job::Verify { dir: "/data".into(), heads });
-    assert_eq!(parse_line("doctor --iface eth1").unwrap(), Job::Doctor(vec!["eth1".to_owned()]));
-    assert_eq!(parse_line("doctor").unwrap(), Job::Doctor(Vec::new()));
+    assert_eq!(
+        parse_line("doctor --iface eth1").unwrap(),
+        Job::Doctor { ifaces: vec!["eth1".to_owned()], security: false }
+    );
+    assert_eq!(parse_line("doctor --security").unwrap(), Job::Doctor { ifaces: Vec::new(), security: true });
     let example = RedactJob { explains: true, policy_file: Some("p.toml".into()), key_file: None };
     assert_eq!(parse_line("redact --explain --policy p.toml").unwrap(), Job::Redact(example));
     assert_eq!(parse_line("key id --key-file k").unwrap(), Job::KeyId("k".into()));
