@@ -9,6 +9,7 @@ mod ledger;
 mod live;
 mod readme;
 mod replay;
+mod supply;
 mod tidy;
 mod truth;
 mod verdicts;
