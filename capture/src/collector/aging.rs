@@ -47,6 +47,7 @@ impl Collector {
             while connection.directions[side].assembler.oldest_ts().is_some_and(|ts| is_old(ts, age_max)) {
                 stages.finish_oldest_partial(connection, side);
             }
+            stages.drop_early(connection, side, now_ns.saturating_sub(LATE_AGE_NS_MAX));
         }
         if connection.is_closed && is_old(connection.ts_last, LATE_AGE_NS_MAX) {
             for side in 0..2 {
@@ -86,7 +87,7 @@ impl Collector {
         let count = |collector: &mut Collector, nth: usize| {
             let at = collector.table.busy(nth);
             let ways = &collector.table.get(at).directions;
-            ways.iter().map(|way| way.assembler.partial_count()).sum::<usize>()
+            ways.iter().map(|way| way.assembler.held_count()).sum::<usize>()
         };
         let mut partials: usize = (0..self.table.busy_count()).map(|nth| count(self, nth)).sum();
         let mut nth = 0;

@@ -50,7 +50,12 @@ impl Stages {
         while connection.directions[side].assembler.partial_count() > 0 {
             self.finish_oldest_partial(connection, side);
         }
-        let early = connection.directions[side].assembler.drop_early();
+        self.drop_early(connection, side, u64::MAX);
+    }
+
+    /// Gives up waiting for the beginnings of heads of which a later piece came at `ts_max` or before.
+    pub(super) fn drop_early(&mut self, connection: &mut Connection, side: usize, ts_max: u64) {
+        let early = connection.directions[side].assembler.drop_early(ts_max);
         self.tally.add(Counter::RecordsOrphan, early as u64);
     }
 
@@ -174,6 +179,8 @@ impl Stages {
         let extent = if is_guessed { Extent::Unknown } else { extent };
         connection.transactions.answer(found, Side::new(id, span, extent), flags);
         connection.close_before(found.position);
+        let folded = connection.transactions.fold_before(found.position, span.seq);
+        self.tally.add(Counter::Interim, folded);
         self.join_early(connection, false);
     }
 
@@ -210,7 +217,7 @@ impl Stages {
             self.emit_all(connection);
             connection.id = None;
         }
-        connection.client = Some(client);
+        connection.vote(client);
     }
 }
 

@@ -174,7 +174,7 @@ impl Collector {
             StartLine::Response => side == client,
             StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
         });
-        let is_in_body = is_in_body || (is_misplaced && connection.is_client_sure());
+        let is_in_body = is_in_body || (is_misplaced && connection.outvotes());
         connection.note_segment(side, record);
         let way = &mut connection.directions[side];
         if is_in_body {

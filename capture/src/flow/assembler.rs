@@ -116,7 +116,10 @@ impl Assembler {
             return self.fill(index, record, bytes);
         }
         let end = record.seq.wrapping_add(u32::from(record.copied));
-        if self.recent().iter().any(|(_, head_end)| !seq::after(end, *head_end)) {
+        let is_in = |(start, head_end): &(u32, u32)| {
+            seq::at_or_after(record.seq, *start) && seq::at_or_after(*head_end, end)
+        };
+        if self.recent().iter().any(is_in) {
             return Fed::Duplicate;
         }
         self.keep_early(record, bytes, head_bytes_max)
@@ -152,11 +155,21 @@ impl Assembler {
         self.partials.len() > PARTIAL_COUNT_PER_DIRECTION_MAX
     }
 
-    /// Forgets early pieces; returns how many records that were.
-    pub fn drop_early(&mut self) -> usize {
+    /// Heads in progress, those included of which only later pieces came.
+    pub fn held_count(&self) -> usize {
+        self.partials.len() + usize::from(!self.early.is_empty())
+    }
+
+    /// Pieces that wait for the beginning of their head.
+    pub fn early_count(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Forgets early pieces that came at `ts_max` or before; returns how many records that were.
+    pub fn drop_early(&mut self, ts_max: u64) -> usize {
         let count = self.early.len();
-        self.early.clear();
-        count
+        self.early.retain(|piece| piece.record.ts_ns > ts_max);
+        count - self.early.len()
     }
 
     fn recent(&self) -> &[(u32, u32)] {
@@ -184,7 +197,21 @@ impl Assembler {
     fn start_partial(&mut self, record: &Record, bytes: &[u8], partial: Partial) -> Fed {
         let at = self.partials.partition_point(|partial| seq::after(record.seq, partial.start()));
         self.partials.insert(at, partial);
+        let behind = match at.checked_sub(1) {
+            Some(before) => self.partials[before].split_off(record.seq),
+            None => Vec::new(),
+        };
         let mut fed = self.fill(at, record, bytes);
+        for (seq, bytes) in behind {
+            // What came behind the start was taken for the rest of the head before.
+            for (nth, piece) in bytes.chunks(usize::from(u16::MAX)).enumerate() {
+                let seq = seq.wrapping_add((nth * usize::from(u16::MAX)) as u32);
+                let record = Record { seq, copied: piece.len() as u16, flags: 0, ..*record };
+                if matches!(fed, Fed::Pending) {
+                    fed = self.fill(at, &record, piece);
+                }
+            }
+        }
         if !self.early.is_empty() && matches!(fed, Fed::Pending) {
             fed = self.merge_early(record.seq);
         }
@@ -192,9 +219,9 @@ impl Assembler {
     }
 
     fn merge_early(&mut self, start: u32) -> Fed {
-        let mut pieces = std::mem::take(&mut self.early);
+        let mut pieces = std::mem::take(&mut self.early).into_iter();
         let mut fed = Fed::Pending;
-        for piece in pieces.drain(..) {
+        for piece in pieces.by_ref() {
             let index = self.partials.iter().position(|partial| partial.start() == start);
             match index {
                 Some(index) if self.partials[index].reaches(piece.record.seq, piece.record.copied) => {
@@ -206,6 +233,7 @@ impl Assembler {
                 break;
             }
         }
+        self.early.extend(pieces);
         fed
     }
 

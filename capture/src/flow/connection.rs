@@ -25,6 +25,9 @@ pub enum HttpEnd {
     Http2,
 }
 
+/// Start lines that tell which end sends requests: one that contradicts so many is part of a body, or two in a row are.
+const CLIENT_VOTES_MAX: u8 = 3;
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -36,6 +39,8 @@ pub struct Connection {
     pub transactions: Transactions,
     /// The end that sends requests, once known.
     pub client: Option<usize>,
+    /// How many start lines said so, less those that contradicted.
+    client_votes: u8,
     /// Set where HTTP ended.
     pub http_end: Option<HttpEnd>,
     /// What was seen of the handshake.
@@ -58,6 +63,7 @@ impl Connection {
             directions: Default::default(),
             transactions: Transactions::default(),
             client: None,
+            client_votes: 0,
             http_end: None,
             handshake: None,
             id: None,
@@ -83,9 +89,32 @@ impl Connection {
         self.handshake.is_some_and(|handshake| handshake.client() == self.client)
     }
 
+    /// A start line says that `client` sends requests; where it was thought to be the other end so far, what was known
+    /// of the order of its messages is void.
+    pub fn vote(&mut self, client: usize) {
+        let is_swap = self.client.is_some_and(|known| known != client);
+        self.client_votes = if is_swap { 1 } else { CLIENT_VOTES_MAX.min(self.client_votes + 1) };
+        self.client = Some(client);
+        if is_swap {
+            self.directions.iter_mut().for_each(Direction::forget_body);
+        }
+    }
+
+    /// Whether a start line of the wrong kind is to be taken for part of a body: others outvote it, or the handshake does.
+    pub fn outvotes(&mut self) -> bool {
+        if self.is_client_sure() {
+            return true;
+        }
+        let outvoted = self.client_votes > 1;
+        self.client_votes -= u8::from(outvoted);
+        outvoted
+    }
+
     /// Whether anything of it is still to become a row.
     pub fn is_busy(&self) -> bool {
-        !self.transactions.is_empty() || self.directions.iter().any(|way| way.assembler.partial_count() > 0)
+        let is_waiting =
+            |way: &Direction| way.assembler.partial_count() > 0 || way.assembler.early_count() > 0;
+        !self.transactions.is_empty() || self.directions.iter().any(is_waiting)
     }
 
     /// Whether a SYN begins another connection between the same ends.
@@ -150,15 +179,16 @@ impl Connection {
             return;
         }
         let way = &self.directions[side];
+        let is_open = |extent, head_end| extent == Extent::Delimited && way.is_latest(head_end);
         for transaction in self.transactions.iter_mut() {
             if side == client {
                 if let Some(request) =
-                    transaction.request.as_mut().filter(|side| side.extent == Extent::Delimited)
+                    transaction.request.as_mut().filter(|side| is_open(side.extent, side.head_end))
                 {
                     close(request, way, end, false);
                 }
             } else if let Some(response) =
-                transaction.response.as_mut().filter(|side| side.extent == Extent::Delimited)
+                transaction.response.as_mut().filter(|side| is_open(side.extent, side.head_end))
             {
                 close(response, way, end, false);
             }
@@ -257,7 +287,7 @@ fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
         }
         (Extent::Unknown, _) => {}
         (Extent::Delimited | Extent::None, _) => {
-            if way.ended_chunks_at(end, side.ack) {
+            if way.is_latest(side.head_end) && way.ended_chunks_at(end, side.ack) {
                 side.end_at(end, way);
             }
         }

@@ -78,6 +78,11 @@ impl Direction {
         self.data_end.filter(|(end, _)| self.chunk_end.is_some_and(|(chunk_end, _)| chunk_end == *end))
     }
 
+    /// Whether the head that ends at `head_end` is the last one seen: what ends a body then ends its.
+    pub fn is_latest(&self, head_end: u32) -> bool {
+        self.body.is_some_and(|(latest, _)| latest == head_end)
+    }
+
     /// Whether what ends a chunked body was seen at `end`, with the ACK that its head had: the sender had read nothing
     /// in between, so it is the same message's.
     pub fn ended_chunks_at(&self, end: u32, ack: Option<u32>) -> bool {

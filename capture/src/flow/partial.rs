@@ -110,6 +110,22 @@ impl Partial {
         self.search()
     }
 
+    /// Takes out what came from sequence number `at` on, as that is another head's: pieces and where they stand.
+    pub fn split_off(&mut self, at: u32) -> Vec<(u32, Vec<u8>)> {
+        let Ok(at) = usize::try_from(seq::distance(self.span.seq, at)) else { return Vec::new() };
+        let mut pieces = Vec::new();
+        for range in self.filled.iter_mut().filter(|range| range.to > at) {
+            let from = range.from.max(at);
+            let start = self.span.seq.wrapping_add(from as u32);
+            pieces.push((start, self.bytes[from..range.to].to_vec()));
+            range.to = from.max(range.from).min(range.to);
+        }
+        self.filled.retain(|range| range.from < range.to && range.from < at);
+        self.bytes.truncate(at);
+        self.cut_at = self.cut_at.filter(|cut| *cut <= at);
+        pieces
+    }
+
     /// The span and bytes of a head that is done.
     pub fn finish(mut self) -> (HeadSpan, Vec<u8>) {
         let end = self.head_end.or(self.cut_at).unwrap_or_else(|| self.prefix());

@@ -325,7 +325,8 @@ impl Transactions {
             }
         }
         let is_proved = found.state == PairState::AckVerified;
-        let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved);
+        let is_likely = found.state == PairState::Positional;
+        let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved || is_likely);
         self.answered_to =
             Some(self.answered_to.map_or(response.seq, |known| seq::latest(known, response.seq)));
         let transaction = &mut self.open[found.position];
@@ -337,6 +338,8 @@ impl Transactions {
             && next.response_expected.is_none()
         {
             next.response_expected = next_expected;
+            // What follows from a likely pair is likely.
+            next.is_anchored &= is_proved;
         }
     }
 

@@ -31,7 +31,9 @@ pub enum StartLine {
 /// A registered method in its own case is believed. Any other token needs ` HTTP/1.x` at the end of its line.
 pub fn start_line_kind(bytes: &[u8]) -> StartLine {
     let line = &bytes[leading_len(bytes)..];
-    if let [b'H', b'T', b'T', b'P', b'/', digit, ..] = line {
+    if let Some((name, [digit, ..])) = line.split_at_checked(5)
+        && name.eq_ignore_ascii_case(b"HTTP/")
+    {
         return if digit.is_ascii_digit() { StartLine::Response } else { StartLine::None };
     }
     for (pattern, kind) in [(&b"HTTP/"[..], StartLine::NeedMore), (b"PRI * HTTP/2.0", StartLine::Preface)] {

@@ -8,6 +8,7 @@ use storage::{batch::ResponseId, flags::Flags, values::PairState};
 use super::{Match, Side, Transaction, Transactions};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
+use crate::limits::INFO_STATUS_COUNT_MAX;
 
 /// A response whose request has not come by: what it becomes once that is known.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +66,41 @@ impl Transactions {
                         Some(_) | None => Side { extent: early.extent, ..response },
                     };
                     self.answer(found, response, early.flags);
+                    folded += self.fold_before(found.position, response.seq);
                 }
             }
         }
         folded
+    }
+
+    /// Folds the interim responses that end where the final one of the transaction at `position` begins: nothing lies
+    /// between, so they are to the same request, where the server had that. Returns how many.
+    pub fn fold_before(&mut self, mut position: usize, resp_seq: u32) -> u64 {
+        let mut start = resp_seq;
+        let mut statuses = [0; INFO_STATUS_COUNT_MAX];
+        let mut count = 0;
+        let Some(asked) = self.open[position].request else { return 0 };
+        let ends_at = |open: &Transaction, end: u32| {
+            let early = open.early?;
+            let response = open.response?;
+            let is_covered = response.ack.is_some_and(|ack| seq::at_or_after(ack, asked.head_end));
+            let is_it = is_covered && early.extent.end_seq(response.head_end) == Some(end);
+            early.interim.filter(|_| is_it).map(|status| (status, response.seq))
+        };
+        while count < INFO_STATUS_COUNT_MAX {
+            let mut open = self.open.iter().enumerate();
+            let found = open.find_map(|(from, open)| Some((from, ends_at(open, start)?)));
+            let Some((from, (status, seq))) = found else { break };
+            self.open.remove(from);
+            position -= usize::from(from < position);
+            statuses[count] = status;
+            count += 1;
+            start = seq;
+        }
+        for status in statuses[..count].iter().rev() {
+            self.open[position].add_info(*status, None);
+        }
+        count as u64
     }
 
     /// The first early response, in the order of its stream, that has a request now.
