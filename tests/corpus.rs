@@ -58,7 +58,6 @@ const DIFFERS: &[(&str, Right, &str)] = &[
         Hdrcap,
         "what follows a CONNECT that succeeded is a tunnel's, not HTTP of this connection",
     ),
-    ("1c2318a3c53f", Witness, "MPLS labels are not followed"),
     ("1ebd87ddac2b", Hdrcap, "QUERY is a registered method, younger than the witness"),
     ("1fd25d9cb179", Hdrcap, BODY_INCOMPLETE),
     ("2010314d6a34", Hdrcap, STATUS_SHORT),
