@@ -353,8 +353,10 @@ fn is_name_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.%[]$:~!*+@".contains(&byte)
 }
 
+/// JSON in which anything promises a secret; what stands in quotes may be a name, and is asked about as one.
 fn holds_json_secret(value: &[u8]) -> bool {
-    memchr(b'{', value).is_some() && sensitive::mentions(value)
+    let quoted = || value.split(|&byte| byte == b'"' || byte == b'\\');
+    memchr(b'{', value).is_some() && (sensitive::mentions(value) || quoted().any(sensitive::mentions))
 }
 
 fn holds_userinfo(value: &[u8], cut: bool) -> bool {

@@ -225,6 +225,7 @@ const REQUESTS: &[(&str, &str)] = &[
     ("GET /x#access_token=@ HTTP/1.1", ""),
     ("GET /j/eyJhbGciOiJIUzI1NiJ9.@.@ HTTP/1.1", ""),
     ("GET /?f={\"password\":\"@\"} HTTP/1.1", ""),
+    ("GET /?f={\"code\":\"@\"} HTTP/1.1", ""),
     ("GET  /x?secret=@ HTTP/1.1 ", ""),
     ("CONNECT user:@\u{40}host:443 HTTP/1.1", ""),
     ("GET / HTTP/1.1", "Authorization: Bearer @"),
