@@ -11,7 +11,7 @@ use storage::{
 };
 
 /// Where a staged file stands below the dataset's folder.
-const STAGED: &str = ".staging/s/http/date=2026-01-05/hour=10/s-1.parquet.inprogress";
+const STAGED: &str = ".staging/s/http/date=2026-01-05/hour=10/s-1767614400-42-0.parquet.inprogress";
 
 /// Input: choice, length of the snapshot (two bytes), snapshot, data; or choice, and edits of three bytes and one.
 pub(crate) fn run(input: &[u8]) {
