@@ -175,17 +175,24 @@ impl Disk {
         self.folder.path()
     }
 
-    fn freeze(&self, how: &str) {
-        run(Command::new("fsfreeze").arg(how).arg(self.path()));
+    /// Makes whoever writes to it wait.
+    fn freeze(&self) -> Frozen<'_> {
+        run(Command::new("fsfreeze").arg("--freeze").arg(self.path()));
+        Frozen(self)
+    }
+}
+
+/// A disk that makes its writers wait until this is dropped; to be dropped before a capture is, which waits for it.
+struct Frozen<'a>(&'a Disk);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        drop(harness::output(Command::new("fsfreeze").arg("--unfreeze").arg(self.0.path())));
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        if self.device.is_some() {
-            // Refused where it is not frozen, which is well.
-            drop(harness::output(Command::new("fsfreeze").arg("--unfreeze").arg(self.path())));
-        }
         drop(harness::output(Command::new("umount").args(["-l"]).arg(self.path())));
         if let Some(image) = &self.device {
             std::fs::remove_file(image).unwrap_or_default();
@@ -204,16 +211,17 @@ fn a_disk_that_waits_sheds_rows_at_the_full_queue() {
     requests.run(&lab, 2);
     web.await_answered(requests.count());
 
-    disk.freeze("--freeze");
+    let frozen = disk.freeze();
     let mut asked = requests.count();
     wait::until("rows are shed", || {
         requests.run(&lab, 2);
         asked += requests.count();
         (balance_of_now(&lab)["shed"].as_u64() > Some(0)).then_some(())
     });
-    let health = get(&lab, "/healthz");
-    assert!(health.contains("behind: a collector or the disk"), "{health}");
-    disk.freeze("--unfreeze");
+    wait::until("the health says who is behind", || {
+        get(&lab, "/healthz").contains("behind: a collector or the disk").then_some(())
+    });
+    drop(frozen);
 
     web.await_answered(asked);
     let balance = compared(&lab, capture, &out, Left::Nothing);
@@ -232,6 +240,9 @@ fn a_full_disk_loses_rows_and_no_count() {
     let requests = shopping(3);
     requests.run(&lab, 2);
     web.await_answered(requests.count());
+    wait::until("the first rows are on disk", || {
+        (balance_of_now(&lab)["rows_written"].as_u64() > Some(0)).then_some(())
+    });
 
     let filler = disk.path().join("filler");
     // Ends with a failure when the disk is full, as it is meant to.
