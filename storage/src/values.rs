@@ -33,6 +33,19 @@ pub enum PairState {
     Ambiguous,
 }
 
+impl PairState {
+    /// The word that stands in the files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PairState::AckVerified => "ack_verified",
+            PairState::Positional => "positional",
+            PairState::RequestOnly => "request_only",
+            PairState::ResponseOnly => "response_only",
+            PairState::Ambiguous => "ambiguous",
+        }
+    }
+}
+
 /// Encapsulation a mirror put around the frames of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {

@@ -5,6 +5,7 @@
 //! Invariant: every number in a row, and every code in a record, is valid in its own batch and in no other.
 
 pub(crate) mod columns;
+mod glance;
 mod known;
 mod lines;
 pub(crate) mod side;
@@ -17,6 +18,7 @@ use std::{
 
 use ahash::RandomState;
 
+pub use self::glance::Glance;
 use self::{
     columns::{ConnectionText, RequestText, ResponseText, request_home, response_home},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},

@@ -32,8 +32,13 @@ const TILE_ROWS: usize = 256;
 pub(crate) const TIME_SOURCES: [&str; 3] = ["hw", "xdp", "pcap"];
 
 /// The words of `pair_state`, by `PairState`.
-pub(crate) const PAIR_STATES: [&str; 5] =
-    ["ack_verified", "positional", "request_only", "response_only", "ambiguous"];
+pub(crate) const PAIR_STATES: [&str; 5] = [
+    PairState::AckVerified.name(),
+    PairState::Positional.name(),
+    PairState::RequestOnly.name(),
+    PairState::ResponseOnly.name(),
+    PairState::Ambiguous.name(),
+];
 
 /// Columns of the rows of `batch` at `order`.
 pub(crate) fn gather(
