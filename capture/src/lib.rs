@@ -1,4 +1,4 @@
-//! hdrcap in user space: sources, collector, flow, http, redact, ledger, control plane.
+//! hdrcap in user space: sources, collector, flow, http, redact, ledger, control plane, live view.
 //!
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
@@ -16,3 +16,4 @@ pub mod limits;
 pub mod redact;
 pub mod settings;
 pub mod source;
+pub mod view;

@@ -46,6 +46,15 @@ pub const INTERVAL_COUNT_MAX: usize = 64;
 /// Times at which rows of one batch were parsed that are told apart; more than a batch of default age has.
 pub const PARSED_MARK_COUNT_MAX: usize = 512;
 
+/// Rows on their way from a collector to viewers: what a pump of the hub, 20 a second, takes from one.
+pub const SIGHTING_COUNT_MAX: usize = 512;
+
+/// Viewers at the control socket; each may hold `OUTBOX_BYTES_MAX` and a window of a few MiB.
+pub const VIEWER_COUNT_MAX: usize = 16;
+
+/// Bytes on their way to one viewer; rows beyond are dropped.
+pub const OUTBOX_BYTES_MAX: usize = 1 << 20;
+
 /// Nanoseconds of record time a head in progress is waited for.
 pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 

@@ -8,6 +8,7 @@ use std::{
 use capture::{
     control,
     settings::{self, Environment, Job},
+    view,
 };
 
 fn main() -> ExitCode {
@@ -22,6 +23,8 @@ fn main() -> ExitCode {
         Job::Redact(job) => control::secrets::redact(&job),
         Job::KeyId(path) => control::secrets::key_id(&path),
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),
+        Job::Top(settings) => view::top::top(&settings),
+        Job::Tail(settings) => view::tail::tail(&settings),
         Job::Doctor { ifaces, security } => control::doctor::doctor(&ifaces, security),
     };
     ended.unwrap_or_else(|error| {

@@ -17,7 +17,9 @@ use serde::Serialize;
 pub use self::laws::Moment;
 
 use crate::{
-    ledger::{COUNTER_COUNT, Counter, ENCODER_COUNTER_COUNT, EncoderCounter},
+    ledger::{
+        COUNTER_COUNT, Counter, ENCODER_COUNTER_COUNT, EncoderCounter, VIEW_COUNTER_COUNT, ViewCounter,
+    },
     source::live::losses::{CardLosses, Softnet},
 };
 
@@ -156,6 +158,8 @@ pub struct Balance {
     pub encoders: [u64; ENCODER_COUNTER_COUNT],
     /// What the kernel's own queues lost on this host, since the capture began.
     pub softnet: Softnet,
+    /// What the hub counts that serves viewers, in the order of `ViewCounter::ALL`.
+    pub viewers: [u64; VIEW_COUNTER_COUNT],
     /// Whether anything can still be on its way.
     pub moment: Moment,
 }
@@ -277,6 +281,8 @@ impl Balance {
         counters.extend(self.softnet.named());
         counters.extend(Counter::ALL.iter().map(|counter| (counter.name(), self.collector(*counter))));
         counters.extend(EncoderCounter::ALL.iter().map(|counter| (counter.name(), self.encoder(*counter))));
+        counters
+            .extend(ViewCounter::ALL.iter().map(|counter| (counter.name(), self.viewers[*counter as usize])));
         // What the collectors call heads is what the rings did not lose of them.
         counters.insert(Counter::Heads.name(), self.heads());
         counters
@@ -318,6 +324,7 @@ mod tests {
             collectors: [0; COUNTER_COUNT],
             encoders: [0; ENCODER_COUNTER_COUNT],
             softnet: Softnet::default(),
+            viewers: [0; VIEW_COUNTER_COUNT],
             moment: Moment::Ended,
         };
         for (counter, count) in [

@@ -9,6 +9,7 @@ mod heads;
 mod observe;
 mod rows;
 mod seal;
+mod show;
 
 use std::sync::Arc;
 
@@ -32,6 +33,7 @@ use crate::{
     limits::FLOW_COUNT_MAX,
     redact::Redactor,
     source::RecordSink,
+    view::feed::Feed,
 };
 
 /// What a collector is told once.
@@ -82,6 +84,7 @@ struct Stages {
     full_queue: FullQueue,
     flush_interval_ns: Option<u64>,
     flush_next_ns: u64,
+    feed: Option<Feed>,
 }
 
 impl Collector {
@@ -112,6 +115,7 @@ impl Collector {
                 full_queue: settings.full_queue,
                 flush_interval_ns: settings.flush_interval_ns,
                 flush_next_ns: 0,
+                feed: None,
             },
         }
     }

@@ -129,6 +129,7 @@ impl Collector {
             published.figures.publish(stages.observed.figures.values());
         }
         published.counts.publish(stages.tally.values());
+        stages.look_for_viewers();
     }
 
     /// Makes the latencies visible to others; called at ticks.

@@ -49,6 +49,7 @@ impl Stages {
             self.observed.first_byte.record(micros.unsigned_abs(), 1);
         }
         self.batch.row(id, request, response, &values);
+        self.show((id, request, response), &values);
         self.tally.count(Counter::Rows);
         self.tally.count(match transaction.pair_state {
             PairState::AckVerified => Counter::RowsAckVerified,

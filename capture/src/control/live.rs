@@ -19,6 +19,7 @@ use super::{
     Ended, Plane, configure, confine, joined,
     mirror::Port,
     open_writer, sampling,
+    viewers::{self, Teller},
     watch::{Origin, Stop, Watch},
 };
 use crate::{
@@ -32,6 +33,7 @@ use crate::{
     source::live::{
         self, LiveSource, attach, counters::Counted, losses::LossReader, nic::Nic, pump::pump, ring::Ring,
     },
+    view::hub::{Hub, HubPlan},
 };
 
 /// Captures until a signal comes or the duration is over, and returns what came of it.
@@ -42,6 +44,7 @@ pub(super) fn run(
     plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let source_settings = source_settings(settings, live)?;
+    let mut viewers = viewers::bind(&settings.control)?;
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);
@@ -52,7 +55,8 @@ pub(super) fn run(
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
     let Collectors { ledgers, threads } =
-        start_collectors(settings, &mut source, (&encoder, redactor, &interfaces), &closed)?;
+        start_collectors(settings, &mut source, (&encoder, redactor, &interfaces, &mut viewers), &closed)?;
+    let hub = viewers.map(HubPlan::start).transpose().context("no thread for viewers")?;
     let source = Arc::new(Mutex::new(source));
     if settings.filter.sampling == Sampling::Auto {
         plane.runtime.spawn(sampling::follow_load(
@@ -67,6 +71,7 @@ pub(super) fn run(
         ports,
     };
     let mut watch = Watch::new(origin, ledgers, &encoder, &settings.report);
+    watch.tell_viewers(hub.as_ref().map(|hub| Teller::new(hub, &settings.sensor)));
     // Interfaces do not end by themselves; the sender only has to live as long as the wait.
     let (_never_ends, ended) = oneshot::channel();
     let until = watch.until_stop(
@@ -83,6 +88,7 @@ pub(super) fn run(
     for thread in threads {
         joined(thread);
     }
+    hub.into_iter().for_each(Hub::finish);
     encoder.finish(|| watch.last_interval());
     Ok(Ended { watch, is_input_damaged: false })
 }
@@ -98,7 +104,7 @@ struct Collectors {
 fn start_collectors(
     settings: &Settings,
     source: &mut LiveSource,
-    (encoder, redactor, interfaces): (&Encoder, &Redactor, &[(u32, String)]),
+    (encoder, redactor, interfaces, viewers): (&Encoder, &Redactor, &[(u32, String)], &mut Option<HubPlan>),
     closed: &Arc<AtomicBool>,
 ) -> anyhow::Result<Collectors> {
     let collector_settings = CollectorSettings {
@@ -113,6 +119,9 @@ fn start_collectors(
         let (queue, own) = (encoder.queue.clone(), Arc::clone(&ledger));
         let mut collector = Collector::new(&collector_settings, redactor.twin(), queue, own);
         collector.set_interfaces(interfaces.to_vec());
+        if let Some(viewers) = viewers {
+            collector.set_feed(viewers.feed(&ledger));
+        }
         collectors.threads.push(start_collector(ring, collector, Arc::clone(closed))?);
         collectors.ledgers.push(ledger);
     }

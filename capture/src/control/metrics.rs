@@ -21,7 +21,7 @@ use super::{
 use crate::{
     balance::{INTERFACE_COUNTERS, INTERFACE_HELP},
     ledger::{
-        Counter, EncoderCounter, figures,
+        Counter, EncoderCounter, ViewCounter, figures,
         latency::{BOUNDS_MICROS, Buckets},
     },
     source::live::losses::Softnet,
@@ -136,6 +136,11 @@ impl Answer {
             let mut family =
                 encoder.encode_descriptor(of.name(), sentence(of.help()), None, MetricType::Counter)?;
             counter(&mut family, &[], self.snapshot.encoder.counts[*of as usize])?;
+        }
+        for of in ViewCounter::ALL {
+            let mut family =
+                encoder.encode_descriptor(of.name(), sentence(of.help()), None, MetricType::Counter)?;
+            counter(&mut family, &[], self.snapshot.viewers[*of as usize])?;
         }
         Ok(())
     }

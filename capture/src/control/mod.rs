@@ -17,6 +17,7 @@ mod sampling;
 pub mod secrets;
 pub mod snapshot;
 pub mod stats;
+mod viewers;
 mod watch;
 
 use std::{

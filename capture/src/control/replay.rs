@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::{
     Ended, Plane, configure, confine, joined, open_writer,
     progress::Progress,
+    viewers::{self, Teller},
     watch::{Origin, Stop, Watch},
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
         live::losses::LossReader,
         replay::{Replay, ReplayEnd, ReplayProgress},
     },
+    view::hub::{Hub, HubPlan},
 };
 
 /// Reads the files in order and returns what came of it.
@@ -41,6 +43,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
+    let mut viewers = viewers::bind(&settings.control)?;
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
     let encoder = confine((settings, identity), writer, files)?;
     let ledger = Arc::new(CollectorLedger::default());
@@ -50,7 +53,12 @@ pub(super) fn run(
         flush_interval_ns: None,
         full_queue: FullQueue::Wait,
     };
-    let collector = Collector::new(&collector_settings, redactor, encoder.queue.clone(), Arc::clone(&ledger));
+    let mut collector =
+        Collector::new(&collector_settings, redactor, encoder.queue.clone(), Arc::clone(&ledger));
+    if let Some(viewers) = &mut viewers {
+        collector.set_feed(viewers.feed(&ledger));
+    }
+    let hub = viewers.map(HubPlan::start).transpose().context("no thread for viewers")?;
     let seen = Arc::new(ReplayProgress::default());
     let stop = Arc::new(AtomicBool::new(false));
     let replay = Replay::new(Decider::new(&config), collector, Arc::clone(&seen), Arc::clone(&stop));
@@ -70,6 +78,7 @@ pub(super) fn run(
         ports: Vec::new(),
     };
     let mut watch = Watch::new(origin, vec![ledger], &encoder, &settings.report);
+    watch.tell_viewers(hub.as_ref().map(|hub| Teller::new(hub, &settings.sensor)));
     let refresh =
         |line: &mut Progress| line.set_position(seen.bytes_read.load(Ordering::Relaxed), bytes_total);
     let until = watch.until_stop(
@@ -88,6 +97,7 @@ pub(super) fn run(
     for damage in &end.errors {
         error!("{damage}");
     }
+    hub.into_iter().for_each(Hub::finish);
     encoder.finish(|| watch.last_interval());
     Ok(Ended { watch, is_input_damaged: !end.errors.is_empty() })
 }

@@ -4,7 +4,9 @@
 
 use crate::{
     balance::{Balance, InterfaceCounts, Moment},
-    ledger::{COUNTER_COUNT, ENCODER_COUNTER_COUNT, figures::FIGURE_COUNT, latency::Buckets},
+    ledger::{
+        COUNTER_COUNT, ENCODER_COUNTER_COUNT, VIEW_COUNTER_COUNT, figures::FIGURE_COUNT, latency::Buckets,
+    },
     source::live::losses::Softnet,
 };
 
@@ -87,6 +89,8 @@ pub struct Snapshot {
     pub ring_size_bytes: u64,
     /// Bytes that are free where the dataset is; `None` where the kernel does not say.
     pub disk_free_bytes: Option<u64>,
+    /// What the hub counts that serves viewers, in the order of `ViewCounter::ALL`.
+    pub viewers: [u64; VIEW_COUNTER_COUNT],
     /// Nothing can be on its way any more.
     pub has_ended: bool,
 }
@@ -105,6 +109,7 @@ impl Snapshot {
             collectors,
             encoders: self.encoder.counts,
             softnet,
+            viewers: self.viewers,
             moment: if self.has_ended { Moment::Ended } else { Moment::Running },
         }
     }

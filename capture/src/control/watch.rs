@@ -24,11 +24,12 @@ use super::{
     progress::Progress,
     snapshot::{CoreView, EncoderView, LatencyView, Snapshot},
     stats::{Deltas, Interval},
+    viewers::Teller,
 };
 use crate::{
     balance::{Balance, InterfaceCounts},
     encoder::Encoder,
-    ledger::{CollectorLedger, Counter, EncoderLedger, merged},
+    ledger::{CollectorLedger, Counter, EncoderLedger, VIEW_COUNTER_COUNT, merged},
     settings::{ReportSettings, StopChoice},
     source::live::{clock, losses::LossReader},
 };
@@ -74,6 +75,7 @@ pub(super) struct Watch {
     health: HealthWatch,
     mirror: MirrorWatch,
     has_ended: bool,
+    teller: Option<Teller>,
 }
 
 impl Watch {
@@ -97,7 +99,13 @@ impl Watch {
             health: HealthWatch::new(report.health),
             mirror: MirrorWatch::default(),
             has_ended: false,
+            teller: None,
         }
+    }
+
+    /// Tells viewers, from now on, how the capture does.
+    pub(super) fn tell_viewers(&mut self, teller: Option<Teller>) {
+        self.teller = teller;
     }
 
     /// Everything counted so far.
@@ -133,6 +141,7 @@ impl Watch {
             },
             ring_size_bytes: self.origin.ring_size_bytes,
             disk_free_bytes: (self.disk_free)(),
+            viewers: self.teller.as_ref().map_or([0; VIEW_COUNTER_COUNT], Teller::counts),
             has_ended: self.has_ended,
         }
     }
@@ -234,6 +243,9 @@ impl Watch {
                     let elapsed = Duration::from_nanos(shown_ns.saturating_sub(before_ns));
                     self.health.note(&snapshot);
                     refresh(progress);
+                    if let Some(teller) = &mut self.teller {
+                        teller.tell(&snapshot);
+                    }
                     progress.show(&snapshot.balance(), elapsed.max(Duration::from_millis(1)));
                 }
                 _ = stats.tick() => self.write_stats(encoder),

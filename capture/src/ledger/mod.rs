@@ -95,6 +95,10 @@ counters! {
         ConnectionsEvicted = "connections_evicted",
         /// Connections forgotten after a long silence; their rows were written.
         ConnectionsAged = "connections_aged",
+        /// Rows copied for viewers.
+        WatchRows = "watch_rows",
+        /// Rows that viewers watched for and that were not copied, as there was no room or it was not their turn.
+        WatchDropped = "watch_dropped",
     }
 }
 
@@ -123,6 +127,22 @@ counters! {
         FilesRemoved = "files_removed",
         /// Bytes of these files.
         BytesRemoved = "bytes_removed",
+    }
+}
+
+counters! {
+    /// What the hub counts that serves viewers.
+    ViewCounter, VIEW_COUNTER_COUNT, {
+        /// Viewers taken in.
+        Viewers = "viewers",
+        /// Viewers turned away: not allowed to watch, or one too many.
+        ViewersRefused = "viewers_refused",
+        /// Viewers dropped because they did not read, or asked for nothing.
+        ViewersDropped = "viewers_dropped",
+        /// Requests of viewers that were none.
+        ViewRequestsBad = "view_requests_bad",
+        /// Rows that a viewer was not sent because it read too slowly.
+        ViewLinesDropped = "view_lines_dropped",
     }
 }
 
@@ -260,6 +280,9 @@ pub fn merged<'a>(parts: impl Iterator<Item = &'a Merged>) -> Buckets {
     parts.for_each(|part| sum.add(&part.read()));
     sum
 }
+
+/// Published counters of the hub.
+pub type ViewLedger = Published<VIEW_COUNTER_COUNT>;
 
 /// A collector's own counts.
 #[derive(Clone, Debug)]

@@ -9,6 +9,7 @@ use super::{
     ActionChoice, LogFormat, MetricsAddress, Net, PortSet, Sampling, SteerChoice, VxlanPorts, XdpModeChoice,
     metrics::parse_portion,
     values::{parse_bytes, parse_duration, parse_room, parse_sampling},
+    view::{ControlArgs, TailArgs, TopArgs},
 };
 
 const EXAMPLES: &str = "\
@@ -82,6 +83,10 @@ pub(super) enum Command {
         #[arg(long)]
         security: bool,
     },
+    /// Watch a running capture: rates, losses, fills, and what the traffic of the last seconds is about
+    Top(TopArgs),
+    /// Print the transactions of a running capture as they come
+    Tail(TailArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +134,8 @@ pub(super) struct CaptureArgs {
     pub(super) identity: IdentityArgs,
     #[command(flatten)]
     pub(super) report: ReportArgs,
+    #[command(flatten)]
+    pub(super) control: ControlArgs,
 }
 
 #[derive(Debug, clap::Args)]

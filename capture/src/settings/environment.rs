@@ -11,6 +11,12 @@ pub struct Environment {
     pub host_name: Option<String>,
     /// `STATE_DIRECTORY`: where a service manager lets the service keep its state.
     pub state_directory: Option<PathBuf>,
+    /// `RUNTIME_DIRECTORY`: where a service manager lets the service keep its sockets.
+    pub runtime_directory: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`: where a user keeps sockets.
+    pub user_runtime: Option<PathBuf>,
+    /// `NO_COLOR`: output is not to be coloured.
+    pub no_color: bool,
     /// `XDG_DATA_HOME`: where a user keeps the data of programs.
     pub data_home: Option<PathBuf>,
     /// `HOME`.
@@ -33,6 +39,9 @@ impl Environment {
                 .ok()
                 .map(|name| name.trim().to_owned()),
             state_directory: folder("STATE_DIRECTORY"),
+            runtime_directory: folder("RUNTIME_DIRECTORY"),
+            user_runtime: folder("XDG_RUNTIME_DIR"),
+            no_color: env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()),
             data_home: folder("XDG_DATA_HOME"),
             home: folder("HOME"),
         }

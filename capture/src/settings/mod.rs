@@ -9,6 +9,7 @@ mod metrics;
 mod ports;
 mod resolve;
 mod values;
+mod view;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -20,6 +21,8 @@ pub use environment::Environment;
 pub use metrics::MetricsAddress;
 pub use ports::{PortRange, PortSet, VxlanPorts};
 pub use values::Net;
+
+use crate::view::{tail::TailSettings, top::TopSettings};
 
 /// What the process was started for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,10 @@ pub enum Job {
         /// Try what a confined capture is refused.
         security: bool,
     },
+    /// Show a running capture.
+    Top(TopSettings),
+    /// Print the transactions of a running capture.
+    Tail(TailSettings),
 }
 
 /// How to show what would be stored of a head.
@@ -80,6 +87,8 @@ pub struct Settings {
     pub identity: IdentitySettings,
     /// What is told, and how.
     pub report: ReportSettings,
+    /// Where viewers may watch.
+    pub control: ControlSettings,
     /// Name of this capturing host in every row and file name.
     pub sensor: String,
 }
@@ -244,6 +253,27 @@ pub struct HealthSettings {
 
 // A threshold is a number that was typed, never a result.
 impl Eq for HealthSettings {}
+
+/// Where viewers may watch (`--control`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSettings {
+    /// Nowhere.
+    Off,
+    /// At this socket, as usual; a capture goes on without where there cannot be one.
+    Usual {
+        /// The socket.
+        path: PathBuf,
+        /// Whose members may watch besides root and the user of the capture.
+        group: Option<String>,
+    },
+    /// At this socket, or the capture does not begin.
+    At {
+        /// The socket.
+        path: PathBuf,
+        /// See `Usual`.
+        group: Option<String>,
+    },
+}
 
 /// Form of log lines (`--log-format`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

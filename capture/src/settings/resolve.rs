@@ -18,6 +18,7 @@ use super::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
         StorageArgs,
     },
+    view::{resolve_control, resolve_tail, resolve_top},
 };
 
 /// Largest N of `--sample 1/N`: rarer connections would tell nothing.
@@ -51,7 +52,7 @@ const SENSOR_BYTES_MAX: usize = 64;
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two());
 const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT as u64);
 
-type Result<T> = std::result::Result<T, clap::Error>;
+pub(super) type Result<T> = std::result::Result<T, clap::Error>;
 
 pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
     match args.command {
@@ -69,6 +70,8 @@ pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
         Some(Command::Doctor { ifaces, security }) => {
             Ok(Job::Doctor { ifaces: checked_ifaces(ifaces)?, security })
         }
+        Some(Command::Top(args)) => Ok(Job::Top(resolve_top(args, environment)?)),
+        Some(Command::Tail(args)) => Ok(Job::Tail(resolve_tail(args, environment))),
         None => Ok(Job::Capture(Box::new(resolve_capture(args.capture, environment)?))),
     }
 }
@@ -94,6 +97,7 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
     };
     let storage = resolve_storage(out, &args.storage)?;
     Ok(Settings {
+        control: resolve_control(args.control, &sensor, &source, environment)?,
         source,
         filter: resolve_filter(args.filter)?,
         head_bytes_max: head_limit as u32,
@@ -308,6 +312,6 @@ fn within(option: &str, value: u64, min: u64, max: u64) -> Result<()> {
     Err(refuse(ErrorKind::ValueValidation, why))
 }
 
-fn refuse(kind: ErrorKind, why: impl Display) -> clap::Error {
+pub(super) fn refuse(kind: ErrorKind, why: impl Display) -> clap::Error {
     Args::command().error(kind, why)
 }

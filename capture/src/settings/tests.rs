@@ -80,9 +80,50 @@ fn two_words_are_enough() {
                 metrics: Vec::new(),
                 health: HealthSettings { loss_share_max: 0.01, lag_max: Duration::from_secs(30) },
             },
+            control: ControlSettings::Usual {
+                path: "/run/hdrcap/probe-7.example.com.sock".into(),
+                group: None,
+            },
             sensor: "probe-7.example.com".to_owned(),
         }
     );
+}
+
+#[test]
+fn a_capture_is_watched_where_it_is_told() {
+    let control = |line: &str| capture(line).control;
+    let at = |path: &str, group: Option<&str>| ControlSettings::At {
+        path: path.into(),
+        group: group.map(str::to_owned),
+    };
+    assert_eq!(control("-i eth1 -o d --control off"), ControlSettings::Off);
+    assert_eq!(control("-i eth1 -o d --control /s --control-group ops"), at("/s", Some("ops")));
+    assert_eq!(control("--pcap a -o d"), ControlSettings::Off);
+    assert_eq!(control("--pcap a -o d --control /s"), at("/s", None));
+    assert!(parse_line("-i eth1 -o d --control off --control-group ops").is_err());
+}
+
+#[test]
+fn viewers_say_what_they_want() {
+    let Ok(Job::Tail(tail)) = parse_line(
+        "tail --control /s --host a* --path /api/* --method GET --status 404,5xx --client 10.0.0.0/8 \
+         --slower-than 200ms -n 5 --duration 10s --json",
+    ) else {
+        panic!("a tail is asked for")
+    };
+    assert_eq!(tail.control, crate::view::tail::ControlChoice::At("/s".into()));
+    assert_eq!(tail.filter.slower_than_us, Some(200_000));
+    assert_eq!((tail.count, tail.duration, tail.json), (Some(5), Some(Duration::from_secs(10)), true));
+    assert!(tail.filter.host.is_some() && tail.filter.path.is_some() && tail.filter.client.is_some());
+    let Ok(Job::Top(top)) = parse_line("top --once --json --every 500ms --status 5xx") else {
+        panic!("a top is asked for")
+    };
+    assert!(top.once && top.json && top.filter.status.is_some());
+    for wrong in
+        ["top --json", "top --every 1ms", "tail --status 6x", "tail -n 0", "tail --host ", "top --out d"]
+    {
+        assert!(parse_line(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -29,6 +29,11 @@ impl Net {
         self.prefix_len
     }
 
+    /// True for an address of the network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4() && Self::masked(address, self.prefix_len) == self.address
+    }
+
     fn masked(address: IpAddr, prefix_len: u8) -> IpAddr {
         match address {
             IpAddr::V4(v4) => {
@@ -208,6 +213,9 @@ mod tests {
             "10.1.2.3/8".parse::<Net>(),
             Err("10.1.2.3 has bits behind the first 8; did you mean 10.0.0.0/8?".to_owned())
         );
+        let net: Net = "10.0.0.0/8".parse().unwrap();
+        let inside = |address: &str| net.contains(address.parse().unwrap());
+        assert!(inside("10.9.9.9") && !inside("11.0.0.1") && !inside("::a00:1"));
         for text in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/", "example.com", "10.0.0.0/-1"] {
             assert!(text.parse::<Net>().is_err(), "{text}");
         }
