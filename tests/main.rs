@@ -15,3 +15,4 @@ mod targets;
 mod tidy;
 mod truth;
 mod verdicts;
+mod view;

@@ -1,0 +1,307 @@
+//! Watching a running capture: tail against nginx's log, top in a terminal, who may watch, what a slow reader loses.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use harness::{
+    daemon::{Capture, binary, run_to_end},
+    lab::{Lab, SERVER_IPV4},
+    query::Dataset,
+    run, wait,
+    web::{Counts, Curl, Load, Web, counts, signal},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::live::shopping;
+
+/// A capture with a control socket in a folder of its own.
+struct Watched {
+    capture: Option<Capture>,
+    out: TempDir,
+    control: PathBuf,
+}
+
+impl Watched {
+    fn start(lab: &Lab) -> Watched {
+        let out = tempfile::tempdir().unwrap();
+        let control = out.path().join("control.sock");
+        let capture = Capture::start(lab, out.path(), &["--control", control.to_str().unwrap()]);
+        wait::until("the control socket is there", || control.exists().then_some(()));
+        Watched { capture: Some(capture), out, control }
+    }
+
+    fn hdrcap(&self, command: &str, options: &[&str]) -> Command {
+        let mut hdrcap = Command::new(binary());
+        hdrcap.arg(command).arg("--control").arg(&self.control).args(options);
+        hdrcap
+    }
+
+    fn status(&self) -> Value {
+        let report = run_to_end(&mut self.hdrcap("top", &["--once", "--json"]));
+        assert!(report.status.success(), "{}", report.stderr);
+        serde_json::from_str(&report.stdout).unwrap()
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.status()["vitals"]["counters"][name].as_u64().unwrap()
+    }
+
+    fn stop(&mut self) -> harness::daemon::Balance {
+        self.capture.take().unwrap().stop("INT").balance()
+    }
+}
+
+/// `hdrcap tail` under way.
+struct Tail {
+    child: Child,
+    file: tempfile::NamedTempFile,
+}
+
+impl Tail {
+    /// Starts a tail, and returns when the capture shows it rows: the first of them is of a request made for that.
+    fn start(lab: &Lab, watched: &Watched, options: &[&str]) -> Tail {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let child = watched
+            .hdrcap("tail", options)
+            .stdout(file.reopen().unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let tail = Tail { child, file };
+        wait::until("the tail shows rows", || {
+            Curl::default().request(SERVER_IPV4, "/first", &[]).run(lab, 1);
+            tail.text().contains("/first").then_some(())
+        });
+        tail
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.file.path()).unwrap()
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            signal(&self.child, "TERM");
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_tail_shows_what_the_server_logged_and_no_secret() {
+    let lab = Lab::up();
+    let web = Web::start(&lab);
+    let mut watched = Watched::start(&lab);
+    let mut json = Tail::start(&lab, &watched, &["--json"]);
+    let mut failed = Tail::start(&lab, &watched, &["--status", "404"]);
+    let requests = shopping(12)
+        .request(SERVER_IPV4, "/api/esc%1b?q=%1b[2J", &["header = \"X-Api-Key: not-to-be-read-either\""])
+        .request(SERVER_IPV4, "/api/\u{9b}31m", &["referer = \"http://x/?password=not-to-be-read\""]);
+    requests.run(&lab, 4);
+    wait::until("every request is in the log", || {
+        let asked = web.answered().iter().filter(|entry| entry.target != "/first").count();
+        (asked >= requests.count()).then_some(())
+    });
+    lab.settle();
+    let balance = watched.stop();
+    for tail in [&mut json, &mut failed] {
+        let status = wait::until("the tail ends with the capture", || tail.child.try_wait().unwrap());
+        assert!(status.success());
+    }
+    lab.assert_mirror_lossless();
+    balance.assert_closed();
+    balance.assert_in_files(Dataset(watched.out.path()));
+    assert_eq!(balance.count("watch_dropped"), 0, "a quiet capture shows every row");
+    assert!(balance.count("watch_rows") > 0 && balance.count("viewers") >= 2);
+
+    let mut logged = counts(&web.answered());
+    logged.retain(|(_, target, _), _| target != "/first");
+    let text = json.text();
+    assert_eq!(shown(&text), logged, "the tail shows other transactions than the server logged");
+    let lines = failed.text();
+    assert!(lines.lines().all(|line| line.contains(" 404 ")), "{lines}");
+    assert_eq!(lines.matches("/missing/").count(), 12, "{lines}");
+    for seen in [text, lines] {
+        assert!(!seen.contains(|c: char| c.is_control() && c != '\n'), "a control character came through");
+        for secret in ["item-4711.item-4711", "bGFiOm5vdC10by1iZS1yZWFk", "not-to-be-read", "8f14e45f"] {
+            assert!(!seen.contains(secret), "{secret} was shown");
+        }
+    }
+}
+
+/// Transactions of a tail as nginx counts them, the first ones left out.
+fn shown(lines: &str) -> Counts {
+    let mut counts = BTreeMap::new();
+    for line in lines.lines() {
+        let row: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        let mut target = text("path");
+        if let Some(query) = row["query"].as_str() {
+            target = format!("{target}?{query}");
+        }
+        if target != "/first" {
+            let status = row["status"].as_i64().unwrap_or(-1) as i32;
+            *counts.entry((text("method"), target, status)).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// A terminal of tmux with a program in it.
+struct Screen {
+    socket: String,
+}
+
+impl Screen {
+    fn start(name: &str, command: &str) -> Screen {
+        let screen = Screen { socket: format!("hdrcap-t{}-{name}", std::process::id()) };
+        // The shell says when the program is over, and with which code.
+        let line = format!("{command}; echo over: $?; stty -a | grep -o ' -\\?echo '; exec cat");
+        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &line]);
+        screen
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> String {
+        let output = run(Command::new("tmux").args(["-L", &self.socket]).args(arguments));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn keys(&self, keys: &str) {
+        self.tmux(&["send-keys", keys]);
+    }
+
+    fn text(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    fn wait_for(&self, part: &str) -> String {
+        let mut last = String::new();
+        wait::until(&format!("'{part}' on the screen"), || {
+            last = self.text();
+            last.contains(part).then(|| last.clone())
+        })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let killed = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
+        drop(killed);
+    }
+}
+
+#[test]
+fn top_is_driven_in_a_terminal_and_gives_it_back() {
+    let lab = Lab::up();
+    let _web = Web::start(&lab);
+    let mut watched = Watched::start(&lab);
+    let command = format!("{} top --control {} --every 200ms", binary().display(), watched.control.display());
+    let screen = Screen::start("top", &command);
+    let load = Load::start(&lab, 4);
+    let text = screen.wait_for("shop.example");
+    for part in ["hdrcap top", "mirror0", "frames", "queue shed", "rings", "disk free", "1:hosts", "? help"] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    screen.wait_for("sample");
+    screen.keys("?");
+    screen.wait_for("any key closes it");
+    screen.keys("x");
+    screen.keys("2");
+    screen.wait_for("/catalog.json");
+    screen.keys("5");
+    screen.wait_for("p95v");
+    screen.keys("/");
+    screen.keys("catalog");
+    screen.keys("Enter");
+    let text = screen.wait_for("only: catalog");
+    assert!(!text.contains("/api/orders"), "{text}");
+    screen.keys("p");
+    screen.wait_for("PAUSED");
+    screen.keys("p");
+    drop(load);
+    lab.settle();
+    assert!(watched.count("rows") > 0);
+    watched.stop().assert_closed();
+    screen.wait_for("THE CAPTURE ENDED");
+    screen.keys("q");
+    let text = screen.wait_for("over: 0");
+    assert!(
+        text.contains(" echo") && !text.contains("THE CAPTURE ENDED"),
+        "the terminal is not as it was:\n{text}"
+    );
+
+    let watched = Watched::start(&lab);
+    let command = format!("{} top --control {}", binary().display(), watched.control.display());
+    let screen = Screen::start("killed", &command);
+    screen.wait_for("up 00:");
+    drop(watched);
+    screen.wait_for("UNREACHABLE");
+    let pids = run(Command::new("pgrep").args(["-f", &command])).stdout;
+    let pid = String::from_utf8(pids).unwrap().lines().last().unwrap().to_owned();
+    run(Command::new("kill").args(["-s", "TERM", &pid]));
+    let text = screen.wait_for("over: 0");
+    assert!(text.contains(" echo"), "a signal leaves the terminal as it was:\n{text}");
+}
+
+#[test]
+fn a_slow_reader_is_dropped_and_the_capture_loses_nothing() {
+    let lab = Lab::up();
+    let _web = Web::start(&lab);
+    let mut watched = Watched::start(&lab);
+    let slow = UnixStream::connect(&watched.control).unwrap();
+    (&slow).write_all(b"{\"v\":1,\"ask\":\"tail\"}\n").unwrap();
+    let load = Load::start(&lab, 32);
+    wait::until("the slow reader is dropped", || (watched.count("viewers_dropped") == 1).then_some(()));
+    drop(load);
+    lab.settle();
+    let balance = watched.stop();
+    balance.assert_closed();
+    assert!(balance.count("view_lines_dropped") > 0);
+    assert_eq!((balance.count("viewers_dropped"), balance.count("viewers_refused")), (1, 0));
+    assert_eq!(balance.count("shed") + balance.count("ring_full"), 0, "somebody had to wait");
+    balance.assert_in_files(Dataset(watched.out.path()));
+}
+
+#[test]
+fn who_may_watch_and_whose_socket_it_is() {
+    let lab = Lab::up();
+    let mut watched = Watched::start(&lab);
+    let control = watched.control.to_str().unwrap().to_owned();
+    let pcap = harness::pcap::one_transaction(watched.out.path());
+    let second = |control: &str| {
+        let mut hdrcap = Command::new(binary());
+        hdrcap.args(["--redact", "off", "--control", control, "--out"]);
+        hdrcap.arg(watched.out.path().join("second")).arg("--pcap").arg(&pcap);
+        run_to_end(&mut hdrcap)
+    };
+    let refused = second(&control);
+    assert!(
+        !refused.status.success() && refused.stderr.contains("belongs to a running capture"),
+        "{refused:?}"
+    );
+    // Another user reaches the socket no more than its mode lets him, and is turned away behind it.
+    let python = std::env::var("HDRCAP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    run(Command::new("chmod").args(["0755"]).arg(watched.out.path()));
+    let ask = "import os,socket,sys;os.setgid(65534);os.setuid(65534);s=socket.socket(socket.AF_UNIX);\
+               s.connect(sys.argv[1]);print(s.recv(4096).decode())";
+    let stranger = || harness::output(Command::new(&python).args(["-c", ask, &control]));
+    assert!(harness::said(&stranger()).contains("Permission denied"));
+    run(Command::new("chmod").args(["0666", &control]));
+    assert!(harness::said(&stranger()).contains("may not watch this capture"));
+    wait::until("the refusal is counted", || (watched.count("viewers_refused") == 1).then_some(()));
+    watched.stop().assert_closed();
+    assert!(!Path::new(&control).exists(), "the socket is left behind");
+    assert!(second(&control).status.success(), "a replay can be watched as well");
+    let gone = run_to_end(&mut watched.hdrcap("tail", &[]));
+    assert!(!gone.status.success() && gone.stderr.contains("no capture answers"), "{gone:?}");
+}
