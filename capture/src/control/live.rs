@@ -19,7 +19,7 @@ use super::{
     Ended, Plane, configure, confine, joined,
     mirror::Port,
     open_writer, sampling,
-    viewers::{self, Teller},
+    viewers::Teller,
     watch::{Origin, Stop, Watch},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) fn run(
     plane: &mut Plane,
 ) -> anyhow::Result<Ended> {
     let source_settings = source_settings(settings, live)?;
-    let mut viewers = viewers::bind(&settings.control)?;
+    let mut viewers = plane.viewers.take();
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);

@@ -55,6 +55,7 @@ use crate::{
     encoder::Encoder,
     limits,
     settings::{MetricsAddress, Sampling, Settings, Source, VxlanPorts},
+    view::hub::HubPlan,
 };
 
 /// Captures until the source ends or a signal comes; the exit code says whether the balance closed.
@@ -63,6 +64,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     logging::start(&settings.report, progress.bar());
     confine::forbid_core_dumps();
     let redactor = secrets::redactor(&settings.redact)?;
+    // As whoever started it: the usual folder of sockets is nobody else's.
+    let viewers = viewers::bind(&settings.control)?;
     let identity = assume(&settings.identity, &settings.storage.folder, purpose(&settings.source))?;
     info!(
         bytes = limits::collector_bytes_max(settings.head_bytes_max),
@@ -74,7 +77,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     for address in &settings.report.metrics {
         Endpoint::bind(address)?.serve(&runtime, asking.clone()).context("no metrics")?;
     }
-    let mut plane = Plane { runtime, progress, questions };
+    let mut plane = Plane { runtime, progress, questions, viewers };
     let ended = match &settings.source {
         Source::Pcap(files) => replay::run((settings, &identity), files, redactor, &mut plane),
         Source::Live(live) => live::run((settings, &identity), live, &redactor, &mut plane),
@@ -89,6 +92,8 @@ struct Plane {
     progress: Progress,
     /// From whoever wants to know how things stand.
     questions: mpsc::Receiver<Question>,
+    /// What serves viewers, once there are collectors.
+    viewers: Option<HubPlan>,
 }
 
 /// What a capture came to.
@@ -156,7 +161,7 @@ fn confine(
     let sockets = settings.report.metrics.iter().filter_map(MetricsAddress::folder);
     let needs = Needs {
         folders: vec![settings.storage.folder.clone()],
-        removals: sockets.map(Path::to_owned).collect(),
+        removals: sockets.chain(settings.control.folder()).map(Path::to_owned).collect(),
         reads: reads.to_vec(),
         is_live: matches!(settings.source, Source::Live(_)),
         connects: false,

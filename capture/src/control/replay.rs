@@ -17,7 +17,7 @@ use tracing::{error, warn};
 use super::{
     Ended, Plane, configure, confine, joined, open_writer,
     progress::Progress,
-    viewers::{self, Teller},
+    viewers::Teller,
     watch::{Origin, Stop, Watch},
 };
 use crate::{
@@ -43,7 +43,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
-    let mut viewers = viewers::bind(&settings.control)?;
+    let mut viewers = plane.viewers.take();
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
     let encoder = confine((settings, identity), writer, files)?;
     let ledger = Arc::new(CollectorLedger::default());

@@ -11,7 +11,11 @@ mod resolve;
 mod values;
 mod view;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Parser as _;
 use storage::retention::Keep;
@@ -273,6 +277,16 @@ pub enum ControlSettings {
         /// See `Usual`.
         group: Option<String>,
     },
+}
+
+impl ControlSettings {
+    /// The folder that the socket is removed from at the end.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            ControlSettings::Off => None,
+            ControlSettings::Usual { path, .. } | ControlSettings::At { path, .. } => path.parent(),
+        }
+    }
 }
 
 /// Form of log lines (`--log-format`).
