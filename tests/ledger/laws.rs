@@ -91,7 +91,14 @@ fn run(out: &Path, forgetful: Forgetful) -> Balance {
     let mut interface = InterfaceCounts::of("mirror".to_owned(), &decider.counters()[0]);
     interface.verdicts[Verdict::Head as usize] -= u64::from(forgetful == Forgetful::Verdicts);
     let (collectors, softnet) = (ledger.counts.read(), Softnet::default());
-    Balance { interfaces: vec![interface], collectors, encoders, softnet, moment: Moment::Ended }
+    Balance {
+        interfaces: vec![interface],
+        collectors,
+        encoders,
+        softnet,
+        viewers: Default::default(),
+        moment: Moment::Ended,
+    }
 }
 
 #[test]

@@ -141,7 +141,14 @@ pub(super) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Out
     encoders[EncoderCounter::RowsWritten as usize] = rows.len() as u64;
     encoders[EncoderCounter::RowsPublished as usize] = rows.len() as u64;
     let (collectors, softnet) = (ledger.counts.read(), Softnet::default());
-    let balance = Balance { interfaces, collectors, encoders, softnet, moment: Moment::Ended };
+    let balance = Balance {
+        interfaces,
+        collectors,
+        encoders,
+        softnet,
+        viewers: Default::default(),
+        moment: Moment::Ended,
+    };
     Outcome { rows, balance, handed_over: tap.handed_over }
 }
 
