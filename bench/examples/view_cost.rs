@@ -102,10 +102,9 @@ fn compare(records: &Records) {
         all.sort_by(f64::total_cmp);
         all[all.len() / 2]
     };
-    for nth in 1..MODES.len() {
+    for (nth, mode) in MODES.iter().enumerate().skip(1) {
         println!(
-            "{:?}: {:.4} of the collector's time without a feed (its CPU time), {:.4} (wall), medians of {ROUND_COUNT}",
-            MODES[nth],
+            "{mode:?}: {:.4} of the collector's time without a feed (its CPU time), {:.4} (wall), medians of {ROUND_COUNT}",
             median(nth, |time| time.1) / median(0, |time| time.1),
             median(nth, |time| time.0) / median(0, |time| time.0),
         );

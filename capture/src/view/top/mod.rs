@@ -5,8 +5,6 @@
 
 mod draw;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -205,3 +203,6 @@ fn text_of(backend: &TestBackend) -> Vec<String> {
     let line = |y: u16| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
     (0..buffer.area.height).map(|y| line(y).trim_end().to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests;
