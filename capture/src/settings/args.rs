@@ -184,7 +184,7 @@ pub(super) struct LiveArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     pub(super) steer: Option<SteerChoice>,
 
-    /// Size of each ring, a power of two [default: 16MiB]
+    /// Size of each ring, a power of two from 64KiB to 512MiB [default: 16MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(super) ring_bytes: Option<u64>,
 

@@ -20,17 +20,13 @@ use super::{
     },
     view::{resolve_control, resolve_tail, resolve_top},
 };
+use crate::source::live::load::{RING_BYTES_DEFAULT, RING_BYTES_MAX, RING_BYTES_MIN};
 
 /// Largest N of `--sample 1/N`: rarer connections would tell nothing.
 pub(super) const SAMPLE_WEIGHT_MAX: u32 = 1_000_000;
 
 /// Below this, `--head-limit` cuts ordinary heads.
 const HEAD_BYTES_MIN: u64 = 1024;
-
-/// A ring holds a burst of a few milliseconds at least, and locks no more memory than a machine has to spare.
-const RING_BYTES_MIN: u64 = 64 * 1024;
-const RING_BYTES_MAX: u64 = 1 << 30;
-const RING_BYTES_DEFAULT: u64 = 16 << 20;
 
 const COLLECTOR_COUNT_MAX: u16 = 1024;
 
@@ -49,7 +45,6 @@ const HEALTH_LAG_FLUSH_INTERVALS: u32 = 3;
 /// `--sensor` is part of every file name.
 const SENSOR_BYTES_MAX: usize = 64;
 
-const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two());
 const _: () = assert!(HEAD_BYTES_MIN <= HEAD_BYTES_DEFAULT as u64);
 
 pub(super) type Result<T> = std::result::Result<T, clap::Error>;
@@ -136,8 +131,8 @@ fn resolve_source(ifaces: Vec<String>, pcap: Vec<PathBuf>, live: LiveArgs) -> Re
 }
 
 fn resolve_live(ifaces: Vec<String>, args: LiveArgs) -> Result<LiveSettings> {
-    let ring_bytes = args.ring_bytes.unwrap_or(RING_BYTES_DEFAULT);
-    within("--ring-bytes", ring_bytes, RING_BYTES_MIN, RING_BYTES_MAX)?;
+    let ring_bytes = args.ring_bytes.unwrap_or(u64::from(RING_BYTES_DEFAULT));
+    within("--ring-bytes", ring_bytes, u64::from(RING_BYTES_MIN), u64::from(RING_BYTES_MAX))?;
     if !ring_bytes.is_power_of_two() {
         let next = ring_bytes.next_power_of_two();
         let why = format!("--ring-bytes {ring_bytes} is not a power of two: take {} or {next}", next / 2);

@@ -327,7 +327,7 @@ fn bad_values_are_told_the_range() {
             "-i e -o d --ring-bytes 3MiB",
             "--ring-bytes 3145728 is not a power of two: take 2097152 or 4194304",
         ),
-        ("-i e -o d --ring-bytes 4k", "--ring-bytes 4096 is out of range: take 65536 to 1073741824"),
+        ("-i e -o d --ring-bytes 4k", "--ring-bytes 4096 is out of range: take 65536 to 536870912"),
         (
             "-i e -o d --flush-interval 10",
             "invalid value '10' for '--flush-interval <TIME>': '10' has no unit; expected a time such as 500ms, 10s, \

@@ -20,14 +20,11 @@ use common::config::{Config, Steering};
 use common::counters::Counters;
 use common::limits::{IFACE_COUNT_MAX, RING_COUNT_MAX};
 use counters::Counted;
-use load::{LoadError, Loaded, RingPlan};
+use load::{LoadError, Loaded, RING_BYTES_DEFAULT, RingPlan};
 use nic::{Nic, NicError, NicWarning};
 use promiscuous::Promiscuous;
 use ring::Ring;
 use std::io;
-
-/// Bytes of each ring unless `--ring-bytes` says otherwise: a fifth of a second of records at 80 MB/s per core.
-pub const RING_BYTES_DEFAULT: u32 = 16 * 1024 * 1024;
 
 /// What becomes of captured frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
