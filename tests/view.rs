@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write as _,
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -24,17 +24,24 @@ use crate::live::shopping;
 /// A capture with a control socket in a folder of its own.
 struct Watched {
     capture: Option<Capture>,
-    out: TempDir,
+    folder: TempDir,
+    out: PathBuf,
     control: PathBuf,
 }
 
 impl Watched {
     fn start(lab: &Lab) -> Watched {
-        let out = tempfile::tempdir().unwrap();
-        let control = out.path().join("control.sock");
-        let capture = Capture::start(lab, out.path(), &["--control", control.to_str().unwrap()]);
-        wait::until("the control socket is there", || control.exists().then_some(()));
-        Watched { capture: Some(capture), out, control }
+        Watched::start_with(lab, &[])
+    }
+
+    fn start_with(lab: &Lab, options: &[&str]) -> Watched {
+        let folder = tempfile::tempdir().unwrap();
+        // Other users are to get as far as the socket.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        let (out, control) = (folder.path().join("data"), folder.path().join("control.sock"));
+        let options = [&["--control", control.to_str().unwrap()], options].concat();
+        let capture = Capture::start(lab, &out, &options);
+        Watched { capture: Some(capture), folder, out, control }
     }
 
     fn hdrcap(&self, command: &str, options: &[&str]) -> Command {
@@ -119,7 +126,7 @@ fn a_tail_shows_what_the_server_logged_and_no_secret() {
     }
     lab.assert_mirror_lossless();
     balance.assert_closed();
-    balance.assert_in_files(Dataset(watched.out.path()));
+    balance.assert_in_files(Dataset(&watched.out));
     assert_eq!(balance.count("watch_dropped"), 0, "a quiet capture shows every row");
     assert!(balance.count("watch_rows") > 0 && balance.count("viewers") >= 2);
 
@@ -183,12 +190,20 @@ impl Screen {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    fn wait_for(&self, part: &str) -> String {
-        let mut last = String::new();
-        wait::until(&format!("'{part}' on the screen"), || {
-            last = self.text();
-            last.contains(part).then(|| last.clone())
+    /// Waits until all of it is there at once: a screen may be looked at while it is being drawn.
+    fn wait_for(&self, parts: &[&str]) -> String {
+        wait::until(&format!("{parts:?} on the screen"), || {
+            let text = self.text();
+            parts.iter().all(|part| text.contains(part)).then_some(text)
         })
+    }
+
+    /// Process ids of what the shell in the terminal has started and not seen the end of.
+    fn started(&self) -> Vec<String> {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let shell = shell.trim();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        children.split_whitespace().map(str::to_owned).collect()
     }
 }
 
@@ -207,50 +222,51 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
     let command = format!("{} top --control {} --every 200ms", binary().display(), watched.control.display());
     let screen = Screen::start("top", &command);
     let load = Load::start(&lab, 4);
-    let text = screen.wait_for("shop.example");
-    for part in ["hdrcap top", "mirror0", "frames", "queue shed", "rings", "disk free", "1:hosts", "? help"] {
-        assert!(text.contains(part), "{part} is missing:\n{text}");
-    }
+    let text = screen.wait_for(&[
+        "hdrcap top",
+        "mirror0",
+        "frames",
+        "queue shed",
+        "rings",
+        "disk free",
+        "1:hosts",
+        "shop.example",
+        "? help",
+    ]);
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    screen.wait_for("sample");
+    screen.wait_for(&["sample"]);
     screen.keys("?");
-    screen.wait_for("any key closes it");
+    screen.wait_for(&["any key closes it"]);
     screen.keys("x");
     screen.keys("2");
-    screen.wait_for("/catalog.json");
+    screen.wait_for(&["/catalog.json"]);
     screen.keys("5");
-    screen.wait_for("p95v");
+    screen.wait_for(&["p95v"]);
     screen.keys("/");
     screen.keys("catalog");
     screen.keys("Enter");
-    let text = screen.wait_for("only: catalog");
+    let text = screen.wait_for(&["only: catalog"]);
     assert!(!text.contains("/api/orders"), "{text}");
     screen.keys("p");
-    screen.wait_for("PAUSED");
+    screen.wait_for(&["PAUSED"]);
     screen.keys("p");
     drop(load);
     lab.settle();
     assert!(watched.count("rows") > 0);
     watched.stop().assert_closed();
-    screen.wait_for("THE CAPTURE ENDED");
+    screen.wait_for(&["THE CAPTURE ENDED"]);
     screen.keys("q");
-    let text = screen.wait_for("over: 0");
-    assert!(
-        text.contains(" echo") && !text.contains("THE CAPTURE ENDED"),
-        "the terminal is not as it was:\n{text}"
-    );
+    let text = screen.wait_for(&["over: 0", " echo"]);
+    assert!(!text.contains("THE CAPTURE ENDED"), "the terminal is not as it was:\n{text}");
 
     let watched = Watched::start(&lab);
     let command = format!("{} top --control {}", binary().display(), watched.control.display());
     let screen = Screen::start("killed", &command);
-    screen.wait_for("up 00:");
+    screen.wait_for(&["up 00:"]);
     drop(watched);
-    screen.wait_for("UNREACHABLE");
-    let pids = run(Command::new("pgrep").args(["-f", &command])).stdout;
-    let pid = String::from_utf8(pids).unwrap().lines().last().unwrap().to_owned();
-    run(Command::new("kill").args(["-s", "TERM", &pid]));
-    screen.wait_for("over: 0");
-    screen.wait_for(" echo");
+    screen.wait_for(&["UNREACHABLE"]);
+    run(Command::new("kill").args(["-s", "TERM"]).args(screen.started()));
+    screen.wait_for(&["over: 0", " echo"]);
 }
 
 #[test]
@@ -260,16 +276,50 @@ fn a_slow_reader_is_dropped_and_the_capture_loses_nothing() {
     let mut watched = Watched::start(&lab);
     let slow = UnixStream::connect(&watched.control).unwrap();
     (&slow).write_all(b"{\"v\":1,\"ask\":\"tail\"}\n").unwrap();
-    let load = Load::start(&lab, 32);
+    // More rows than its socket and its outbox take together.
+    let path = format!("/missing/{}", "x".repeat(150));
+    let one_more = |curl: Curl, _| curl.request(SERVER_IPV4, &path, &[]);
+    (0..4000).fold(Curl::default(), one_more).run(&lab, 8);
     wait::until("the slow reader is dropped", || (watched.count("viewers_dropped") == 1).then_some(()));
-    drop(load);
     lab.settle();
     let balance = watched.stop();
     balance.assert_closed();
     assert!(balance.count("view_lines_dropped") > 0);
     assert_eq!((balance.count("viewers_dropped"), balance.count("viewers_refused")), (1, 0));
     assert_eq!(balance.count("shed") + balance.count("ring_full"), 0, "somebody had to wait");
-    balance.assert_in_files(Dataset(watched.out.path()));
+    balance.assert_in_files(Dataset(&watched.out));
+}
+
+/// Users that no machine has.
+const STRANGER: u32 = 4719;
+const SERVICE: u32 = 4711;
+const OPERATORS: u32 = 4712;
+
+/// What a user of this number, and of the group of this number, is answered when it asks how things stand.
+fn asked_as(user: u32, control: &str) -> String {
+    // Who is turned away may be so before it has asked.
+    let ask = "import contextlib, os, socket, sys\n\
+               os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\n\
+               s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2])\n\
+               with contextlib.suppress(OSError): s.send(b'{\"v\":1,\"ask\":\"status\"}\\n')\n\
+               print(s.recv(4096).decode())";
+    harness::said(&harness::output(Command::new("python3").args(["-c", ask, &user.to_string(), control])))
+}
+
+#[test]
+fn the_user_of_a_capture_and_its_operators_may_watch() {
+    let lab = Lab::up();
+    let (user, group) = (SERVICE.to_string(), OPERATORS.to_string());
+    let mut watched = Watched::start_with(&lab, &["--user", &user, "--control-group", &group]);
+    let control = watched.control.to_str().unwrap().to_owned();
+    for user in [0, SERVICE, OPERATORS] {
+        let answer = asked_as(user, &control);
+        assert!(answer.contains("\"status\""), "user {user} is answered: {answer}");
+    }
+    assert!(asked_as(STRANGER, &control).contains("Permission denied"));
+    let balance = watched.stop();
+    balance.assert_closed();
+    assert_eq!((balance.count("viewers"), balance.count("viewers_refused")), (3, 0));
 }
 
 #[test]
@@ -277,8 +327,8 @@ fn who_may_watch_and_whose_socket_it_is() {
     let lab = Lab::up();
     let mut watched = Watched::start(&lab);
     let control = watched.control.to_str().unwrap().to_owned();
-    let pcap = harness::pcap::one_transaction(watched.out.path());
-    let out = watched.out.path().join("second");
+    let pcap = harness::pcap::one_transaction(watched.folder.path());
+    let out = watched.folder.path().join("second");
     let second = |control: &str| {
         let mut hdrcap = Command::new(binary());
         hdrcap.args(["--redact", "off", "--control", control, "--out"]);
@@ -291,14 +341,9 @@ fn who_may_watch_and_whose_socket_it_is() {
         "{refused:?}"
     );
     // Another user reaches the socket no more than its mode lets him, and is turned away behind it.
-    let python = std::env::var("HDRCAP_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    run(Command::new("chmod").args(["0755"]).arg(watched.out.path()));
-    let ask = "import os,socket,sys;os.setgid(65534);os.setuid(65534);s=socket.socket(socket.AF_UNIX);\
-               s.connect(sys.argv[1]);print(s.recv(4096).decode())";
-    let stranger = || harness::output(Command::new(&python).args(["-c", ask, &control]));
-    assert!(harness::said(&stranger()).contains("Permission denied"));
-    run(Command::new("chmod").args(["0666", &control]));
-    assert!(harness::said(&stranger()).contains("may not watch this capture"));
+    assert!(asked_as(STRANGER, &control).contains("Permission denied"));
+    fs::set_permissions(&control, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(asked_as(STRANGER, &control).contains("may not watch this capture"));
     wait::until("the refusal is counted", || (watched.count("viewers_refused") == 1).then_some(()));
     watched.stop().assert_closed();
     assert!(!Path::new(&control).exists(), "the socket is left behind");

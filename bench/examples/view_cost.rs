@@ -25,7 +25,10 @@ use capture::{
         RecordSink,
         decider::{Decider, FrameRef},
     },
-    view::{hub::HubPlan, socket::Socket},
+    view::{
+        hub::HubPlan,
+        socket::{Owners, Socket},
+    },
 };
 use common::{config::Config, decide::dissect::Link, record::Record};
 use storage::values::TimeSource;
@@ -132,7 +135,7 @@ fn measure(mode: Mode, records: &Records, passes: usize) -> Measured {
     let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let path = folder.path().join("s.sock");
     let mut plan = (mode != Mode::None)
-        .then(|| HubPlan::new(Socket::bind(&path, None).expect("the folder was just made")));
+        .then(|| HubPlan::new(Socket::bind(&path, Owners::default()).expect("the folder was just made")));
     let ledgers: Vec<Arc<CollectorLedger>> = (0..passes).map(|_| Arc::default()).collect();
     let feeds: Vec<_> = ledgers.iter().map(|ledger| plan.as_mut().map(|plan| plan.feed(ledger))).collect();
     let hub = plan.map(|plan| plan.start().expect("a thread is to be had"));

@@ -90,6 +90,11 @@ pub enum IdentityError {
     },
 }
 
+/// The user that `assume` will become, by number.
+pub fn intended(settings: &IdentitySettings, folder: &Path) -> Result<u32, IdentityError> {
+    choose(settings, folder, geteuid()).map(|(user, _)| user.as_raw())
+}
+
 /// Becomes the user that is to own the dataset in `folder`, with the capabilities the purpose needs.
 pub fn assume(
     settings: &IdentitySettings,

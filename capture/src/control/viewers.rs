@@ -11,28 +11,27 @@ use crate::{
     settings::ControlSettings,
     view::{
         hub::{Hub, HubPlan},
-        socket::{Socket, SocketError},
+        socket::{Owners, Socket, SocketError},
         vitals::{Fill, Vitals, VitalsDesk},
     },
 };
 
-/// Binds the control socket and becomes ready for viewers; to be called before the process gives up its rights.
+/// Binds the control socket for the user that the process will be; to be called before it gives up its rights.
 ///
 /// `None` where nobody is to watch, or nobody can: a capture whose usual socket cannot be had goes on without.
-pub(super) fn bind(control: &ControlSettings) -> Result<Option<HubPlan>, SocketError> {
-    match control {
-        ControlSettings::Off => Ok(None),
-        ControlSettings::At { path, group } => {
-            Socket::bind(path, group.as_deref()).map(HubPlan::new).map(Some)
+pub(super) fn bind(control: &ControlSettings, user: u32) -> Result<Option<HubPlan>, SocketError> {
+    let (path, group, is_usual) = match control {
+        ControlSettings::Off => return Ok(None),
+        ControlSettings::At { path, group } => (path, group, false),
+        ControlSettings::Usual { path, group } => (path, group, true),
+    };
+    match Socket::bind(path, Owners { user: Some(user), group: group.as_deref() }) {
+        Ok(socket) => Ok(Some(HubPlan::new(socket))),
+        Err(error) if is_usual && !matches!(error, SocketError::NoGroup { .. }) => {
+            warn!("nobody can watch this capture: {:#}", anyhow::Error::from(error));
+            Ok(None)
         }
-        ControlSettings::Usual { path, group } => match Socket::bind(path, group.as_deref()) {
-            Ok(socket) => Ok(Some(HubPlan::new(socket))),
-            Err(error @ SocketError::NoGroup { .. }) => Err(error),
-            Err(error) => {
-                warn!("nobody can watch this capture: {:#}", anyhow::Error::from(error));
-                Ok(None)
-            }
-        },
+        Err(error) => Err(error),
     }
 }
 

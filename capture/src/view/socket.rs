@@ -1,14 +1,15 @@
 //! The control socket: bound before the process gives up its rights, readable for its owner and one group.
 //!
 //! A socket that nobody listens on is replaced, one that somebody does is left alone. Who connects must be root, the user
-//! of the capture, or of the configured group. Invariant: from its first moment nobody else can connect.
+//! of the capture, or of the configured group. Invariant: from its first moment nobody else can connect; owner and mode
+//! are given to the socket that was bound, whatever its path leads to by then.
 
 use std::{
     fs, io,
     os::{
         fd::{AsRawFd as _, OwnedFd},
         unix::{
-            fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown},
+            fs::{DirBuilderExt as _, MetadataExt as _},
             net::{UnixListener, UnixStream},
         },
     },
@@ -16,7 +17,9 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, Mode, fchmod, flock},
+    fs::{
+        AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, Uid, chmod, chownat, fchmod, flock, fstat, open,
+    },
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
         sockopt::socket_peercred,
@@ -28,8 +31,8 @@ use thiserror::Error;
 /// Permissions of the socket: its owner and its group.
 const MODE: u32 = 0o660;
 
-/// Permissions of a folder made for it.
-const FOLDER_MODE: u32 = 0o750;
+/// Permissions of a folder made for it: whoever may use a socket gets there, and sees which there are.
+const FOLDER_MODE: u32 = 0o755;
 
 /// Viewers that may wait to be taken in.
 const BACKLOG: i32 = 8;
@@ -84,13 +87,22 @@ pub struct Socket {
     gid: Option<u32>,
 }
 
+/// Whose a socket is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owners<'a> {
+    /// The user that the capture will be; `None` where it stays who it is.
+    pub user: Option<u32>,
+    /// Name or number of a group whose members may watch as well.
+    pub group: Option<&'a str>,
+}
+
 impl Socket {
-    /// Binds `path`, for the group `group` besides the user of this process.
-    pub fn bind(path: &Path, group: Option<&str>) -> Result<Socket, SocketError> {
+    /// Binds `path`, for these owners.
+    pub fn bind(path: &Path, owners: Owners<'_>) -> Result<Socket, SocketError> {
         let refused = |what: &'static str| {
             move |source: io::Error| SocketError::Refused { path: path.to_owned(), what, source }
         };
-        let gid = group.map(group_id).transpose()?;
+        let gid = owners.group.map(group_id).transpose()?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             fs::DirBuilder::new()
@@ -98,7 +110,6 @@ impl Socket {
                 .mode(FOLDER_MODE)
                 .create(folder)
                 .map_err(refused("making its folder"))?;
-            chown(folder, None, gid).map_err(refused("giving its folder to the group"))?;
         }
         // Two captures that start at once must not take each other's socket for a stale one.
         let lock = fs::File::open(folder).map_err(refused("opening its folder"))?;
@@ -107,12 +118,11 @@ impl Socket {
         })?;
         remove_stale(path)?;
         let listener = bound(path).map_err(|error| refused("binding it")(error.into()))?;
-        chown(path, None, gid).map_err(refused("giving it to the group"))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(refused("setting its mode"))?;
-        let meta = fs::symlink_metadata(path).map_err(refused("looking at it"))?;
+        let identity = given(path, owners.user, gid)
+            .map_err(|error| refused("giving it to its user and group")(error.into()))?;
         listen(&listener, BACKLOG).map_err(|error| refused("listening on it")(error.into()))?;
         let listener = UnixListener::from(listener);
-        Ok(Socket { listener, path: path.to_owned(), identity: (meta.dev(), meta.ino()), gid })
+        Ok(Socket { listener, path: path.to_owned(), identity, gid })
     }
 
     /// The listening end; it does not block.
@@ -182,6 +192,19 @@ fn bound(path: &Path) -> rustix::io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Gives the socket at `path` its owners and its mode; its device and inode.
+fn given(path: &Path, uid: Option<u32>, gid: Option<u32>) -> rustix::io::Result<(u64, u64)> {
+    // By descriptor: a link that somebody puts in its place meanwhile is not followed.
+    let socket = open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fstat(&socket)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(rustix::io::Errno::NOTSOCK);
+    }
+    chownat(&socket, "", uid.map(Uid::from_raw), gid.map(Gid::from_raw), AtFlags::EMPTY_PATH)?;
+    chmod(format!("/proc/self/fd/{}", socket.as_raw_fd()), Mode::from_raw_mode(MODE))?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 /// A group by name or number, as this machine's own list has it.
 fn group_id(name: &str) -> Result<u32, SocketError> {
     if let Ok(gid) = name.parse() {
@@ -231,17 +254,17 @@ mod tests {
     fn a_stale_socket_is_replaced_and_a_live_one_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/hdrcap.sock");
-        drop(Socket::bind(&path, None).unwrap());
+        drop(Socket::bind(&path, Owners::default()).unwrap());
         assert!(!path.exists(), "it is taken away at the end");
         // A listener that ends without taking its socket away, as a killed process does.
         drop(UnixListener::bind(&path).unwrap());
-        let live = Socket::bind(&path, None).unwrap();
-        let error = Socket::bind(&path, None).unwrap_err();
+        let live = Socket::bind(&path, Owners::default()).unwrap();
+        let error = Socket::bind(&path, Owners::default()).unwrap_err();
         assert!(matches!(&error, SocketError::Taken { .. }), "{error}");
         assert!(error.to_string().contains("belongs to a running capture"), "{error}");
         UnixStream::connect(&path).expect("the live one goes on");
         fs::remove_file(&path).unwrap();
-        let second = Socket::bind(&path, None).unwrap();
+        let second = Socket::bind(&path, Owners::default()).unwrap();
         drop(live);
         assert!(path.exists(), "another one's socket is not taken away");
         drop(second);
@@ -252,7 +275,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hdrcap.sock");
         let gid = rustix::process::getegid().as_raw();
-        let socket = Socket::bind(&path, Some(&gid.to_string())).unwrap();
+        let socket = Socket::bind(&path, Owners { user: None, group: Some(&gid.to_string()) }).unwrap();
         let meta = fs::metadata(&path).unwrap();
         assert_eq!((meta.mode() & 0o777, meta.gid()), (0o660, gid));
         let viewer = UnixStream::connect(&path).unwrap();
@@ -267,9 +290,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes.txt");
         fs::write(&path, "mine").unwrap();
-        assert!(matches!(Socket::bind(&path, None), Err(SocketError::NoSocket { .. })));
+        assert!(matches!(Socket::bind(&path, Owners::default()), Err(SocketError::NoSocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
-        let error = Socket::bind(&folder.path().join("s"), Some("no-such-group")).unwrap_err();
+        let error =
+            Socket::bind(&folder.path().join("s"), Owners { user: None, group: Some("no-such-group") })
+                .unwrap_err();
         assert!(matches!(error, SocketError::NoGroup { .. }), "{error}");
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         filter::Filter,
         protocol::{Answer, Ask, REQUEST_BYTES_MAX, Request},
         sighting::testing::sighting,
+        socket::Owners,
     },
 };
 
@@ -30,7 +31,7 @@ struct Stage {
 impl Stage {
     fn new() -> Stage {
         let folder = tempfile::tempdir().unwrap();
-        let socket = Socket::bind(&folder.path().join("s.sock"), None).unwrap();
+        let socket = Socket::bind(&folder.path().join("s.sock"), Owners::default()).unwrap();
         let mut plan = HubPlan::new(socket);
         let collector = Arc::new(CollectorLedger::default());
         let feed = plan.feed(&collector);
