@@ -8,6 +8,7 @@ use crate::{
     flow::{connection::Connection, handshake::Handshake, table::FlowKey, transaction::Transaction},
     http::LINE_MEMORY_BYTES_MAX,
     redact::RECALL_BYTES_MAX,
+    view::{sighting::Sighting, window::WINDOW_BYTES_MAX},
 };
 
 /// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
@@ -49,7 +50,7 @@ pub const PARSED_MARK_COUNT_MAX: usize = 512;
 /// Rows on their way from a collector to viewers: what a pump of the hub, 20 a second, takes from one.
 pub const SIGHTING_COUNT_MAX: usize = 512;
 
-/// Viewers at the control socket; each may hold `OUTBOX_BYTES_MAX` and a window of a few MiB.
+/// Viewers at the control socket; each may hold `OUTBOX_BYTES_MAX` and `WINDOW_BYTES_MAX`.
 pub const VIEWER_COUNT_MAX: usize = 16;
 
 /// Bytes on their way to one viewer; rows beyond are dropped.
@@ -99,5 +100,11 @@ pub fn collector_bytes_max(head_bytes_max: u32) -> u64 {
     let handshakes = HANDSHAKE_COUNT_MAX * size_of::<(FlowKey, Handshake)>();
     let batches = (QUEUE_WORK_COUNT_MAX + 2) * (BATCH_BYTES_MAX + BATCH_KNOWN_BYTES_MAX);
     let memories = LINE_MEMORY_BYTES_MAX + RECALL_BYTES_MAX;
-    (connections + transactions + partials + handshakes + batches + memories) as u64
+    let shown = SIGHTING_COUNT_MAX * size_of::<Sighting>();
+    (connections + transactions + partials + handshakes + batches + memories + shown) as u64
+}
+
+/// Bytes that all viewers together take at the most.
+pub fn viewers_bytes_max() -> u64 {
+    (VIEWER_COUNT_MAX * (OUTBOX_BYTES_MAX + WINDOW_BYTES_MAX)) as u64
 }

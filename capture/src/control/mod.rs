@@ -50,7 +50,7 @@ use self::{
 use crate::{
     confine::{
         self, Needs, Purpose, Safeguard, State,
-        user::{Identity, assume},
+        user::{Identity, assume, intended},
     },
     encoder::Encoder,
     limits,
@@ -65,11 +65,13 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     confine::forbid_core_dumps();
     let redactor = secrets::redactor(&settings.redact)?;
     // As whoever started it: the usual folder of sockets is nobody else's.
-    let viewers = viewers::bind(&settings.control)?;
+    let user = intended(&settings.identity, &settings.storage.folder)?;
+    let viewers = viewers::bind(&settings.control, user)?;
     let identity = assume(&settings.identity, &settings.storage.folder, purpose(&settings.source))?;
+    let viewers_bytes = viewers.as_ref().map_or(0, |_| limits::viewers_bytes_max());
     info!(
-        bytes = limits::collector_bytes_max(settings.head_bytes_max),
-        "memory a collector may take at the most"
+        collector_bytes = limits::collector_bytes_max(settings.head_bytes_max),
+        viewers_bytes, "memory that each collector, and all viewers together, may take at the most"
     );
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("no control plane")?;

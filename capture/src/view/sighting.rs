@@ -11,7 +11,7 @@ use storage::{
 };
 
 /// Bytes for all texts of a sighting.
-const TEXT_BYTES_MAX: usize = 480;
+pub(super) const TEXT_BYTES_MAX: usize = 480;
 
 /// Bytes of each text at the most, in the order of `Part`: what a line of a wide terminal shows of it.
 const PART_BYTES_MAX: [usize; PART_COUNT] = [16, 96, 128, 160, 80];

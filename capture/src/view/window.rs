@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    sighting::{Part, Sighting},
-    toplist::{TopLine, Toplist, lines},
+    sighting::{Part, Sighting, TEXT_BYTES_MAX},
+    toplist::{KEY_COUNT_MAX, Tally, TopLine, Toplist, lines},
 };
 
 /// Seconds a window reaches back.
@@ -14,6 +14,11 @@ pub const WINDOW_SECONDS: usize = 10;
 
 /// Kinds of tables, in order.
 pub const KIND_COUNT: usize = 5;
+
+/// Bytes of the tables of one viewer at the most: a hash table has room for twice its keys, and the longest key is that
+/// of an endpoint.
+pub const WINDOW_BYTES_MAX: usize =
+    WINDOW_SECONDS * KIND_COUNT * 2 * KEY_COUNT_MAX * (size_of::<(String, Tally)>() + TEXT_BYTES_MAX);
 
 /// The tables of one viewer.
 #[derive(Debug, Default)]
