@@ -5,111 +5,32 @@ use std::{
     fs,
     io::Write as _,
     os::unix::{fs::PermissionsExt as _, net::UnixStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::Command,
 };
 
 use harness::{
-    daemon::{Capture, binary, run_to_end},
+    daemon::{binary, run_to_end},
     lab::{Lab, SERVER_IPV4},
     query::Dataset,
     run, wait,
-    web::{Counts, Curl, Load, Web, counts, signal},
+    watch::{Screen, Tail, Watched},
+    web::{Counts, Curl, Load, Web, counts},
 };
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::live::shopping;
-
-/// A capture with a control socket in a folder of its own.
-struct Watched {
-    capture: Option<Capture>,
-    folder: TempDir,
-    out: PathBuf,
-    control: PathBuf,
-}
-
-impl Watched {
-    fn start(lab: &Lab) -> Watched {
-        Watched::start_with(lab, &[])
-    }
-
-    fn start_with(lab: &Lab, options: &[&str]) -> Watched {
-        let folder = tempfile::tempdir().unwrap();
-        // Other users are to get as far as the socket.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
-        let (out, control) = (folder.path().join("data"), folder.path().join("control.sock"));
-        let options = [&["--control", control.to_str().unwrap()], options].concat();
-        let capture = Capture::start(lab, &out, &options);
-        Watched { capture: Some(capture), folder, out, control }
-    }
-
-    fn hdrcap(&self, command: &str, options: &[&str]) -> Command {
-        let mut hdrcap = Command::new(binary());
-        hdrcap.arg(command).arg("--control").arg(&self.control).args(options);
-        hdrcap
-    }
-
-    fn status(&self) -> Value {
-        let report = run_to_end(&mut self.hdrcap("top", &["--once", "--json"]));
-        assert!(report.status.success(), "{}", report.stderr);
-        serde_json::from_str(&report.stdout).unwrap()
-    }
-
-    fn count(&self, name: &str) -> u64 {
-        self.status()["vitals"]["counters"][name].as_u64().unwrap()
-    }
-
-    fn stop(&mut self) -> harness::daemon::Balance {
-        self.capture.take().unwrap().stop("INT").balance()
-    }
-}
-
-/// `hdrcap tail` under way.
-struct Tail {
-    child: Child,
-    file: tempfile::NamedTempFile,
-}
-
-impl Tail {
-    /// Starts a tail, and returns when the capture shows it rows: the first of them is of a request made for that.
-    fn start(lab: &Lab, watched: &Watched, options: &[&str]) -> Tail {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let child = watched
-            .hdrcap("tail", options)
-            .stdout(file.reopen().unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let tail = Tail { child, file };
-        wait::until("the tail shows rows", || {
-            Curl::default().request(SERVER_IPV4, "/first", &[]).run(lab, 1);
-            tail.text().contains("/first").then_some(())
-        });
-        tail
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(self.file.path()).unwrap()
-    }
-}
-
-impl Drop for Tail {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            signal(&self.child, "TERM");
-            self.child.wait().unwrap();
-        }
-    }
-}
 
 #[test]
 fn a_tail_shows_what_the_server_logged_and_no_secret() {
     let lab = Lab::up();
     let web = Web::start(&lab);
-    let mut watched = Watched::start(&lab);
+    let mut watched = Watched::start(&lab, &[]);
     let mut json = Tail::start(&lab, &watched, &["--json"]);
     let mut failed = Tail::start(&lab, &watched, &["--status", "404"]);
+    let few =
+        ["--json", "--host", SERVER_IPV4, "--path", "/*r*", "--method", "get", "--client", "10.77.0.0/24"];
+    let mut few = Tail::start(&lab, &watched, &few);
     let requests = shopping(12)
         .request(SERVER_IPV4, "/api/esc%1b?q=%1b%5b2J", &["header = \"X-Api-Key: not-to-be-read-either\""])
         .request(SERVER_IPV4, "/api/csi%9b31m", &["referer = \"http://x/?password=not-to-be-read\""]);
@@ -120,9 +41,8 @@ fn a_tail_shows_what_the_server_logged_and_no_secret() {
     });
     lab.settle();
     let balance = watched.stop();
-    for tail in [&mut json, &mut failed] {
-        let status = wait::until("the tail ends with the capture", || tail.child.try_wait().unwrap());
-        assert!(status.success());
+    for tail in [&mut json, &mut failed, &mut few] {
+        assert!(tail.wait().success(), "{}", tail.said());
     }
     lab.assert_mirror_lossless();
     balance.assert_closed();
@@ -137,6 +57,12 @@ fn a_tail_shows_what_the_server_logged_and_no_secret() {
     let lines = failed.text();
     assert!(lines.lines().all(|line| line.contains(" 404 ")), "{lines}");
     assert_eq!(lines.matches("/missing/").count(), 12, "{lines}");
+    let few: Vec<(String, String, i32)> = shown(&few.text()).into_keys().collect();
+    assert_eq!(
+        few,
+        [("GET".to_owned(), "/picture.bin".to_owned(), 206)],
+        "the filters let other rows through"
+    );
     for seen in [text, lines] {
         assert!(!seen.contains(|c: char| c.is_control() && c != '\n'), "a control character came through");
         for secret in ["item-4711.item-4711", "bGFiOm5vdC10by1iZS1yZWFk", "not-to-be-read", "8f14e45f"] {
@@ -163,62 +89,11 @@ fn shown(lines: &str) -> Counts {
     counts
 }
 
-/// A terminal of tmux with a program in it.
-struct Screen {
-    socket: String,
-}
-
-impl Screen {
-    fn start(name: &str, command: &str) -> Screen {
-        let screen = Screen { socket: format!("hdrcap-t{}-{name}", std::process::id()) };
-        // The shell says when the program is over, and with which code.
-        let line = format!("{command}; echo over: $?; stty -a | grep -o ' -\\?echo '; exec cat");
-        screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &line]);
-        screen
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = run(Command::new("tmux").args(["-L", &self.socket]).args(arguments));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn keys(&self, keys: &str) {
-        self.tmux(&["send-keys", keys]);
-    }
-
-    fn text(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    /// Waits until all of it is there at once: a screen may be looked at while it is being drawn.
-    fn wait_for(&self, parts: &[&str]) -> String {
-        wait::until(&format!("{parts:?} on the screen"), || {
-            let text = self.text();
-            parts.iter().all(|part| text.contains(part)).then_some(text)
-        })
-    }
-
-    /// Process ids of what the shell in the terminal has started and not seen the end of.
-    fn started(&self) -> Vec<String> {
-        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
-        let shell = shell.trim();
-        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        children.split_whitespace().map(str::to_owned).collect()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let killed = Command::new("tmux").args(["-L", &self.socket, "kill-server"]).output();
-        drop(killed);
-    }
-}
-
 #[test]
 fn top_is_driven_in_a_terminal_and_gives_it_back() {
     let lab = Lab::up();
     let _web = Web::start(&lab);
-    let mut watched = Watched::start(&lab);
+    let mut watched = Watched::start(&lab, &[]);
     let command = format!("{} top --control {} --every 200ms", binary().display(), watched.control.display());
     let screen = Screen::start("top", &command);
     let load = Load::start(&lab, 4);
@@ -242,6 +117,8 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
     screen.wait_for(&["/catalog.json"]);
     screen.keys("5");
     screen.wait_for(&["p95v"]);
+    screen.keys("s");
+    screen.wait_for(&["maxv"]);
     screen.keys("/");
     screen.keys("catalog");
     screen.keys("Enter");
@@ -259,7 +136,7 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
     let text = screen.wait_for(&["over: 0", " echo"]);
     assert!(!text.contains("THE CAPTURE ENDED"), "the terminal is not as it was:\n{text}");
 
-    let watched = Watched::start(&lab);
+    let watched = Watched::start(&lab, &[]);
     let command = format!("{} top --control {}", binary().display(), watched.control.display());
     let screen = Screen::start("killed", &command);
     screen.wait_for(&["up 00:"]);
@@ -273,7 +150,7 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
 fn a_slow_reader_is_dropped_and_the_capture_loses_nothing() {
     let lab = Lab::up();
     let _web = Web::start(&lab);
-    let mut watched = Watched::start(&lab);
+    let mut watched = Watched::start(&lab, &[]);
     let slow = UnixStream::connect(&watched.control).unwrap();
     (&slow).write_all(b"{\"v\":1,\"ask\":\"tail\"}\n").unwrap();
     // More rows than its socket and its outbox take together.
@@ -310,7 +187,7 @@ fn asked_as(user: u32, control: &str) -> String {
 fn the_user_of_a_capture_and_its_operators_may_watch() {
     let lab = Lab::up();
     let (user, group) = (SERVICE.to_string(), OPERATORS.to_string());
-    let mut watched = Watched::start_with(&lab, &["--user", &user, "--control-group", &group]);
+    let mut watched = Watched::start(&lab, &["--user", &user, "--control-group", &group]);
     let control = watched.control.to_str().unwrap().to_owned();
     for user in [0, SERVICE, OPERATORS] {
         let answer = asked_as(user, &control);
@@ -325,7 +202,7 @@ fn the_user_of_a_capture_and_its_operators_may_watch() {
 #[test]
 fn who_may_watch_and_whose_socket_it_is() {
     let lab = Lab::up();
-    let mut watched = Watched::start(&lab);
+    let mut watched = Watched::start(&lab, &[]);
     let control = watched.control.to_str().unwrap().to_owned();
     let pcap = harness::pcap::one_transaction(watched.folder.path());
     let out = watched.folder.path().join("second");

@@ -10,6 +10,7 @@ pub mod pcap;
 pub mod query;
 pub mod tree;
 pub mod wait;
+pub mod watch;
 pub mod web;
 
 use std::{

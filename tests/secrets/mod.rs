@@ -1,9 +1,11 @@
-//! Hundreds of kinds of secrets through everything hdrcap writes or prints, and no byte of them comes out.
+//! Hundreds of kinds of secrets through everything hdrcap writes, prints or shows, and no byte of them comes out.
 //!
 //! Each case is a transaction with a secret of its own. Every output is searched for any ten bytes of any secret, in any
-//! case: the files as they are, what engines read from them, what is printed, and what is logged at every level.
+//! case: the files as they are, what engines read from them, what is printed, shown and scraped, and what is logged at
+//! every level.
 
 mod cases;
+mod watched;
 
 use std::{
     collections::HashMap,
@@ -63,9 +65,10 @@ impl Pieces {
     }
 }
 
-fn write_capture(cases: &[Case], file: &Path) {
+/// Writes the cases, each on a connection of its own; the first one is the `first`-th of all.
+fn write_capture((first, cases): (usize, &[Case]), file: &Path) {
     let mut writer = PcapWriter::new(BufWriter::new(File::create(file).unwrap())).unwrap();
-    for (at, case) in cases.iter().enumerate() {
+    for (at, case) in (first..).zip(cases) {
         let port = 1024 + u16::try_from(at).unwrap();
         let path = wire::Path {
             client: ([10, 0, 0, 1].into(), port),
@@ -121,7 +124,7 @@ fn no_byte_of_any_secret_comes_out_anywhere() {
     let pieces = Pieces::of(&cases);
     let folder = tempfile::tempdir().unwrap();
     let (file, out) = (folder.path().join("secrets.pcap"), folder.path().join("out"));
-    write_capture(&cases, &file);
+    write_capture((0, &cases), &file);
     let ended = capture(&file, &out, &[]);
     let balance = ended.balance();
     balance.assert_closed();
@@ -138,7 +141,7 @@ fn no_byte_of_any_secret_comes_out_where_something_is_wrong() {
     let pieces = Pieces::of(&cases);
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("secrets.pcap");
-    write_capture(&cases, &whole);
+    write_capture((0, &cases), &whole);
     let mut bytes = fs::read(&whole).unwrap();
     // Cut within the last frame, so that the file is named and the run fails.
     bytes.truncate(bytes.len() - 7);
