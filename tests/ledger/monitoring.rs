@@ -11,8 +11,9 @@ use harness::{
     daemon::Capture,
     lab::{Host, Lab},
     output, run, tree, wait,
-    web::{Web, signal},
+    web::{Load, Web, signal},
 };
+use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -182,7 +183,30 @@ fn a_bad_mirror_is_told_with_its_remedy() {
     asked_until("the mirror delivers heads twice");
     let scraped = run(lab.on(Host::Sensor, "curl").args(["-s", "http://127.0.0.1:9108/metrics"])).stdout;
     let scraped = String::from_utf8(scraped).unwrap();
-    assert!(scraped.contains("hdrcap_mirror_sign{sign=\"duplicates\",iface=\"\"} 1"), "{scraped}");
+    for sign in ["sign=\"duplicates\",iface=\"\"", "sign=\"vlan_stripped\",iface=\"mirror0\""] {
+        assert!(scraped.contains(&format!("hdrcap_mirror_sign{{{sign}}} 1")), "{sign}: {scraped}");
+    }
     drop(web);
+    capture.stop("INT").balance().assert_closed();
+}
+
+#[test]
+fn frames_on_one_core_only_are_told() {
+    let lab = Lab::up();
+    let out = tempfile::tempdir().unwrap();
+    let capture = Capture::start(&lab, out.path(), &["--stats-interval", "1s", "--metrics", "9108"]);
+    // A frame arrives where it is sent: what is started from here on, and what it sends, is of the first core.
+    let mut first = CpuSet::new();
+    first.set(0);
+    sched_setaffinity(None, &first).unwrap();
+    let _web = Web::start(&lab);
+    let load = Load::start(&lab, 8);
+    wait::until("a warning of one core", || {
+        capture.stderr().contains("all frames of mirror0 arrive at one core").then_some(())
+    });
+    let scraped = run(lab.on(Host::Sensor, "curl").args(["-s", "http://127.0.0.1:9108/metrics"])).stdout;
+    drop(load);
+    let scraped = String::from_utf8(scraped).unwrap();
+    assert!(scraped.contains("hdrcap_mirror_sign{sign=\"one_queue\",iface=\"mirror0\"} 1"), "{scraped}");
     capture.stop("INT").balance().assert_closed();
 }
