@@ -228,17 +228,11 @@ fn as_many_collectors_work_as_are_asked_for() {
     let out = tempfile::tempdir().unwrap();
     let capture = Capture::start(&lab, out.path(), &["--collectors", "3"]);
 
-    let requests = shopping(1);
-    let connections = 30;
-    for _ in 0..connections {
-        requests.run(&lab, 1);
-    }
-    web.await_answered(requests.count() * connections);
-    lab.settle();
+    let answers = web.answers_over(30, &shopping(1), &lab);
     let balance = capture.stop("INT").balance();
 
     balance.assert_closed();
-    assert_eq!(balance.count("rows_ack_verified"), (requests.count() * connections) as u64, "{balance:?}");
+    assert_eq!(balance.count("rows_ack_verified"), answers as u64, "{balance:?}");
     let busy = format!(
         "SELECT count(DISTINCT core) AS collectors FROM '{}/capture_stats/**/*.parquet' WHERE rows > 0",
         out.path().display()
@@ -269,14 +263,8 @@ fn sampling_takes_whole_connections() {
     let out = tempfile::tempdir().unwrap();
     let capture = Capture::start(&lab, out.path(), &["--sample", "1/4"]);
 
-    // One connection per run of curl: many connections, several requests on each.
-    let requests = shopping(2);
-    let connections = 40;
-    for _ in 0..connections {
-        requests.run(&lab, 1);
-    }
-    web.await_answered(requests.count() * connections);
-    lab.settle();
+    // Many connections, several requests on each.
+    assert!(web.answers_over(40, &shopping(2), &lab) > 0);
     let balance = capture.stop("INT").balance();
 
     balance.assert_closed();

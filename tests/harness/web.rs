@@ -91,6 +91,20 @@ impl Web {
         });
     }
 
+    /// Asks for all of it over each of so many connections, one after the other, and waits until the mirror port has
+    /// delivered the last answer; returns how many answers there were.
+    ///
+    /// # Panics
+    /// Where a request is not answered.
+    #[must_use]
+    pub fn answers_over(&self, connections: usize, requests: &Curl, lab: &Lab) -> usize {
+        let (before, count) = (self.answered().len(), connections * requests.count());
+        (0..connections).for_each(|_| requests.run(lab, 1));
+        self.await_answered(before + count);
+        lab.settle();
+        count
+    }
+
     fn errors(&self) -> String {
         fs::read_to_string(self.folder.path().join("nginx.err")).unwrap_or_default()
     }
