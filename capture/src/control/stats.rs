@@ -1,7 +1,7 @@
 //! The `capture_stats` table: what each source counted since the last time, so that its sums are the balance.
 //!
 //! Sources are the interfaces (frames, verdicts, heads, losses before us), the cores (records, messages, rows) and the
-//! encoders (rows written and lost). A source that counted nothing has a row all the same: silence is data.
+//! encoders (rows written and lost; with them, as there is one of each, viewers). A source that counted nothing has a row all the same: silence is data.
 //! Invariant: a counter has a value in the rows of one kind of source and zero in all others.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use storage::schema::StatsRow;
 use super::snapshot::{CoreView, Snapshot};
 use crate::{
     balance::{INTERFACE_COUNTERS, InterfaceCounts},
-    ledger::{Counter, EncoderCounter},
+    ledger::{Counter, EncoderCounter, ViewCounter},
     source::live::losses::Softnet,
 };
 
@@ -101,12 +101,14 @@ fn joined_gauges(earlier: &[Option<f64>], later: &[Option<f64>]) -> Vec<Option<f
 pub fn counter_names() -> Vec<&'static str> {
     let verdicts = Verdict::ALL.iter().map(|verdict| verdict.name());
     let encoders = ENCODER_COUNTERS.iter().map(|counter| counter.name());
+    let viewers = ViewCounter::ALL.iter().map(|counter| counter.name());
     INTERFACE_COUNTERS
         .into_iter()
         .chain(verdicts)
         .chain(collector_counters().map(Counter::name))
         .chain(Softnet::NAMES)
         .chain(encoders)
+        .chain(viewers)
         .collect()
 }
 
@@ -189,7 +191,8 @@ fn sources(snapshot: &Snapshot) -> Vec<(Source, Gauges)> {
         let source = Source { iface: String::new(), core: number, values, idle_ns: core.idle_ns };
         sources.push((source, [None, Some(core.ring_bytes_max as f64), None, None, None]));
     }
-    let own = ENCODER_COUNTERS.iter().map(|counter| snapshot.encoder.counts[*counter as usize]).collect();
+    let own = ENCODER_COUNTERS.iter().map(|counter| snapshot.encoder.counts[*counter as usize]);
+    let own = own.chain(snapshot.viewers).collect();
     let source = Source { values: padded(first_encoder, own), ..Source::default() };
     let disk_free = snapshot.disk_free_bytes.map(|bytes| bytes as f64);
     sources.push((source, [None, None, Some(snapshot.encoder.queue_max as f64), disk_free, None]));
