@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
+use capture::{control::stats::counter_names, ledger::EncoderCounter};
 use harness::{
     daemon::{binary, replay, run_to_end},
     pcap,
@@ -45,6 +46,32 @@ fn options_are_those_of_the_help() {
     let known = options(help.split("\nExamples:").next().unwrap());
     assert!(known.len() > 15, "the help lists options");
     assert_eq!(options(listed), known, "the README's options are not those of the help");
+}
+
+#[test]
+fn options_of_viewers_are_described() {
+    let text = readme();
+    let section = text.split("\n## Watching live").nth(1).unwrap().split("\n## ").next().unwrap();
+    for viewer in ["top", "tail"] {
+        let help = run_to_end(Command::new(binary()).args([viewer, "--help"])).stdout;
+        let known = options(&help);
+        assert!(known.len() > 5, "{known:?}");
+        let missing: Vec<&str> =
+            known.into_iter().filter(|name| !section.contains(&format!("--{name}"))).collect();
+        assert!(missing.is_empty(), "the README says nothing of these options of {viewer}: {missing:?}");
+    }
+}
+
+#[test]
+fn every_counter_is_described() {
+    let text = readme();
+    let encoders = EncoderCounter::ALL.iter().map(|counter| counter.name());
+    let missing: Vec<&str> = counter_names()
+        .into_iter()
+        .chain(encoders)
+        .filter(|name| !text.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "the README says nothing of the counters {missing:?}");
 }
 
 /// Names behind two dashes, without them; but for those of every program.
