@@ -5,6 +5,7 @@
 
 pub(crate) mod arguments;
 pub(crate) mod capture_file;
+pub(crate) mod control;
 pub(crate) mod frames;
 pub(crate) mod head;
 pub(crate) mod policy;
@@ -24,6 +25,7 @@ pub(crate) type Target = (&'static str, fn(&[u8]));
 pub(crate) const ALL: &[Target] = &[
     ("arguments", arguments::run),
     ("capture_file", capture_file::run),
+    ("control", control::run),
     ("frames", frames::run),
     ("head", head::run),
     ("policy", policy::run),
