@@ -47,8 +47,12 @@ pub const INTERVAL_COUNT_MAX: usize = 64;
 /// Times at which rows of one batch were parsed that are told apart; more than a batch of default age has.
 pub const PARSED_MARK_COUNT_MAX: usize = 512;
 
-/// Rows on their way from a collector to viewers: what a pump of the hub, 20 a second, takes from one.
+/// Rows on their way from a collector to viewers: a burst of them.
 pub const SIGHTING_COUNT_MAX: usize = 512;
+
+/// Rows that all collectors together show in a pump of the hub, 20 a second: more than anybody reads, and few enough that
+/// the hub takes little from a machine whose every core collects.
+pub const SHOWN_COUNT_MAX: u32 = 256;
 
 /// Viewers at the control socket; each may hold `OUTBOX_BYTES_MAX` and `WINDOW_BYTES_MAX`.
 pub const VIEWER_COUNT_MAX: usize = 16;
@@ -85,6 +89,7 @@ pub const FLOW_CLOSED_AGE_NS_MAX: u64 = 5_000_000_000;
 
 const _: () = assert!(HEAD_RECENT_COUNT_MAX.is_power_of_two());
 const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
+const _: () = assert!(SHOWN_COUNT_MAX as usize <= SIGHTING_COUNT_MAX);
 const _: () = assert!(ANSWERED_SILENCE_NS_MAX < ANSWERED_AGE_NS_MAX && ANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(PARTIAL_AGE_NS_MAX < FLOW_AGE_NS_MAX);

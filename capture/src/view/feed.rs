@@ -1,8 +1,8 @@
 //! The way of rows from a collector to whoever watches: a ring of fixed size that never makes the collector wait.
 //!
 //! Nobody watching costs a collector one relaxed load a burst and one comparison of its own memory a row. Somebody
-//! watching costs it a copy of every n-th row, n chosen so that a ring of them lasts from one pump of the hub to the
-//! next. Invariant: a row that was watched for is copied or counted as dropped.
+//! watching costs it a copy of every n-th row, n chosen so that all collectors together show what the hub has time for;
+//! the ring takes a burst beyond that. Invariant: a row that was watched for is copied or counted as dropped.
 
 use std::sync::{
     Arc,
@@ -12,23 +12,43 @@ use std::sync::{
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::sighting::Sighting;
-use crate::limits::SIGHTING_COUNT_MAX;
+use crate::limits::{SHOWN_COUNT_MAX, SIGHTING_COUNT_MAX};
 
-/// Whether somebody watches, and how often the feeds were emptied since: zero is nobody.
+/// What the hub tells its feeds: whether somebody watches, and how much each may show.
 #[derive(Clone, Debug, Default)]
-pub struct Epoch(Arc<AtomicU32>);
+pub struct Epoch(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    /// How often the feeds were emptied since somebody watches: zero is nobody.
+    count: AtomicU32,
+    /// Rows of each feed between two of these.
+    share: AtomicU32,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Told { count: AtomicU32::new(0), share: AtomicU32::new(SHOWN_COUNT_MAX) }
+    }
+}
 
 impl Epoch {
     /// Says that nobody watches.
     pub fn end(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.count.store(0, Ordering::Relaxed);
     }
 
     /// Says that somebody watches and the feeds were emptied.
     pub fn advance(&self) {
         // Only the hub writes; zero means nobody and is passed over.
-        let next = self.0.load(Ordering::Relaxed).wrapping_add(1).max(1);
-        self.0.store(next, Ordering::Relaxed);
+        let next = self.0.count.load(Ordering::Relaxed).wrapping_add(1).max(1);
+        self.0.count.store(next, Ordering::Relaxed);
+    }
+
+    /// Says how many feeds there are: together they show `SHOWN_COUNT_MAX` rows.
+    pub fn divide(&self, feeds: usize) {
+        let feeds = u32::try_from(feeds).unwrap_or(u32::MAX).max(1);
+        self.0.share.store((SHOWN_COUNT_MAX / feeds).max(1), Ordering::Relaxed);
     }
 }
 
@@ -66,13 +86,13 @@ impl Feed {
     /// Looks whether somebody watches; called at burst boundaries.
     #[inline]
     pub fn begin_burst(&mut self) {
-        let epoch = self.epoch.0.load(Ordering::Relaxed);
+        let epoch = self.epoch.0.count.load(Ordering::Relaxed);
         if epoch == self.known {
             return;
         }
         let is_new = self.known == 0 || epoch == 0;
-        let capacity = self.ring.buffer().capacity() as u32;
-        self.stride = if is_new { 1 } else { self.rows.div_ceil(capacity).max(1) };
+        let share = self.epoch.0.share.load(Ordering::Relaxed);
+        self.stride = if is_new { 1 } else { self.rows.div_ceil(share).max(1) };
         self.rows = 0;
         self.known = epoch;
     }
@@ -134,16 +154,37 @@ mod tests {
         while tap.pop().is_ok() {}
         epoch.advance();
         feed.begin_burst();
-        assert_eq!(offer(&mut feed, 16), 4, "one row in four fits");
+        let stride = SIGHTING_COUNT_MAX * 4 / SHOWN_COUNT_MAX as usize;
+        assert_eq!(offer(&mut feed, 4 * stride), 4, "one row in so many fits");
         epoch.advance();
         feed.begin_burst();
         assert_eq!(offer(&mut feed, 16), 16, "a quiet time copies every row again");
     }
 
     #[test]
-    fn the_count_of_epochs_never_says_nobody_by_itself() {
-        let epoch = Epoch(Arc::new(AtomicU32::new(u32::MAX)));
+    fn what_is_shown_is_shared_by_all_collectors() {
+        let epoch = Epoch::default();
+        epoch.divide(4);
+        let (mut feed, mut tap) = feed(&epoch);
         epoch.advance();
-        assert_eq!(epoch.0.load(Ordering::Relaxed), 1);
+        feed.begin_burst();
+        let rows = SHOWN_COUNT_MAX as usize;
+        assert_eq!(offer(&mut feed, rows), rows, "a burst finds room");
+        while tap.pop().is_ok() {}
+        epoch.advance();
+        feed.begin_burst();
+        assert_eq!(offer(&mut feed, rows), rows / 4);
+        epoch.divide(usize::MAX);
+        epoch.advance();
+        feed.begin_burst();
+        assert_eq!(offer(&mut feed, rows), 1, "nobody's share is nothing");
+    }
+
+    #[test]
+    fn the_count_of_epochs_never_says_nobody_by_itself() {
+        let epoch = Epoch::default();
+        epoch.0.count.store(u32::MAX, Ordering::Relaxed);
+        epoch.advance();
+        assert_eq!(epoch.0.count.load(Ordering::Relaxed), 1);
     }
 }

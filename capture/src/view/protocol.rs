@@ -143,7 +143,16 @@ pub struct Top {
     pub tables: Tables,
 }
 
-#[derive(Serialize, Deserialize)]
+/// A line as it is said.
+#[derive(Serialize)]
+struct Said<'a> {
+    v: u32,
+    #[serde(flatten)]
+    answer: &'a Answer<'a>,
+}
+
+/// A line as it is heard.
+#[derive(Deserialize)]
 struct Line<'a> {
     v: u32,
     #[serde(flatten, borrow)]
@@ -153,9 +162,9 @@ struct Line<'a> {
 impl Answer<'_> {
     /// The answer as a line, end of line included, fit for a terminal.
     pub fn to_line(&self) -> String {
-        let line = Line { v: VERSION, answer: self.clone() };
-        let json = serde_json::to_string(&line).expect("an answer is text and numbers");
-        let mut line = screen::fit_json(&json);
+        let said = Said { v: VERSION, answer: self };
+        let json = serde_json::to_string(&said).expect("an answer is text and numbers");
+        let mut line = screen::fit_json(json);
         line.push('\n');
         line
     }

@@ -121,7 +121,7 @@ fn tell(out: &mut impl Write, text: &str) {
 }
 
 fn json_line(row: &Row<'_>) -> String {
-    fit_json(&serde_json::to_string(row).expect("a row is text and numbers"))
+    fit_json(serde_json::to_string(row).expect("a row is text and numbers"))
 }
 
 /// A row in columns: time (UTC), status, time to first byte, method, client, host, target.

@@ -1,7 +1,7 @@
 //! The thread that serves viewers: takes sightings from the feeds, filters and tallies them, answers at the socket.
 //!
 //! One loop around poll(2) that never waits for a viewer. It yields to every other thread of the process, and its work is
-//! bounded by the feeds: `SIGHTING_COUNT_MAX` rows a collector and pump. Invariant: what happens here harms no capture.
+//! bounded by the feeds: `SHOWN_COUNT_MAX` rows a pump, and bursts beyond. Invariant: what happens here harms no capture.
 
 mod viewer;
 
@@ -73,6 +73,7 @@ impl HubPlan {
     /// Starts the thread.
     pub fn start(self) -> io::Result<Hub> {
         let (door, inside) = UnixStream::pair()?;
+        self.epoch.divide(self.taps.len());
         let (desk, ledger) = (VitalsDesk::default(), Arc::new(ViewLedger::default()));
         info!(socket = %self.socket.path().display(), "hdrcap top and hdrcap tail can watch");
         let serving = Serving {

@@ -185,7 +185,7 @@ fn report(state: &State) -> String {
     let names = state.top.iter().flat_map(|top| top.vitals.counters.keys());
     let per_second = names.filter_map(|name| Some((name.as_str(), state.rate(&[name])?))).collect();
     let report = Report { top: state.top.as_ref(), sample_share: state.share, per_second };
-    screen::fit_json(&serde_json::to_string(&report).expect("a report is text and numbers"))
+    screen::fit_json(serde_json::to_string(&report).expect("a report is text and numbers"))
 }
 
 /// What a terminal would show, as text.

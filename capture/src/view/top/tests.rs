@@ -79,7 +79,7 @@ fn everything_fits_80_by_24_and_shows_figures() {
         for part in [
             "up 01:00:02  at 22:13:22  lab mirror0",
             "sample 25%",
-            "frames      2000",
+            "frames      2000 █",
             "lost           4",
             "queue shed               7          4",
             "6% most 50% of 1",
