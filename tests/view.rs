@@ -153,15 +153,14 @@ fn a_slow_reader_is_dropped_and_the_capture_loses_nothing() {
     let mut watched = Watched::start(&lab, &[]);
     let slow = UnixStream::connect(&watched.control).unwrap();
     (&slow).write_all(b"{\"v\":1,\"ask\":\"tail\"}\n").unwrap();
-    // More rows than its socket and its outbox take together.
+    // More rows than its socket takes.
     let path = format!("/missing/{}", "x".repeat(150));
     let one_more = |curl: Curl, _| curl.request(SERVER_IPV4, &path, &[]);
-    (0..4000).fold(Curl::default(), one_more).run(&lab, 8);
+    (0..1500).fold(Curl::default(), one_more).run(&lab, 8);
     wait::until("the slow reader is dropped", || (watched.count("viewers_dropped") == 1).then_some(()));
     lab.settle();
     let balance = watched.stop();
     balance.assert_closed();
-    assert!(balance.count("view_lines_dropped") > 0);
     assert_eq!((balance.count("viewers_dropped"), balance.count("viewers_refused")), (1, 0));
     assert_eq!(balance.count("shed") + balance.count("ring_full"), 0, "somebody had to wait");
     balance.assert_in_files(Dataset(&watched.out));
