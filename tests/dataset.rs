@@ -100,8 +100,14 @@ fn a_killed_capture_is_recovered_by_the_next() {
         assert!(!capture.stop("KILL").status.success());
     }
     drop(load);
+    let last = Capture::start(&lab, &out, &options).stop("TERM");
+    let balance = last.balance();
+    balance.assert_closed();
+    let (recovered, missing) = (balance.count("rows_recovered"), balance.count("rows_maybe_missing"));
+    assert!((1..=recovered).contains(&missing), "{balance:?}");
     let recovered = run_to_end(Command::new(binary()).arg("recover").arg(&out));
     assert!(recovered.status.success(), "{recovered:?}");
+    assert!(recovered.stdout.starts_with("0 files recovered"), "a start recovers all: {recovered:?}");
     assert!(!has_file(&out.join(".staging"), ".inprogress"), "{recovered:?}");
     let checked = verify(&out, &[]);
     assert!(checked.status.success(), "{checked:?}");

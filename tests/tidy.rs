@@ -77,6 +77,8 @@ const NO_OUTCOMES: &[&str] = &[
     "batches",
     "files_published",
     "bytes_written",
+    "rows_recovered",
+    "rows_maybe_missing",
     "files_removed",
     "bytes_removed",
 ];

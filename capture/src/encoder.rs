@@ -61,6 +61,8 @@ impl Encoder {
         let (queue, batches) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
         let (stats, intervals) = crossbeam_channel::bounded(INTERVAL_COUNT_MAX);
         let ledger = Arc::new(EncoderLedger::default());
+        ledger.add(EncoderCounter::RowsRecovered, writer.recovered().http_rows());
+        ledger.add(EncoderCounter::RowsMaybeMissing, writer.recovered().rows_maybe_missing());
         let folder = writer.dir().to_owned();
         let encoding = Encoding {
             writer,

@@ -45,9 +45,10 @@ fn recovered(report: &RecoverReport) -> Vec<String> {
         lines.push(format!("recovered {path}: {} rows, {cut} bytes behind them cut off", file.rows));
     }
     if !report.published.is_empty() {
-        lines.push(
-            "of each, the rows of the last --flush-interval before the crash may be missing".to_owned(),
-        );
+        lines.push(format!(
+            "of each, the rows of the last --flush-interval before the crash may be missing: about {} in all",
+            report.rows_maybe_missing()
+        ));
     }
     for path in &report.quarantined {
         lines.push(format!("quarantined {}: it holds no whole row group", path.display()));

@@ -123,6 +123,10 @@ counters! {
         FilesPublished = "files_published",
         /// Bytes of row groups written.
         BytesWritten = "bytes_written",
+        /// Rows that a crash had left unfinished, recovered and published at this start.
+        RowsRecovered = "rows_recovered",
+        /// Rows that the same crash may have cost: about as many as its last flush interval brought.
+        RowsMaybeMissing = "rows_maybe_missing",
         /// Files that retention removed.
         FilesRemoved = "files_removed",
         /// Bytes of these files.

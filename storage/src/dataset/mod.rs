@@ -6,6 +6,7 @@
 mod access;
 mod error;
 mod in_progress;
+mod missing;
 pub(crate) mod name;
 mod partition;
 mod recover;

@@ -18,6 +18,7 @@ use parquet::file::{
 
 use super::{
     access::create_file,
+    missing::{is_http, rows_maybe_missing},
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
@@ -62,6 +63,22 @@ pub struct RecoveredFile {
     pub row_groups: usize,
     /// Bytes behind its last whole row group that were cut off.
     pub bytes_cut: u64,
+    /// Rows of table `http` in it.
+    pub http_rows: u64,
+    /// Rows of table `http` that may be missing behind them: about as many as the last flush interval brought.
+    pub rows_maybe_missing: u64,
+}
+
+impl RecoverReport {
+    /// Rows of table `http` in the files that recovery published.
+    pub fn http_rows(&self) -> u64 {
+        self.published.iter().map(|file| file.http_rows).sum()
+    }
+
+    /// Rows of table `http` that were in memory when their writer died: about so many at the most.
+    pub fn rows_maybe_missing(&self) -> u64 {
+        self.published.iter().map(|file| file.rows_maybe_missing).sum()
+    }
 }
 
 /// What is known of the bytes behind a file's last snapshot.
@@ -120,6 +137,7 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
         match restore(&staged, Rest::Unknown, manifest, report)? {
             Restored::Published(file) => {
                 tracing::warn!(path = %file.path.display(), rows = file.rows, bytes_cut = file.bytes_cut,
+                    rows_maybe_missing = file.rows_maybe_missing,
                     "recovered a file an earlier run left unfinished; rows of its last flush interval may be missing");
                 report.published.push(file);
             }
@@ -259,7 +277,14 @@ fn publish(
     let row_groups = metadata.num_row_groups();
     let (sha256, bytes) = hash_of_file(&staged.data)?;
     staged.publish(manifest, facts_of(staged.name()?, &metadata, bytes, sha256))?;
-    Ok(Restored::Published(RecoveredFile { path: staged.target.clone(), rows, row_groups, bytes_cut }))
+    Ok(Restored::Published(RecoveredFile {
+        path: staged.target.clone(),
+        rows,
+        row_groups,
+        bytes_cut,
+        http_rows: if is_http(&metadata) { rows } else { 0 },
+        rows_maybe_missing: rows_maybe_missing(&metadata),
+    }))
 }
 
 fn discard(staged: &Staged) -> io::Result<Restored> {

@@ -2,8 +2,8 @@
 
 mod columns;
 mod dataset;
+mod device;
 mod file;
-mod frozen;
 mod heads;
 mod killed;
 mod manifest;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::support::{NOON_NS, files, plain_batch, published, row_count, writer};
@@ -202,6 +203,25 @@ fn leftovers_of_a_recovery_that_died_are_cleared() {
     assert_eq!(recover(dir.path()).expect("recovered"), RecoverReport::default());
     assert_eq!(files(&dir.path().join(".staging"), ".footer").len() + usize::from(unfinished.exists()), 0);
     assert_eq!(row_count(dir.path()), ROWS * ROW_GROUPS);
+}
+
+#[test]
+fn a_crash_may_have_cost_as_many_rows_as_the_last_flush_interval_brought() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = WriterSettings::new(dir.path(), "sensor-a");
+    settings.flush_interval = Duration::from_secs(2);
+    let mut writer = Writer::open(settings).expect("a writable folder");
+    for (second, rows) in [(0, 10), (1, 20), (3, 30), (4, 40)] {
+        writer.write(&plain_batch(rows, NOON_NS + second * 1_000_000_000), NOON_NS).expect("written");
+    }
+    let left = tempfile::tempdir().expect("a temporary folder");
+    for path in files(dir.path(), ".inprogress").into_iter().chain(files(dir.path(), ".footer")) {
+        let copy = left.path().join(path.strip_prefix(dir.path()).expect("below"));
+        fs::create_dir_all(copy.parent().expect("a folder")).expect("a writable folder");
+        fs::copy(path, copy).expect("copied");
+    }
+    let report = recover(left.path()).expect("recovered");
+    assert_eq!((report.http_rows(), report.rows_maybe_missing()), (100, 70));
 }
 
 #[test]
