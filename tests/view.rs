@@ -147,6 +147,22 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
 }
 
 #[test]
+fn top_goes_with_its_terminal() {
+    let lab = Lab::up();
+    let mut watched = Watched::start(&lab);
+    let command = format!("{} top --control {}", binary().display(), watched.control.display());
+    let screen = Screen::start("hung-up", &command);
+    screen.wait_for(&["hdrcap top"]);
+    let started = screen.started();
+    assert!(!started.is_empty());
+    drop(screen);
+    wait::until("it is gone", || {
+        started.iter().all(|id| !Path::new("/proc").join(id).exists()).then_some(())
+    });
+    watched.stop().assert_closed();
+}
+
+#[test]
 fn a_slow_reader_is_dropped_and_the_capture_loses_nothing() {
     let lab = Lab::up();
     let _web = Web::start(&lab);

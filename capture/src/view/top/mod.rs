@@ -25,7 +25,7 @@ use ratatui::{
     crossterm::event::{self, Event, KeyEventKind},
 };
 use serde::Serialize;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::state::{Link, State, Step};
 use super::{
@@ -84,7 +84,8 @@ pub fn top(settings: &TopSettings) -> anyhow::Result<ExitCode> {
         bail!("hdrcap top needs a terminal: give --once for one report, --once --json for a script");
     }
     let asked_to_leave = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGHUP, SIGINT] {
+    // Not SIGHUP: where the terminal is gone there is nothing to give back, and who waits for keys there waits for ever.
+    for signal in [SIGTERM, SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&asked_to_leave))
             .context("signals cannot be waited for")?;
     }
