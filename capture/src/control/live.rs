@@ -19,6 +19,7 @@ use super::{
     Ended, Plane, configure, confine, joined,
     mirror::Port,
     open_writer, sampling,
+    signals::Signals,
     viewers::Teller,
     watch::{Origin, Stop, Watch},
 };
@@ -46,6 +47,7 @@ pub(super) fn run(
     let source_settings = source_settings(settings, live)?;
     let mut viewers = plane.viewers.take();
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
+    let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);
     let losses = LossReader::begin(source.nics());
@@ -77,11 +79,11 @@ pub(super) fn run(
     let until = watch.until_stop(
         &settings.report,
         (live.stop, ended),
-        (&mut plane.progress, &mut plane.questions),
+        (&mut plane.progress, &mut plane.questions, &mut signals),
         &encoder,
         |_| (),
     );
-    let stopped = plane.runtime.block_on(until).context("the signals could not be listened to")?;
+    let stopped = plane.runtime.block_on(until);
     info!("{}", if stopped == Stop::Duration { "the duration is over" } else { "stopping" });
     source.lock().unwrap_or_else(PoisonError::into_inner).detach();
     closed.store(true, Ordering::Release);

@@ -17,6 +17,7 @@ use tracing::{error, warn};
 use super::{
     Ended, Plane, configure, confine, joined, open_writer,
     progress::Progress,
+    signals::Signals,
     viewers::Teller,
     watch::{Origin, Stop, Watch},
 };
@@ -45,6 +46,7 @@ pub(super) fn run(
     configure(&mut config, settings)?;
     let mut viewers = plane.viewers.take();
     let writer = open_writer((settings, identity), &redactor.policy_name())?;
+    let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
     let encoder = confine((settings, identity), writer, files)?;
     let ledger = Arc::new(CollectorLedger::default());
     let collector_settings = CollectorSettings {
@@ -84,11 +86,11 @@ pub(super) fn run(
     let until = watch.until_stop(
         &settings.report,
         (StopChoice::Signal, ended),
-        (&mut plane.progress, &mut plane.questions),
+        (&mut plane.progress, &mut plane.questions, &mut signals),
         &encoder,
         refresh,
     );
-    let stopped = plane.runtime.block_on(until).context("the signals could not be listened to")?;
+    let stopped = plane.runtime.block_on(until);
     stop.store(true, Ordering::Relaxed);
     if stopped != Stop::SourceEnded {
         warn!("stopped before the end of the input");

@@ -4,13 +4,11 @@
 //! its way to the encoder or held back for the next interval, so that their sum is the balance.
 
 use std::{
-    io,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
     time::{MissedTickBehavior, interval},
 };
@@ -22,6 +20,7 @@ use super::{
     metrics::Answer,
     mirror::{MirrorWatch, Port},
     progress::Progress,
+    signals::{Signals, Told},
     snapshot::{CoreView, EncoderView, LatencyView, Snapshot},
     stats::{Deltas, Interval},
     viewers::Teller,
@@ -208,13 +207,10 @@ impl Watch {
         &mut self,
         report: &ReportSettings,
         (stop, mut ended): (StopChoice, oneshot::Receiver<()>),
-        (progress, questions): (&mut Progress, &mut mpsc::Receiver<Question>),
+        (progress, questions, signals): (&mut Progress, &mut mpsc::Receiver<Question>, &mut Signals),
         encoder: &Encoder,
         mut refresh: impl FnMut(&mut Progress),
-    ) -> io::Result<Stop> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut account = signal(SignalKind::user_defined1())?;
+    ) -> Stop {
         let mut tick = interval(REFRESH);
         let mut stats = interval(report.stats_interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -230,13 +226,14 @@ impl Watch {
         let mut shown_ns = clock::monotonic_ns();
         loop {
             tokio::select! {
-                _ = &mut ended => return Ok(Stop::SourceEnded),
-                _ = interrupt.recv() => return Ok(Stop::Signal),
-                _ = terminate.recv() => return Ok(Stop::Signal),
-                () = &mut deadline => return Ok(Stop::Duration),
+                _ = &mut ended => return Stop::SourceEnded,
+                told = signals.next() => match told {
+                    Told::Stop => return Stop::Signal,
+                    Told::Account => progress.print(&self.snapshot(encoder.queue.len()).balance().to_text()),
+                },
+                () = &mut deadline => return Stop::Duration,
                 // Who asked may have gone meanwhile.
                 Some(question) = questions.recv() => question.send(self.answer(encoder)).unwrap_or_default(),
-                _ = account.recv() => progress.print(&self.snapshot(encoder.queue.len()).balance().to_text()),
                 _ = tick.tick() => {
                     let snapshot = self.snapshot(encoder.queue.len());
                     let before_ns = std::mem::replace(&mut shown_ns, snapshot.monotonic_ns);
