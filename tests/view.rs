@@ -149,7 +149,7 @@ fn top_is_driven_in_a_terminal_and_gives_it_back() {
 #[test]
 fn top_goes_with_its_terminal() {
     let lab = Lab::up();
-    let mut watched = Watched::start(&lab);
+    let mut watched = Watched::start(&lab, &[]);
     let command = format!("{} top --control {}", binary().display(), watched.control.display());
     let screen = Screen::start("hung-up", &command);
     screen.wait_for(&["hdrcap top"]);
