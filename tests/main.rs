@@ -10,6 +10,7 @@ mod live;
 mod readme;
 mod replay;
 mod secrets;
+mod steering;
 mod supply;
 mod targets;
 mod tidy;

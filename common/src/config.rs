@@ -24,6 +24,16 @@ pub enum Steering {
     Hash = 1,
 }
 
+impl Steering {
+    /// Its name as `--steer` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Hash => "hash",
+        }
+    }
+}
+
 /// A prefix of `--net`. Address and mask in `words` form; IPv4 uses the first four
 /// bytes of the first word.
 #[repr(C)]

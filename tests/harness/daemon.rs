@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    cable,
     lab::{Host, Lab, MIRROR_PORT},
     output,
     query::Dataset,
@@ -81,7 +82,20 @@ impl Capture {
     /// # Panics
     /// Where it ends before its XDP program is attached.
     #[must_use]
-    pub fn start_by(mut command: Command, lab: &Lab, out: &Path, options: &[&str]) -> Self {
+    pub fn start_by(command: Command, lab: &Lab, out: &Path, options: &[&str]) -> Self {
+        Self::start_when(command, out, options, || lab.has_xdp())
+    }
+
+    /// Starts hdrcap on the port of the cable in this thread's namespace.
+    ///
+    /// # Panics
+    /// Where it ends before its XDP program is attached.
+    #[must_use]
+    pub fn start_here(out: &Path, options: &[&str]) -> Self {
+        Self::start_when(Command::new(binary()), out, options, cable::has_xdp)
+    }
+
+    fn start_when(mut command: Command, out: &Path, options: &[&str], has_xdp: impl Fn() -> bool) -> Self {
         let printed = tempfile::tempdir().expect("the temporary folder is writable");
         let child = command
             .args(["--iface", MIRROR_PORT, "--json", "--out"])
@@ -96,12 +110,12 @@ impl Capture {
             .stdout(File::create(printed.path().join("stdout")).expect("the folder was just made"))
             .stderr(File::create(printed.path().join("stderr")).expect("the folder was just made"))
             .spawn()
-            .expect("ip runs");
+            .expect("ip runs, and hdrcap");
         let mut capture = Self { child, printed };
         wait::until("hdrcap attaches its XDP program", || {
             let ended = capture.child.try_wait().expect("the child is ours");
             assert!(ended.is_none(), "hdrcap ended with {ended:?}:\n{}", capture.read("stderr"));
-            lab.has_xdp().then_some(())
+            has_xdp().then_some(())
         });
         capture
     }

@@ -3,6 +3,7 @@
 //! A test that lacks a tool, a privilege or the binary fails and says what to do; it never passes by doing nothing.
 //! Invariant: whatever a helper starts or makes is gone when its value is dropped.
 
+pub mod cable;
 pub mod corpus;
 pub mod daemon;
 pub mod lab;

@@ -7,34 +7,19 @@ use capture::source::live::nic::NicError;
 use capture::source::live::{ActionChoice, LiveError, LiveSettings, LiveSource, netlink};
 use common::record::{RecordKind, tcp_flag::ACK};
 use common::verdict::Verdict;
-use harness::{needs_root, wait};
+use harness::{
+    cable::{self, Wire, ip},
+    wait,
+};
 use std::io::{BufRead as _, BufReader};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::process::{Command, Stdio};
 
 /// Set in the environment of the child that holds an interface.
 const CHILD_VARIABLE: &str = "HDRCAP_TEST_HOLD";
 
-/// Runs a test in a thread with a namespace that holds a veth pair, `mirror` and `sender`, both up and without address.
+/// Runs a test in a namespace with a veth pair, `mirror0` and `sender`, both up and without address.
 fn in_namespace(test: fn()) {
-    needs_root();
-    let thread = std::thread::spawn(move || {
-        // SAFETY: changes the namespace of this thread only, which ends with the test.
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
-        ip("link add mirror type veth peer name sender");
-        for name in ["lo", "mirror", "sender"] {
-            ip(&format!("link set dev {name} up"));
-        }
-        test();
-    });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-    assert!(status.success(), "ip {arguments}");
+    cable::in_namespace(1, test);
 }
 
 fn settings(iface: &str) -> LiveSettings {
@@ -58,53 +43,6 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     wait::until(what, || condition().then_some(()));
 }
 
-/// A packet socket bound to an interface.
-struct Wire(OwnedFd);
-
-impl Wire {
-    fn open(iface: &str) -> Self {
-        let protocol = (libc::ETH_P_ALL as u16).to_be();
-        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        // SAFETY: socket has no preconditions.
-        let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(protocol)) };
-        assert!(fd >= 0);
-        // SAFETY: a descriptor the kernel just made.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: an all-zero address is valid memory.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol;
-        address.sll_ifindex = link(iface).ifindex as i32;
-        let size = size_of_val(&address) as u32;
-        // SAFETY: a complete address of the size given.
-        let status = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) };
-        assert_eq!(status, 0);
-        Self(socket)
-    }
-
-    fn send(&self, frame: &[u8]) {
-        // SAFETY: the bytes of the slice are readable.
-        let sent = unsafe { libc::send(self.0.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
-        assert_eq!(sent, frame.len() as isize);
-    }
-
-    /// Whether a frame with these bytes arrived among those waiting.
-    fn received(&self, frame: &[u8]) -> bool {
-        let mut buffer = [0u8; 4096];
-        loop {
-            // SAFETY: the buffer is writable.
-            let length =
-                unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-            if length < 0 {
-                return false;
-            }
-            if &buffer[..length as usize] == frame {
-                return true;
-            }
-        }
-    }
-}
-
 /// Sends a head and a frame that is none, and returns what the capture got, when it got both.
 fn exchange(source: &mut LiveSource, frames: &[Vec<u8>]) -> Records {
     let wire = Wire::open("sender");
@@ -123,8 +61,8 @@ fn exchange(source: &mut LiveSource, frames: &[Vec<u8>]) -> Records {
 #[test]
 fn native_attach_captures_and_drops_on_a_mirror_port() {
     in_namespace(|| {
-        let below = Wire::open("mirror");
-        let mut source = LiveSource::open(&settings("mirror")).unwrap();
+        let below = Wire::open("mirror0");
+        let mut source = LiveSource::open(&settings("mirror0")).unwrap();
         assert_eq!(source.attachments()[0].mode, Mode::Native);
         assert!(source.attachments()[0].fallback.is_none());
         assert_eq!(source.config().drop_slots, 1, "nothing else wants its frames");
@@ -133,37 +71,37 @@ fn native_attach_captures_and_drops_on_a_mirror_port() {
         let records = exchange(&mut source, &frames);
         assert_eq!(records.0.len(), 1);
         assert_eq!(records.0[0].1, head);
-        assert_eq!(records.0[0].0.ifindex, link("mirror").ifindex);
+        assert_eq!(records.0[0].0.ifindex, link("mirror0").ifindex);
         assert!(!below.received(&frames[0]), "a dropped frame does not reach the stack");
-        assert!(link("mirror").xdp_program.is_some() && is_promiscuous("mirror"));
+        assert!(link("mirror0").xdp_program.is_some() && is_promiscuous("mirror0"));
         source.detach();
-        wait_for("the program to be gone", || link("mirror").xdp_program.is_none());
-        assert!(!is_promiscuous("mirror"));
+        wait_for("the program to be gone", || link("mirror0").xdp_program.is_none());
+        assert!(!is_promiscuous("mirror0"));
     });
 }
 
 #[test]
 fn auto_passes_where_an_address_lives_and_on_ports_of_a_bridge() {
     in_namespace(|| {
-        ip("address add 192.0.2.1/24 dev mirror");
-        let below = Wire::open("mirror");
-        let mut source = LiveSource::open(&settings("mirror")).unwrap();
+        ip("address add 192.0.2.1/24 dev mirror0");
+        let below = Wire::open("mirror0");
+        let mut source = LiveSource::open(&settings("mirror0")).unwrap();
         assert_eq!(source.config().drop_slots, 0);
         let frames = [Segment::new(&head(300)).frame()];
         assert_eq!(exchange(&mut source, &frames).0.len(), 1);
         wait_for("the frame in the stack", || below.received(&frames[0]));
         drop(source);
-        ip("address del 192.0.2.1/24 dev mirror");
+        ip("address del 192.0.2.1/24 dev mirror0");
         ip("link add bridge type bridge");
-        ip("link set dev mirror master bridge");
-        let source = LiveSource::open(&settings("mirror")).unwrap();
+        ip("link set dev mirror0 master bridge");
+        let source = LiveSource::open(&settings("mirror0")).unwrap();
         assert_eq!(source.config().drop_slots, 0, "a bridge wants its frames");
         drop(source);
-        ip("link set dev mirror nomaster");
-        ip("link add link mirror name upper type macvlan");
-        let asked = LiveSettings { action: ActionChoice::Drop, ..settings("mirror") };
+        ip("link set dev mirror0 nomaster");
+        ip("link add link mirror0 name upper type macvlan");
+        let asked = LiveSettings { action: ActionChoice::Drop, ..settings("mirror0") };
         assert_eq!(
-            LiveSource::open(&settings("mirror")).unwrap().config().drop_slots,
+            LiveSource::open(&settings("mirror0")).unwrap().config().drop_slots,
             0,
             "a macvlan wants its frames"
         );
@@ -174,7 +112,8 @@ fn auto_passes_where_an_address_lives_and_on_ports_of_a_bridge() {
 #[test]
 fn two_interfaces_are_counted_apart() {
     in_namespace(|| {
-        let both = LiveSettings { ifaces: vec!["mirror".to_owned(), "lo".to_owned()], ..settings("mirror") };
+        let both =
+            LiveSettings { ifaces: vec!["mirror0".to_owned(), "lo".to_owned()], ..settings("mirror0") };
         let mut source = LiveSource::open(&both).unwrap();
         let lo = &source.attachments()[1];
         assert_eq!(lo.mode, Mode::Generic, "the loopback has no native XDP");
@@ -192,18 +131,18 @@ fn a_kill_leaves_nothing_behind() {
     in_namespace(|| {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["verdicts::attach::child_holds_an_interface", "--exact", "--ignored", "--nocapture"])
-            .env(CHILD_VARIABLE, "mirror")
+            .env(CHILD_VARIABLE, "mirror0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.map_while(Result::ok).any(|line| line.contains("holding")), "the child attached");
-        assert!(link("mirror").xdp_program.is_some() && is_promiscuous("mirror"));
+        assert!(link("mirror0").xdp_program.is_some() && is_promiscuous("mirror0"));
         child.kill().unwrap();
         child.wait().unwrap();
-        wait_for("XDP to be gone", || link("mirror").xdp_program.is_none());
-        wait_for("promiscuous mode to be gone", || !is_promiscuous("mirror"));
+        wait_for("XDP to be gone", || link("mirror0").xdp_program.is_none());
+        wait_for("promiscuous mode to be gone", || !is_promiscuous("mirror0"));
     });
 }
 
@@ -225,21 +164,21 @@ fn refusals_tell_what_to_do() {
         let unknown = LiveSource::open(&settings("mirrr")).unwrap_err();
         assert!(matches!(&unknown, LiveError::Nic(NicError::Unknown { .. })));
         assert!(
-            unknown.to_string().contains("mirror, ") || unknown.to_string().contains(", mirror"),
+            unknown.to_string().contains("mirror0, ") || unknown.to_string().contains(", mirror0"),
             "{unknown}"
         );
         let twice = LiveSettings { ifaces: vec!["lo".to_owned(); 2], ..settings("lo") };
         assert!(matches!(LiveSource::open(&twice), Err(LiveError::IfaceTwice { .. })));
-        let odd = LiveSettings { ring_bytes: 100_000, ..settings("mirror") };
+        let odd = LiveSettings { ring_bytes: 100_000, ..settings("mirror0") };
         assert!(LiveSource::open(&odd).unwrap_err().to_string().contains("power of two"));
-        ip("link set dev mirror down");
-        let down = LiveSource::open(&settings("mirror")).unwrap_err().to_string();
-        assert!(down.contains("ip link set dev mirror up"), "{down}");
-        ip("link set dev mirror up");
-        let first = LiveSource::open(&settings("mirror")).unwrap();
-        let second = LiveSource::open(&settings("mirror")).unwrap_err();
+        ip("link set dev mirror0 down");
+        let down = LiveSource::open(&settings("mirror0")).unwrap_err().to_string();
+        assert!(down.contains("ip link set dev mirror0 up"), "{down}");
+        ip("link set dev mirror0 up");
+        let first = LiveSource::open(&settings("mirror0")).unwrap();
+        let second = LiveSource::open(&settings("mirror0")).unwrap_err();
         assert!(matches!(&second, LiveError::Attach(AttachError::Occupied { .. })), "{second:?}");
-        let id = link("mirror").xdp_program.unwrap();
+        let id = link("mirror0").xdp_program.unwrap();
         assert!(second.to_string().contains(&format!("id {id} (hdrcap)")), "{second}");
         drop(first);
     });
@@ -248,9 +187,9 @@ fn refusals_tell_what_to_do() {
 #[test]
 fn jumbo_interfaces_attach_natively() {
     in_namespace(|| {
-        ip("link set dev mirror mtu 9000");
+        ip("link set dev mirror0 mtu 9000");
         ip("link set dev sender mtu 9000");
-        let mut source = LiveSource::open(&settings("mirror")).unwrap();
+        let mut source = LiveSource::open(&settings("mirror0")).unwrap();
         assert_eq!(source.attachments()[0].mode, Mode::Native);
         let head = head(8000);
         let records = exchange(&mut source, &[Segment::new(&head).frame()]);
@@ -264,10 +203,10 @@ fn jumbo_interfaces_attach_natively() {
 #[test]
 fn super_frames_hold_many_heads() {
     in_namespace(|| {
-        ip("link set dev mirror mtu 65535");
+        ip("link set dev mirror0 mtu 65535");
         ip("link set dev sender mtu 65535");
         for choice in [ModeChoice::Native, ModeChoice::Generic] {
-            let asked = LiveSettings { mode: choice, ..settings("mirror") };
+            let asked = LiveSettings { mode: choice, ..settings("mirror0") };
             let mut source = LiveSource::open(&asked).unwrap();
             let (short, long) = (head(120), head(4000));
             let payload = [short.repeat(300), long.repeat(7)].concat();

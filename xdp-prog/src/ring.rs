@@ -13,6 +13,7 @@ use aya_ebpf::helpers::{
 };
 use common::config::{Config, Steering};
 use common::decide::frame::Sink;
+use common::decide::hash::ring_of;
 use common::decide::walk::Walk;
 use common::limits::{RECORD_COPY_BYTES_MAX, STEP_COUNT_MAX};
 use common::record::{COPY_CLASS_BYTES, RECORD_BYTES, Record, copy_class};
@@ -39,7 +40,7 @@ impl Rings {
         if self.config.steering == Steering::Cpu as u32 && cpu < self.config.ring_count {
             cpu
         } else {
-            (((flow_hash & 0xffff_ffff) * u64::from(self.config.ring_count)) >> 32) as u32
+            ring_of(flow_hash, self.config.ring_count)
         }
     }
 

@@ -130,6 +130,11 @@ impl Collector {
         self.stages.tally.add(Counter::RecordsInvalid, entries);
     }
 
+    /// Counts records that another collector should have got.
+    pub fn count_misdirected(&mut self, records: u64) {
+        self.stages.tally.add(Counter::RecordsMisdirected, records);
+    }
+
     /// Notes how full the ring was when a burst began.
     pub fn note_ring_fill(&mut self, bytes: u64) {
         self.stages.published.ring.note(bytes);

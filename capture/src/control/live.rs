@@ -33,6 +33,7 @@ use crate::{
     settings::{ActionChoice, CollectorCount, LiveSettings, Sampling, Settings, SteerChoice, XdpModeChoice},
     source::live::{
         self, LiveSource, attach, counters::Counted, losses::LossReader, nic::Nic, pump::pump, ring::Ring,
+        steering::Post,
     },
     view::hub::{Hub, HubPlan},
 };
@@ -116,7 +117,8 @@ fn start_collectors(
         full_queue: FullQueue::Shed,
     };
     let mut collectors = Collectors::default();
-    for ring in source.take_rings() {
+    let posts = source.posts();
+    for (ring, post) in source.take_rings().into_iter().zip(posts) {
         let ledger = Arc::new(CollectorLedger::default());
         let (queue, own) = (encoder.queue.clone(), Arc::clone(&ledger));
         let mut collector = Collector::new(&collector_settings, redactor.twin(), queue, own);
@@ -124,13 +126,17 @@ fn start_collectors(
         if let Some(viewers) = viewers {
             collector.set_feed(viewers.feed(&ledger));
         }
-        collectors.threads.push(start_collector(ring, collector, Arc::clone(closed))?);
+        collectors.threads.push(start_collector((ring, post), collector, Arc::clone(closed))?);
         collectors.ledgers.push(ledger);
     }
     Ok(collectors)
 }
 
-fn start_collector(ring: Ring, collector: Collector, closed: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
+fn start_collector(
+    (ring, post): (Ring, Post),
+    collector: Collector,
+    closed: Arc<AtomicBool>,
+) -> io::Result<JoinHandle<()>> {
     let index = ring.index();
     // More collectors than cores share them.
     let core = index % std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
@@ -138,7 +144,7 @@ fn start_collector(ring: Ring, collector: Collector, closed: Arc<AtomicBool>) ->
         if let Err(error) = pin(core) {
             warn!("the collector of core {core} could not be pinned there: {error}");
         }
-        pump(ring, collector, &closed);
+        pump(ring, &post, collector, &closed);
     })
 }
 
@@ -184,7 +190,8 @@ fn tell(source: &LiveSource) {
         if let Some(refusal) = &attachment.fallback {
             warn!("{refusal}; capturing in generic mode, which is slower");
         }
-        info!(iface = %attachment.iface, mode = ?attachment.mode, "capturing");
+        let steering = source.steering().name();
+        info!(iface = %attachment.iface, mode = ?attachment.mode, steering, "capturing");
     }
     for warning in source.warnings() {
         warn!("{warning}");

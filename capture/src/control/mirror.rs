@@ -16,6 +16,9 @@ const INTERVAL_COUNT: usize = 3;
 /// Heads below which nothing is concluded from how many of them are what.
 const HEADS_COUNT_MIN: u64 = 50;
 
+/// One in so many records may be misdirected without a word: a card that was told to spread otherwise moves connections.
+const RECORDS_PER_MISDIRECTED_MIN: u64 = 1_000;
+
 /// Frames below which nothing is concluded from where they arrive.
 const FRAMES_COUNT_MIN: u64 = 10_000;
 
@@ -55,6 +58,8 @@ pub enum Sign {
         /// The interface.
         iface: String,
     },
+    /// The directions of connections come to different collectors.
+    Misdirected,
 }
 
 impl Sign {
@@ -66,6 +71,7 @@ impl Sign {
             Sign::Duplicates => "duplicates",
             Sign::VlanStripped { .. } => "vlan_stripped",
             Sign::OneQueue { .. } => "one_queue",
+            Sign::Misdirected => "misdirected",
         }
     }
 
@@ -73,7 +79,7 @@ impl Sign {
     pub fn iface(&self) -> &str {
         match self {
             Sign::NoTraffic { iface } | Sign::VlanStripped { iface } | Sign::OneQueue { iface } => iface,
-            Sign::OneDirection { .. } | Sign::Duplicates => "",
+            Sign::OneDirection { .. } | Sign::Duplicates | Sign::Misdirected => "",
         }
     }
 
@@ -101,6 +107,10 @@ impl Sign {
                  {iface} equal N; ethtool -N {iface} rx-flow-hash tcp4 sdfn) and their interrupts; a card cannot spread \
                  what a tunnel hides unless it hashes inner headers"
             ),
+            Sign::Misdirected => "the two directions of connections come to different collectors, so their requests and \
+                 responses are not paired: steer by hash (--steer hash), or make the card's hash symmetric (ethtool -X \
+                 IFACE xfrm symmetric-xor), which does not help with what a tunnel hides"
+                .to_owned(),
         }
     }
 }
@@ -167,6 +177,10 @@ pub fn signs(ports: &[Port], before: &Snapshot, now: &Snapshot) -> Vec<Sign> {
     if heads >= HEADS_COUNT_MIN && duplicates * 10 >= heads * 4 {
         found.push(Sign::Duplicates);
     }
+    let (records, astray) = (grown(Counter::Records), grown(Counter::RecordsMisdirected));
+    if records >= HEADS_COUNT_MIN && astray * RECORDS_PER_MISDIRECTED_MIN > records {
+        found.push(Sign::Misdirected);
+    }
     found
 }
 
@@ -232,6 +246,13 @@ mod tests {
             (Counter::Duplicate, 200),
         ];
         assert_eq!(names(port(), &snapshot([500, 500], &counts)), ["duplicates"]);
+    }
+
+    #[test]
+    fn directions_at_different_collectors_are_a_sign() {
+        let counts = |astray| [(Counter::Records, 2000), (Counter::RecordsMisdirected, astray)];
+        assert_eq!(names(port(), &snapshot([500, 500], &counts(3))), ["misdirected"]);
+        assert_eq!(names(port(), &snapshot([500, 500], &counts(2))), [""; 0], "a few may move");
     }
 
     #[test]

@@ -53,6 +53,8 @@ counters! {
         RecordsOrphan = "records_orphan",
         /// Continuations that repeated what was known.
         RecordsDuplicate = "records_duplicate",
+        /// Records that came to another collector than the one that has their connection.
+        RecordsMisdirected = "records_misdirected",
         /// Heads begun.
         Heads = "heads",
         /// Heads that became a message, whole.

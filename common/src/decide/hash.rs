@@ -27,6 +27,12 @@ pub fn flow_hash(src: (Address, u16), dst: (Address, u16)) -> FlowHash {
     FlowHash { hash: hash ^ hash >> 32, direction: u32::from(a > b) }
 }
 
+/// The ring among `ring_count` that a hash names, with both directions of its connection.
+#[inline(always)]
+pub const fn ring_of(flow_hash: u64, ring_count: u32) -> u32 {
+    (((flow_hash & 0xffff_ffff) * ring_count as u64) >> 32) as u32
+}
+
 #[inline(always)]
 fn endpoint(address: [u64; 2], port: u16) -> u64 {
     let low = address[0].wrapping_mul(MIX_A);

@@ -14,6 +14,7 @@ pub mod nic;
 pub mod promiscuous;
 pub mod pump;
 pub mod ring;
+pub mod steering;
 
 use attach::{AttachError, Attachment, ModeChoice};
 use common::config::{Config, Steering};
@@ -25,6 +26,7 @@ use nic::{Nic, NicError, NicWarning};
 use promiscuous::Promiscuous;
 use ring::Ring;
 use std::io;
+use steering::Post;
 
 /// What becomes of captured frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,6 +179,11 @@ impl LiveSource {
         std::mem::take(&mut self.rings)
     }
 
+    /// What tells each collector, in the order of the rings, whether a record is its own.
+    pub fn posts(&self) -> Vec<Post> {
+        steering::posts(&self.config)
+    }
+
     /// The interfaces, in counter order.
     pub fn nics(&self) -> &[Nic] {
         &self.nics
@@ -195,6 +202,11 @@ impl LiveSource {
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Which ring records go to.
+    pub fn steering(&self) -> Steering {
+        if self.config.steering == Steering::Cpu as u32 { Steering::Cpu } else { Steering::Hash }
     }
 
     /// Changes the sampling of flows from now on to one in `weight`.
@@ -247,7 +259,8 @@ fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> B
     let steering = match settings.steering {
         SteeringChoice::Cpu => Steering::Cpu,
         SteeringChoice::Hash => Steering::Hash,
-        SteeringChoice::Auto if has_ring_per_cpu && nics.iter().all(Nic::keeps_flows_together) => {
+        // Each of several may see one direction, at a CPU of its own: two ports of a TAP do.
+        SteeringChoice::Auto if has_ring_per_cpu && nics.len() == 1 && nics[0].keeps_flows_together() => {
             Steering::Cpu
         }
         SteeringChoice::Auto => Steering::Hash,

@@ -121,9 +121,10 @@ impl Nic {
         !self.addressed && !self.routed && self.users.is_empty()
     }
 
-    /// Both directions of a connection are seen by one CPU.
+    /// Both directions of a connection are seen by one CPU. Where there is no card, the CPU is the one that sent.
     pub fn keeps_flows_together(&self) -> bool {
-        self.link.rx_queue_count <= 1 || self.symmetric_rss == Some(true)
+        let is_card = self.link.kind.is_none();
+        is_card && (self.link.rx_queue_count <= 1 || self.symmetric_rss == Some(true))
     }
 
     /// What is wrong with capturing from it as it is.
@@ -181,6 +182,20 @@ mod tests {
         let warnings: Vec<String> = nic.warnings().iter().map(ToString::to_string).collect();
         assert!(warnings[0].contains("ethtool -K eth1 rxvlan off"), "{warnings:?}");
         assert!(warnings[1].contains("ethtool -K eth1 lro off"), "{warnings:?}");
-        assert!(nic.is_mirror_port() && nic.keeps_flows_together());
+        assert!(nic.is_mirror_port());
+    }
+
+    #[test]
+    fn cards_with_one_queue_or_a_symmetric_hash_keep_flows_together() {
+        let keeps = |rx_queue_count, symmetric_rss, kind: Option<&str>| {
+            let mut link = Link { rx_queue_count, ..link(2, "eth1") };
+            link.kind = kind.map(str::to_owned);
+            let (users, offloads) = (Vec::new(), None);
+            Nic { link, addressed: false, routed: false, users, offloads, symmetric_rss }
+                .keeps_flows_together()
+        };
+        assert!(keeps(1, None, None) && keeps(8, Some(true), None));
+        assert!(!keeps(8, None, None) && !keeps(8, Some(false), None), "what is not said is not assumed");
+        assert!(!keeps(1, None, Some("veth")), "the sender's CPU is the receiver's");
     }
 }

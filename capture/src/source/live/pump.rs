@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use super::{clock, ring::Ring};
-use crate::collector::Collector;
+use super::{clock, ring::Ring, steering::Post};
+use crate::{collector::Collector, source::RecordSink};
+use common::record::Record;
 
 /// Records taken between two looks at the clock and two publications of the counts.
 const BURST_RECORDS_MAX: usize = 512;
@@ -19,7 +20,7 @@ const REST_MIN: Duration = Duration::from_micros(50);
 const REST_MAX: Duration = Duration::from_millis(2);
 
 /// Feeds a collector from a ring until `closed` is set, then until the ring is empty; ends the collector.
-pub fn pump(mut ring: Ring, mut collector: Collector, closed: &AtomicBool) {
+pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &AtomicBool) {
     let mut rest = REST_MIN;
     let mut invalid = 0;
     let mut rested = false;
@@ -29,7 +30,10 @@ pub fn pump(mut ring: Ring, mut collector: Collector, closed: &AtomicBool) {
         let now = clock::now();
         collector.begin_burst(now, rested);
         collector.note_ring_fill(ring.fill_bytes());
-        let taken = ring.drain(BURST_RECORDS_MAX, &mut collector);
+        let mut checked = Checked { collector: &mut collector, post, astray: 0 };
+        let taken = ring.drain(BURST_RECORDS_MAX, &mut checked);
+        let astray = checked.astray;
+        collector.count_misdirected(astray);
         collector.count_invalid(ring.invalid_records() - invalid);
         invalid = ring.invalid_records();
         rested = taken == 0;
@@ -47,4 +51,18 @@ pub fn pump(mut ring: Ring, mut collector: Collector, closed: &AtomicBool) {
         rest = (rest * 2).min(REST_MAX);
     }
     collector.finish();
+}
+
+/// A collector, and how many records of a burst should have gone to another one.
+struct Checked<'a> {
+    collector: &'a mut Collector,
+    post: &'a Post,
+    astray: u64,
+}
+
+impl RecordSink for Checked<'_> {
+    fn record(&mut self, record: &Record, bytes: &[u8]) {
+        self.astray += u64::from(!self.post.is_mine(record));
+        self.collector.record(record, bytes);
+    }
 }
