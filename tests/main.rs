@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test itself may")]
 
 mod confine;
+mod conversations;
 mod corpus;
 mod dataset;
 mod errors;

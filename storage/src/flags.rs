@@ -104,7 +104,7 @@ flags! {
     DELIM_BAD = "delim_bad",
     /// A version that is neither 1.0 nor 1.1.
     VERSION_BAD = "version_bad",
-    /// Request and response of different minor versions.
+    /// Request and response of different minor versions (1.0 and 1.1).
     VERSION_MISMATCH = "version_mismatch",
     /// A request line without version (HTTP/0.9).
     HTTP09 = "http09",
@@ -122,9 +122,9 @@ flags! {
     CL0_EXPECT100 = "cl0_expect100",
     /// More than one 100 (Continue) for one request.
     MULTIPLE_100 = "multiple_100",
-    /// Data follows an accepted Upgrade on this connection: no HTTP any more.
+    /// Data followed the 101 that ended HTTP on this connection.
     UPGRADE_DATA = "upgrade_data",
-    /// Data follows an accepted CONNECT on this connection: no HTTP any more.
+    /// Data followed the 2xx to CONNECT that ended HTTP on this connection.
     CONNECT_DATA = "connect_data",
     /// An Upgrade was asked for and the answer was not 101.
     SWITCH_FAILED = "switch_failed",
@@ -138,7 +138,7 @@ flags! {
     CTL_IN_URI = "ctl_in_uri",
     /// A byte above 0x7f in the target.
     OBS_TEXT_IN_URI = "obs_text_in_uri",
-    /// The body began with what looks like a start line; it was not taken for one.
+    /// A segment of the body began with what looks like a start line; it was not taken for one.
     START_LINE_IN_BODY = "start_line_in_body",
 }
 

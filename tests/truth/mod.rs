@@ -6,8 +6,8 @@
 mod adversary;
 mod excuses;
 mod judge;
-mod pipeline;
-mod rows;
+pub(crate) mod pipeline;
+pub(crate) mod rows;
 mod weights;
 mod workload;
 

@@ -30,18 +30,18 @@ use super::rows::{Row, rows_of};
 const SKEW_FRAMES_MAX: usize = 6;
 
 /// Address bytes and port of an end.
-pub(super) type End = ([u8; 16], u16);
+pub(crate) type End = ([u8; 16], u16);
 
 /// What came out of the pipeline.
-pub(super) struct Outcome {
-    pub(super) rows: Vec<Row>,
-    pub(super) balance: Balance,
-    pub(super) handed_over: HandedOver,
+pub(crate) struct Outcome {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) balance: Balance,
+    pub(crate) handed_over: HandedOver,
 }
 
 /// What the decision copied, by sender and receiver.
 #[derive(Default)]
-pub(super) struct HandedOver {
+pub(crate) struct HandedOver {
     ways: HashMap<(End, End), Way>,
 }
 
@@ -64,18 +64,18 @@ impl HandedOver {
     }
 
     /// Whether a head that begins at `seq` was told of.
-    pub(super) fn begins(&self, ends: (End, End), seq: u32) -> bool {
+    pub(crate) fn begins(&self, ends: (End, End), seq: u32) -> bool {
         self.first_ack(ends, seq).is_some()
     }
 
     /// The ACK that a head's first bytes had when they were first handed over.
-    pub(super) fn first_ack(&self, ends: (End, End), seq: u32) -> Option<u32> {
+    pub(crate) fn first_ack(&self, ends: (End, End), seq: u32) -> Option<u32> {
         let heads = &self.ways.get(&ends)?.heads;
         heads.iter().find(|(head, _)| *head == seq).map(|(_, ack)| *ack)
     }
 
     /// Whether all bytes from `seq` on were copied, a head's beginning told.
-    pub(super) fn is_whole(&self, ends: (End, End), seq: u32, len: u32) -> bool {
+    pub(crate) fn is_whole(&self, ends: (End, End), seq: u32, len: u32) -> bool {
         let Some(way) = self.ways.get(&ends).filter(|_| self.begins(ends, seq)) else { return false };
         let mut pieces: Vec<(i32, i32)> = way
             .pieces
@@ -106,15 +106,24 @@ impl RecordSink for Tap {
 
 /// How the mirror's frames reach the collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rings {
+pub(crate) enum Rings {
     /// One interface, in order.
     One,
     /// The two directions come in on interfaces of their own, read in bursts in an order that the seed picks.
     PerDirection(u64),
 }
 
-/// Runs frames through the pipeline.
-pub(super) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Outcome {
+/// Runs frames through the pipeline, secrets as they are.
+pub(crate) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Outcome {
+    run_redacted(Policy::off(), frames, rings)
+}
+
+/// Runs frames through the pipeline with this policy for secrets.
+pub(crate) fn run_redacted(
+    policy: Policy,
+    frames: impl Iterator<Item = TimedFrame>,
+    rings: Rings,
+) -> Outcome {
     let (outlet, inlet) = crossbeam_channel::unbounded();
     let ledger = Arc::new(CollectorLedger::default());
     let settings = CollectorSettings {
@@ -123,7 +132,7 @@ pub(super) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Out
         flush_interval_ns: None,
         full_queue: FullQueue::Wait,
     };
-    let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
+    let redactor = Redactor::new(policy, Key::from_bytes([7; 32]));
     let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
     let mut tap = Tap { collector, handed_over: HandedOver::default() };
     let mut config = Box::<Config>::default();

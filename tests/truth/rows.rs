@@ -6,45 +6,45 @@ use arrow_array::{Array as _, ArrayRef, RecordBatch, cast::AsArray as _, types};
 
 /// A request's or response's part of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RowSide {
-    pub(super) seq: u32,
+pub(crate) struct RowSide {
+    pub(crate) seq: u32,
     /// Method and target, or status.
-    pub(super) start: Vec<String>,
-    pub(super) head_bytes: u64,
-    pub(super) header_count: u64,
-    pub(super) header_names: String,
-    pub(super) body_bytes: Option<u64>,
+    pub(crate) start: Vec<String>,
+    pub(crate) head_bytes: u64,
+    pub(crate) header_count: u64,
+    pub(crate) header_names: String,
+    pub(crate) body_bytes: Option<u64>,
 }
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) client: (IpAddr, u16),
-    pub(super) server: (IpAddr, u16),
-    pub(super) transaction_index: i64,
-    pub(super) pair_state: String,
-    pub(super) host: Option<String>,
-    pub(super) request: Option<RowSide>,
-    pub(super) response: Option<RowSide>,
-    pub(super) info_status: Vec<i64>,
+pub(crate) struct Row {
+    pub(crate) client: (IpAddr, u16),
+    pub(crate) server: (IpAddr, u16),
+    pub(crate) transaction_index: i64,
+    pub(crate) pair_state: String,
+    pub(crate) host: Option<String>,
+    pub(crate) request: Option<RowSide>,
+    pub(crate) response: Option<RowSide>,
+    pub(crate) info_status: Vec<i64>,
     /// The response's field `X-Id`.
-    pub(super) x_id: Option<String>,
-    pub(super) flags: Vec<String>,
+    pub(crate) x_id: Option<String>,
+    pub(crate) flags: Vec<String>,
 }
 
 impl Row {
-    pub(super) fn has_flag(&self, name: &str) -> bool {
+    pub(crate) fn has_flag(&self, name: &str) -> bool {
         self.flags.iter().any(|flag| flag == name)
     }
 
     /// Bytes of one of its heads are missing, and it says so.
-    pub(super) fn is_partial(&self) -> bool {
+    pub(crate) fn is_partial(&self) -> bool {
         self.has_flag("gap_in_head") || self.has_flag("head_truncated")
     }
 }
 
 /// The rows of a table.
-pub(super) fn rows_of(table: &RecordBatch) -> Vec<Row> {
+pub(crate) fn rows_of(table: &RecordBatch) -> Vec<Row> {
     (0..table.num_rows()).map(|at| Cells { table, at }.row()).collect()
 }
 

@@ -104,7 +104,7 @@ impl Stages {
         let id = self.batch.request(&values);
         let framing = head.framing();
         let extent = if span.complete { extent_of(framing.body, true) } else { Extent::Unknown };
-        let request = Side::new(id, span, extent);
+        let request = Side::new(id, span, extent).of_version(head.version.unwrap_or_default());
         if let Some(ack) = request.ack {
             connection.close_acknowledged(ack);
         }
@@ -114,6 +114,9 @@ impl Stages {
             method: Some(head.method),
         };
         connection.directions[side].head_ended(span.end_seq, extent);
+        if framing.expect_continue {
+            connection.directions[side].body_is_optional();
+        }
         if let Some(displaced) = connection.transactions.open_request(request, traits, span.is_continuous) {
             self.emit(connection, &displaced);
         }
@@ -167,9 +170,10 @@ impl Stages {
             let is_upgrade = head.status == Some(101);
             connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
         }
+        let response = |extent| Side::new(id, span, extent).of_version(head.version);
         let Some(found) = found else {
             let early = Early { interim, extent, flags: framing.flags };
-            self.early_response(connection, Side::new(id, span, extent), early);
+            self.early_response(connection, response(extent), early);
             return;
         };
         self.tally.count(Counter::Responses);
@@ -177,7 +181,8 @@ impl Stages {
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         let extent = if is_guessed { Extent::Unknown } else { extent };
-        connection.transactions.answer(found, Side::new(id, span, extent), flags);
+        connection.transactions.answer(found, response(extent), flags);
+        connection.await_tunnel(found.position, (side, span.segment_end));
         connection.close_before(found.position);
         let folded = connection.transactions.fold_before(found.position, span.seq);
         self.tally.add(Counter::Interim, folded);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use common::record::{Record, RecordKind, tcp_flag};
 use crossbeam_channel::Sender;
-use storage::{batch::Batch, values::TimeSource};
+use storage::{batch::Batch, flags::Flags, values::TimeSource};
 
 pub use self::observe::{Moment, ParsedMark};
 
@@ -170,7 +170,9 @@ impl Collector {
         let (_, side) = FlowKey::of(record);
         if connection.http_end.is_some() {
             stages.tally.count(Counter::AfterEnd);
-            connection.ts_last = connection.ts_last.max(record.ts_ns);
+            connection.note_segment(side, record);
+            stages.emit_settled(connection);
+            self.update(at);
             return;
         }
         let way = &mut connection.directions[side];
@@ -185,10 +187,11 @@ impl Collector {
         });
         let is_in_body = is_in_body || (is_misplaced && connection.outvotes());
         connection.note_segment(side, record);
-        let way = &mut connection.directions[side];
         if is_in_body {
             stages.tally.count(Counter::InMessage);
+            connection.flag_body(side, Flags::START_LINE_IN_BODY);
         } else {
+            let way = &mut connection.directions[side];
             let fed = match way.assembler.place_of(record.seq) {
                 Place::Free => way.assembler.begin(record, bytes, self.head_bytes_max, is_continuous),
                 Place::Begun => {
@@ -220,6 +223,8 @@ impl Collector {
         connection.note_segment(side, record);
         if connection.http_end.is_some() {
             stages.tally.count(Counter::RecordsOrphan);
+            stages.emit_settled(connection);
+            self.update(at);
             return;
         }
         match connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max) {

@@ -84,7 +84,7 @@ impl Stages {
                 request.map(|side| side.ts_first),
                 request.and(response.and_then(|side| side.ts_end)),
             ),
-            flags: transaction.flags,
+            flags: transaction.flags(),
         }
     }
 

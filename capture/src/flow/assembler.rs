@@ -225,6 +225,7 @@ impl Assembler {
             let index = self.partials.iter().position(|partial| partial.start() == start);
             match index {
                 Some(index) if self.partials[index].reaches(piece.record.seq, piece.record.copied) => {
+                    self.partials[index].came_late();
                     fed = self.fill(index, &piece.record, &piece.bytes);
                 }
                 Some(_) | None => self.early.push(piece),

@@ -4,7 +4,7 @@
 //! length once the stream has passed it), never guessed; where nothing says, it stays unknown.
 
 use common::record::{Record, record_flag, tcp_flag};
-use storage::batch::ConnectionId;
+use storage::{batch::ConnectionId, flags::Flags};
 
 use super::{
     direction::{Direction, Extent},
@@ -142,6 +142,9 @@ impl Connection {
         }
         if record.segment_len > 0 {
             self.directions[side].observe(end, record.ts_ns);
+            if let Some(client) = self.client.filter(|_| self.http_end.is_some()) {
+                self.transactions.note_tunnel_data(end, side == client);
+            }
         }
         if record.flags & record_flag::CHUNK_END != 0 {
             self.directions[side].observe_chunk_end(end, record.ack);
@@ -154,6 +157,24 @@ impl Connection {
         if record.tcp_flags & tcp_flag::RST != 0 || both_finished {
             self.is_closed = true;
         }
+    }
+
+    /// Keeps the transaction at `position` until data shows behind it, where it ended HTTP; the segment of its response,
+    /// which ends at `segment_end` of a side, may hold some already.
+    pub fn await_tunnel(&mut self, position: usize, (side, segment_end): (usize, u32)) {
+        let flag = match self.http_end {
+            None | Some(HttpEnd::Http2) => return,
+            Some(HttpEnd::Upgrade) => Flags::UPGRADE_DATA,
+            Some(HttpEnd::Connect) => Flags::CONNECT_DATA,
+        };
+        self.transactions.await_tunnel(position, flag);
+        self.transactions.note_tunnel_data(segment_end, self.client == Some(side));
+    }
+
+    /// Flags the message in whose body something came that is not to be taken for a message.
+    pub fn flag_body(&mut self, side: usize, flag: Flags) {
+        let (Some(client), Some(head_end)) = (self.client, self.directions[side].open_body()) else { return };
+        self.transactions.flag_message(head_end, side == client, flag);
     }
 
     /// Gives every open body its end, where the stream has shown it: data reached the declared length.
@@ -311,6 +332,7 @@ mod tests {
             end_seq: None,
             ts_end: None,
             body_bytes: None,
+            version_minor: None,
         }
     }
 

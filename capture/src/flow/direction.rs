@@ -44,6 +44,8 @@ pub struct Direction {
     data_end: Option<(u32, u64)>,
     acked: Option<u32>,
     body: Option<(u32, Extent)>,
+    /// The declared body may never be sent.
+    is_body_optional: bool,
     next_head: Option<u32>,
     fin_seq: Option<u32>,
     chunk_end: Option<(u32, u32)>,
@@ -122,7 +124,13 @@ impl Direction {
             return;
         }
         self.body = Some((head_end, extent));
+        self.is_body_optional = false;
         self.next_head = extent.end_seq(head_end);
+    }
+
+    /// Notes that the body of the last head is sent only if the other end asks for it (100-continue).
+    pub fn body_is_optional(&mut self) {
+        self.is_body_optional = true;
     }
 
     /// Whether `at` lies inside a body whose extent the last head declared: what looks like a start line there is none.
@@ -131,11 +139,17 @@ impl Direction {
         match extent {
             Extent::Length(bytes) => {
                 let offset = seq::distance(head_end, at);
-                offset > 0 && u64::from(offset.unsigned_abs()) < bytes
+                let begins = i32::from(self.is_body_optional);
+                offset >= begins && u64::from(offset.unsigned_abs()) < bytes
             }
             Extent::UntilClose => seq::after(at, head_end),
             Extent::None | Extent::Delimited | Extent::Unknown => false,
         }
+    }
+
+    /// Where the last whole head ended, if a body may follow it.
+    pub fn open_body(&self) -> Option<u32> {
+        self.body.filter(|(_, extent)| *extent != Extent::None).map(|(head_end, _)| head_end)
     }
 
     /// Whether nothing is known of it yet.
@@ -164,9 +178,15 @@ mod tests {
     fn a_start_line_inside_a_declared_body_is_none() {
         let mut direction = Direction::default();
         direction.head_ended(100, Extent::Length(50));
-        assert!(!direction.is_in_body(100), "a head may follow at once where the body was never sent");
-        assert!(direction.is_in_body(101) && direction.is_in_body(149) && !direction.is_in_body(150));
+        assert!(
+            direction.is_in_body(100)
+                && direction.is_in_body(101)
+                && direction.is_in_body(149)
+                && !direction.is_in_body(150)
+        );
         assert!(direction.continues_at(150) && !direction.continues_at(151));
+        direction.body_is_optional();
+        assert!(!direction.is_in_body(100), "a head may follow at once where the body was never asked for");
     }
 
     #[test]

@@ -94,8 +94,23 @@ impl Partial {
         offset < self.bytes_max as i64 && offset + i64::from(len) > 0
     }
 
+    /// Notes that a later piece came first.
+    pub fn came_late(&mut self) {
+        self.span.flags.insert(Flags::OUT_OF_ORDER);
+    }
+
+    /// Whether a record is a keep-alive probe (RFC 9293 section 3.8.4): the byte before the next one, which may be any.
+    fn is_probe(&self, record: &Record) -> bool {
+        record.segment_len == 1
+            && record.seq.wrapping_add(1) == self.known_end()
+            && record.seq != self.span.seq
+    }
+
     /// Puts a record's bytes in their place.
     pub fn fill(&mut self, record: &Record, bytes: &[u8]) -> Fill {
+        if self.is_probe(record) {
+            return Fill::Open;
+        }
         let offset = i64::from(seq::distance(self.span.seq, record.seq));
         let skipped = usize::try_from(-offset).unwrap_or(0).min(bytes.len());
         let from = usize::try_from(offset).unwrap_or(0);
@@ -174,9 +189,7 @@ impl Partial {
     /// Copies what is new of `bytes` to offset `from`; compares the rest with what came first.
     fn place(&mut self, from: usize, bytes: &[u8]) {
         let to = from + bytes.len();
-        if from > self.prefix() {
-            self.span.flags.insert(Flags::OUT_OF_ORDER);
-        }
+        let reached = self.filled.last().map_or(0, |range| range.to);
         if self.bytes.len() < to {
             self.bytes.resize(to, 0);
         }
@@ -192,11 +205,15 @@ impl Partial {
                 self.span.flags.insert(Flags::DATA_CONFLICT);
             }
             if at < overlap_from {
+                self.span.flags.insert(Flags::OUT_OF_ORDER);
                 self.bytes[at..overlap_from].copy_from_slice(&bytes[at - from..overlap_from - from]);
             }
             at = overlap_to;
         }
         if at < to {
+            if at < reached {
+                self.span.flags.insert(Flags::OUT_OF_ORDER);
+            }
             self.bytes[at..to].copy_from_slice(&bytes[at - from..]);
         }
         self.merge(Range { from, to });

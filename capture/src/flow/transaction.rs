@@ -50,6 +50,8 @@ pub struct Side<Id> {
     pub ts_end: Option<u64>,
     /// Body bytes on the wire, framing included, once known.
     pub body_bytes: Option<i64>,
+    /// Minor version, of HTTP/1.0 and 1.1.
+    pub version_minor: Option<u8>,
 }
 
 impl<Id> Side<Id> {
@@ -69,7 +71,19 @@ impl<Id> Side<Id> {
             end_seq: has_no_body.then_some(span.end_seq),
             ts_end: has_no_body.then_some(span.ts_last),
             body_bytes: has_no_body.then_some(0),
+            version_minor: None,
         }
+    }
+
+    /// The message, with the version its start line names.
+    #[must_use]
+    pub fn of_version(self, version: &[u8]) -> Self {
+        let version_minor = match version {
+            b"1.0" => Some(0),
+            b"1.1" => Some(1),
+            _ => None,
+        };
+        Side { version_minor, ..self }
     }
 
     /// The message, now that it is known to have no body.
@@ -111,11 +125,12 @@ pub struct Transaction {
     pub response: Option<Side<ResponseId>>,
     /// How the sides came together.
     pub pair_state: PairState,
-    /// Flags of pairing.
-    pub flags: Flags,
+    flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
     early: Option<Early>,
+    /// It ended HTTP: what it is flagged with once data shows behind it.
+    tunnel: Option<Flags>,
     response_expected: Option<u32>,
     is_anchored: bool,
     is_abandoned: bool,
@@ -133,6 +148,7 @@ impl Transaction {
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
             early: None,
+            tunnel: None,
             response_expected: None,
             is_anchored: false,
             is_abandoned: false,
@@ -160,8 +176,20 @@ impl Transaction {
         self.early
     }
 
+    /// Flags of the two sides together.
+    pub fn flags(&self) -> Flags {
+        let minor = |version: Option<Option<u8>>| version.flatten();
+        let request = minor(self.request.map(|side| side.version_minor));
+        let response = minor(self.response.map(|side| side.version_minor));
+        let differs = request.zip(response).is_some_and(|(request, response)| request != response);
+        if differs { self.flags.with(Flags::VERSION_MISMATCH) } else { self.flags }
+    }
+
     /// Whether everything that can be known of it is known.
     fn is_settled(&self) -> bool {
+        if self.tunnel.is_some() {
+            return false;
+        }
         match (&self.request, &self.response) {
             (Some(request), Some(response)) => request.end_seq.is_some() && response.end_seq.is_some(),
             (None, Some(response)) => self.early.is_none() && response.end_seq.is_some(),
@@ -364,6 +392,33 @@ impl Transactions {
                 && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
         };
         self.open.iter_mut().find(is_it)?.response.as_mut()
+    }
+
+    /// Keeps the transaction at `position`, which ended HTTP, until data shows behind it; then it is flagged with `flag`.
+    pub fn await_tunnel(&mut self, position: usize, flag: Flags) {
+        self.open[position].tunnel = Some(flag);
+    }
+
+    /// Notes data up to `end` on a connection that has left HTTP, sent by the client or by the server.
+    pub fn note_tunnel_data(&mut self, end: u32, is_client: bool) {
+        let Some(open) = self.open.iter_mut().find(|open| open.tunnel.is_some()) else { return };
+        let request_end = open.request.map(|side| side.end_seq.unwrap_or(side.head_end));
+        let message_end = if is_client { request_end } else { open.response.map(|side| side.head_end) };
+        if message_end.is_some_and(|message_end| seq::after(end, message_end)) {
+            open.flags.insert(open.tunnel.take().unwrap_or(Flags::NONE));
+        }
+    }
+
+    /// Flags the transaction of which a head of the client or of the server ends at `head_end`.
+    pub fn flag_message(&mut self, head_end: u32, is_client: bool, flag: Flags) {
+        let is_it = |open: &&mut Transaction| {
+            let request_end = open.request.map(|side| side.head_end);
+            let end = if is_client { request_end } else { open.response.map(|side| side.head_end) };
+            end == Some(head_end)
+        };
+        if let Some(open) = self.open.iter_mut().find(is_it) {
+            open.flags.insert(flag);
+        }
     }
 
     /// Whether a request waits for its response.

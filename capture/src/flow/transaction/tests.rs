@@ -26,6 +26,7 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
         end_seq: Some(seq.wrapping_add(MSS)),
         ts_end: Some(0),
         body_bytes: Some(0),
+        version_minor: None,
     }
 }
 

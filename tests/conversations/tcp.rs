@@ -1,0 +1,184 @@
+//! TCP as it comes: how segments are cut, ordered, repeated and lost, and what the rows say of it.
+
+use bench::wire::Side::{Client, Server};
+
+use super::{
+    table::{Line, assert_told},
+    talk::Step::{
+        self, Ack, Again, Anew, Backwards, Closed, Cut, Down, Fin, Flagged, KeepAlive, Late, Lost, Open, Rst,
+        Twice, Unread, Up, Wrap,
+    },
+};
+
+/// The urgent flag (RFC 9293 section 3.1).
+const URG: u8 = 0x20;
+
+const GET: Step<'_> = Up("GET /a HTTP/1.1|Host: a||");
+const AGAIN: Step<'_> = Up("GET /b HTTP/1.1|Host: a||");
+const DONE: Step<'_> = Down("HTTP/1.1 204 No Content||");
+const FOUND: Step<'_> = Down("HTTP/1.1 200 OK|Content-Length: 5||12345");
+
+const SIMPLE: &str = "GET /a (0) > 204 (0) ack_verified";
+const SECOND: &str = "GET /b (0) > 204 (0) ack_verified";
+
+/// Conversations whose rows follow.
+const LINES: &[Line<'_>] = &[
+    ("one segment each", &[Open, GET, DONE], &[SIMPLE]),
+    ("mid-stream, then proved", &[GET, DONE, AGAIN, DONE], &["GET /a (0) > 204 (0) positional", SECOND]),
+    (
+        "only requests",
+        &[Open, GET, Lost(&DONE), AGAIN, Lost(&DONE)],
+        &["GET /a (0) > - request_only", "GET /b (0) > - request_only"],
+    ),
+    (
+        "only responses",
+        &[Lost(&GET), DONE, Lost(&AGAIN), FOUND],
+        &["- > 204 (0) response_only resp_unmatched", "- > 200 (?) response_only resp_unmatched"],
+    ),
+    (
+        "fields in segments of one byte",
+        &[Open, Up("GET /a HTTP/1.1|"), Cut(1, &Up("Host: a|Accept: b||")), DONE],
+        &[SIMPLE],
+    ),
+    (
+        "a response in segments of one byte behind its version",
+        &[Open, GET, Down("HTTP/1.1 "), Cut(1, &Down("204 No Content||"))],
+        &[SIMPLE],
+    ),
+    (
+        "retransmitted with other boundaries",
+        &[Open, Up("GET /a HTTP/1.1|Ho"), Again(2, &Up("Host: a|X:")), Again(2, &Up("X: y||")), DONE],
+        &["GET /a (0) > 204 (0) ack_verified retransmitted"],
+    ),
+    (
+        "overlapping with other content: the first copy wins",
+        &[Open, Up("GET /a HTTP/1.1|X: aaaa|"), Again(9, &Up("X: bbbb|Host: a||")), DONE],
+        &["GET /a (0) > 204 (0) ack_verified retransmitted data_conflict"],
+    ),
+    (
+        "sequence numbers wrap inside of a head",
+        &[Wrap, Open, GET, FOUND, AGAIN, DONE],
+        &["GET /a (0) > 200 (5) ack_verified", SECOND],
+    ),
+    (
+        "a SPAN port delivers all twice",
+        &[Open, Twice(&GET), Twice(&FOUND), Twice(&AGAIN), Twice(&DONE)],
+        &["GET /a (0) > 200 (5) ack_verified", SECOND],
+    ),
+    (
+        "a SPAN port delivers a head in pieces twice",
+        &[Open, Twice(&Up("GET /a HTTP/1.1|")), Twice(&Up("Host: a||")), DONE],
+        &["GET /a (0) > 204 (0) ack_verified retransmitted"],
+    ),
+    (
+        "a whole request comes again later",
+        &[Open, GET, DONE, AGAIN, DONE, Again(28, &AGAIN)],
+        &[SIMPLE, SECOND],
+    ),
+    (
+        "a gap in a head",
+        &[Open, Up("GET /a HTTP/1.1|Host: a|"), Lost(&Up("X: gone|")), Up("Accept: b||"), DONE],
+        &["GET /a (?) > 204 (0) ack_verified gap_in_head"],
+    ),
+    (
+        "a lost response: the next pair is right at once",
+        &[Open, GET, Lost(&FOUND), AGAIN, DONE],
+        &["GET /a (0) > - request_only", SECOND],
+    ),
+    (
+        "a lost request: its answer stands alone",
+        &[Open, Lost(&GET), FOUND, AGAIN, DONE],
+        &["- > 200 (?) response_only resp_unmatched", "GET /b (0) > 204 (0) positional"],
+    ),
+    (
+        "a gap between heads, in a body",
+        &[
+            Open,
+            GET,
+            Down("HTTP/1.1 200 OK|Content-Length: 9||123"),
+            Lost(&Down("456")),
+            Down("789"),
+            AGAIN,
+            DONE,
+        ],
+        &["GET /a (0) > 200 (9) ack_verified", SECOND],
+    ),
+    (
+        "keep-alive probes",
+        &[Open, GET, KeepAlive(Client), Ack(Server), DONE, KeepAlive(Server), Ack(Client), AGAIN, DONE],
+        &[SIMPLE, SECOND],
+    ),
+    (
+        "a window that closes and opens",
+        &[
+            Open,
+            Up("GET /a HTTP/1.1|Host: "),
+            Closed(&Ack(Server)),
+            KeepAlive(Client),
+            Ack(Server),
+            Up("a||"),
+            DONE,
+        ],
+        &[SIMPLE],
+    ),
+    ("urgent data", &[Open, Flagged(URG, &GET), Flagged(URG, &DONE)], &[SIMPLE]),
+    (
+        "a reset in the middle of a head",
+        &[Open, Up("GET /a HTTP/1.1|Host: a|"), Rst(Server)],
+        &["GET /a (?) > - request_only head_truncated"],
+    ),
+    (
+        "a reset in the middle of a body",
+        &[Open, GET, Down("HTTP/1.1 200 OK|Content-Length: 9||123"), Rst(Server)],
+        &["GET /a (0) > 200 (?) ack_verified"],
+    ),
+    (
+        "a body that its sender breaks off",
+        &[Open, GET, Down("HTTP/1.1 200 OK|Content-Length: 9||123"), Fin(Server)],
+        &["GET /a (0) > 200 (3) ack_verified"],
+    ),
+    (
+        "a body until the end of the connection",
+        &[Open, GET, Down("HTTP/1.1 200 OK||123"), Down("456"), Fin(Server)],
+        &["GET /a (0) > 200 (6) ack_verified"],
+    ),
+    (
+        "the same ends connect again",
+        &[Open, GET, DONE, Fin(Client), Fin(Server), Anew, Open, AGAIN, DONE],
+        &[SIMPLE, SECOND],
+    ),
+    ("the same ends connect again, unseen", &[Open, GET, DONE, Anew, Open, AGAIN, DONE], &[SIMPLE, SECOND]),
+    ("an ACK that comes before what it covers", &[Open, Late(&GET), DONE], &[SIMPLE]),
+    ("pipelined", &[Open, GET, AGAIN, FOUND, DONE], &["GET /a (0) > 200 (5) ack_verified", SECOND]),
+    (
+        "the first pipelined answer is lost",
+        &[Open, GET, AGAIN, Lost(&FOUND), DONE],
+        &["GET /a (0) > 204 (?) ambiguous", "GET /b (0) > - request_only"],
+    ),
+    (
+        "a response whose ACK does not cover the request",
+        &[Open, GET, Unread(3, &DONE)],
+        &["GET /a (0) > - request_only", "- > 204 (0) response_only resp_before_req"],
+    ),
+];
+
+#[test]
+fn conversations_over_tcp_as_it_comes() {
+    let long = format!("{}|", format!("X: {}|", "x".repeat(995)).repeat(64));
+    let long = Up(&long);
+    let in_order = [Open, Up("GET /a HTTP/1.1|Host: a|"), Cut(1400, &long), DONE];
+    let in_reverse = [Open, Up("GET /a HTTP/1.1|Host: a|"), Backwards(1400, &long), DONE];
+    let more: [Line<'_>; 6] = [
+        ("a head of 64 KiB in 47 segments", &in_order, &[SIMPLE]),
+        (
+            "segments in reverse order behind the first",
+            &in_reverse,
+            &["GET /a (0) > 204 (0) ack_verified out_of_order"],
+        ),
+        ("cut before CR LF CR LF", &[Open, Up("GET /a HTTP/1.1|Host: a"), Up("||"), DONE], &[SIMPLE]),
+        ("cut behind CR", &[Open, Up("GET /a HTTP/1.1|Host: a\r"), Up("\n|"), DONE], &[SIMPLE]),
+        ("cut behind CR LF", &[Open, Up("GET /a HTTP/1.1|Host: a|"), Up("|"), DONE], &[SIMPLE]),
+        ("cut behind CR LF CR", &[Open, Up("GET /a HTTP/1.1|Host: a|\r"), Up("\n"), DONE], &[SIMPLE]),
+    ];
+    assert_told(&[LINES, &more].concat());
+}
