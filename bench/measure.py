@@ -44,12 +44,21 @@ def build():
         subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "capture"], cwd=ROOT, check=True)
 
 
-def generator():
-    """The workload generator: any build of it writes the same bytes."""
-    made = [TARGET / build / "workload" for build in ("debug", "release")]
+def helper(name):
+    """A program of bench/ that makes traffic: any build of it makes the same."""
+    made = [TARGET / build / name for build in ("debug", "release")]
     if not any(path.is_file() for path in made):
-        subprocess.run(["cargo", "build", "--quiet", "-p", "bench", "--bin", "workload"], cwd=ROOT, check=True)
+        subprocess.run(["cargo", "build", "--quiet", "-p", "bench", "--bin", name], cwd=ROOT, check=True)
     return next(path for path in made if path.is_file())
+
+
+def example(name):
+    """An example of bench/, built as hdrcap is; where HDRCAP_BIN names a binary, one that is there is taken as it is."""
+    path = TARGET / "release/examples" / name
+    if "HDRCAP_BIN" not in os.environ or not path.is_file():
+        say(f"building {name} (release)")
+        subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "bench", "--example", name], cwd=ROOT, check=True)
+    return path
 
 
 def workload(folder, profile, size, *, seed=1, transactions=False):
@@ -57,7 +66,7 @@ def workload(folder, profile, size, *, seed=1, transactions=False):
     pcap = folder / f"{profile}.pcap"
     unit = "--transactions" if transactions else "--bytes"
     made = subprocess.run(
-        [generator(), profile, pcap, unit, str(size), "--seed", str(seed), "--truth", f"{pcap}.truth"],
+        [helper("workload"), profile, pcap, unit, str(size), "--seed", str(seed), "--truth", f"{pcap}.truth"],
         check=True, stdout=subprocess.PIPE)
     return pcap, json.loads(made.stdout)
 

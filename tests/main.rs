@@ -15,6 +15,7 @@ mod steering;
 mod supply;
 mod targets;
 mod tidy;
+mod traffic;
 mod truth;
 mod verdicts;
 mod view;

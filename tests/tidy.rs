@@ -39,6 +39,8 @@ const STRANGERS: &[(&str, &[&str])] = &[("common", &["aya", "tokio"]), ("storage
 
 /// The only files with `unsafe` blocks, functions or impls in them.
 const UNSAFE_FILES: &[&str] = &[
+    "bench/src/traffic/kernel.rs",
+    "bench/src/traffic/replay.rs",
     "capture/build.rs",
     "capture/src/confine/attempts.rs",
     "capture/src/confine/names.rs",

@@ -6,6 +6,7 @@
 pub mod adversary;
 pub mod pcap;
 pub mod random;
+pub mod traffic;
 pub mod wire;
 pub mod workload;
 pub mod wrap;
