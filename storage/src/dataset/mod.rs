@@ -20,10 +20,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use arrow_schema::ArrowError;
@@ -31,7 +28,7 @@ use arrow_schema::ArrowError;
 use self::{
     error::{advice, reason},
     in_progress::{CommonMetadata, CountedFile, FileInProgress, Rows, TimeSpan},
-    name::file_name,
+    name::new_file_name,
     recover::{Rest, Restored, recover_sensor, restore},
     staging::{Staged, StagingLock, sensor_folder},
 };
@@ -110,7 +107,6 @@ pub struct Writer {
 #[derive(Debug)]
 struct Owner {
     _lock: StagingLock,
-    sequence: AtomicU64,
     manifest: Manifest,
 }
 
@@ -134,7 +130,7 @@ impl Writer {
             advice: advice(&source),
             source,
         })?;
-        let owner = Owner { _lock: lock, sequence: AtomicU64::new(0), manifest };
+        let owner = Owner { _lock: lock, manifest };
         let mut writer = Writer::with_owner(settings, Arc::new(owner))?;
         writer.recovered = recovered;
         Ok(writer)
@@ -303,11 +299,8 @@ impl Writer {
     /// Paths of a new file. Where processes share an id, as in containers, or the clock was set back, a name may be
     /// taken already; no file is ever written over.
     fn unused_name(&self, partition: Partition, now_ns: i64) -> Staged {
-        // A file begun before 1970 by a clock that is wrong has a name all the same.
-        let start = now_ns.div_euclid(1_000_000_000).max(0);
         loop {
-            let sequence = self.owner.sequence.fetch_add(1, Ordering::Relaxed);
-            let name = file_name(&self.settings.sensor, start, sequence);
+            let name = new_file_name(&self.settings.sensor, now_ns);
             let staged = Staged::new(&self.settings.dir, &self.settings.sensor, partition, &name);
             if !staged.target.exists() && !staged.data.exists() {
                 return staged;

@@ -3,7 +3,10 @@
 //! `TABLE/date=YYYY-MM-DD/hour=H/SENSOR-START-PID-SEQUENCE.parquet`. Invariant: whatever removes or lists files goes by
 //! this, so a file that somebody else put into the folder is never touched.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use super::partition::Partition;
 use crate::schema::{HTTP_TABLE, STATS_TABLE};
@@ -11,9 +14,15 @@ use crate::schema::{HTTP_TABLE, STATS_TABLE};
 /// Tables of a dataset, which are its folders.
 pub(crate) const TABLES: [&str; 2] = [HTTP_TABLE, STATS_TABLE];
 
-/// Name of a file that `sensor` begins at this Unix time.
-pub(crate) fn file_name(sensor: &str, start_s: i64, sequence: u64) -> String {
-    format!("{sensor}-{start_s}-{}-{sequence}.parquet", std::process::id())
+/// Files this process has named: whatever part of it begins one, no two are called the same.
+static NAMED: AtomicU64 = AtomicU64::new(0);
+
+/// Name of a file that `sensor` begins at `now_ns` (Unix time); each call gives another.
+pub(crate) fn new_file_name(sensor: &str, now_ns: i64) -> String {
+    // A file begun before 1970 by a clock that is wrong has a name all the same.
+    let start = now_ns.div_euclid(1_000_000_000).max(0);
+    let sequence = NAMED.fetch_add(1, Ordering::Relaxed);
+    format!("{sensor}-{start}-{}-{sequence}.parquet", std::process::id())
 }
 
 /// A path below the dataset's folder that is a file of ours.
@@ -68,7 +77,11 @@ mod tests {
         let good = format!("{folder}/edge-7-1795345707-42-0.parquet");
         let file = DatasetFile::parse(&good).expect("a name of ours");
         assert_eq!((file.sensor.as_str(), file.hour), ("edge-7", 498_705));
-        assert!(DatasetFile::parse(&format!("{folder}/{}", file_name("s", 7, 1))).is_some());
+        let names = [0, 0, -1].map(|now_ns| new_file_name("s", now_ns));
+        assert!(names[0] != names[1] && names[1] != names[2], "{names:?}");
+        for name in names {
+            assert!(DatasetFile::parse(&format!("{folder}/{name}")).is_some(), "{name}");
+        }
         for bad in [
             "http/date=2026-11-22/hour=9/edge.parquet",
             "http/date=2026-11-22/hour=9/edge-1-2.parquet",

@@ -19,6 +19,7 @@ use parquet::file::{
 use super::{
     access::create_file,
     missing::{is_http, rows_maybe_missing},
+    name::DatasetFile,
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
@@ -134,7 +135,12 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
     files.sort();
     for path in &files {
         let Some(staged) = Staged::found(manifest.dir(), &folder, path) else { continue };
-        match restore(&staged, Rest::Unknown, manifest, report)? {
+        let restored = if is_named_by_writer(&staged, manifest.sensor()) {
+            restore(&staged, Rest::Unknown, manifest, report)?
+        } else {
+            quarantine(&staged, report)?
+        };
+        match restored {
             Restored::Published(file) => {
                 tracing::warn!(path = %file.path.display(), rows = file.rows, bytes_cut = file.bytes_cut,
                     rows_maybe_missing = file.rows_maybe_missing,
@@ -150,6 +156,12 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
     remove_leftovers(&files)?;
     report.manifest.add(reconcile(manifest)?);
     Ok(())
+}
+
+/// What no writer named would be published where nobody counts, keeps or verifies it.
+fn is_named_by_writer(staged: &Staged, sensor: &str) -> bool {
+    let name = staged.name().ok();
+    name.and_then(|name| DatasetFile::parse(&name)).is_some_and(|file| file.sensor == sensor)
 }
 
 /// Snapshots without their file, and those that never replaced another.

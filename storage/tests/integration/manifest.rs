@@ -184,7 +184,7 @@ fn one_file_takes_the_place_of_others() {
         panic!("the first line is no add");
     };
     let old = vec![name(&good[0]), name(&good[2])];
-    new.file = old[0].replace("-0.parquet", "-100.parquet");
+    new.file = old[0].replace(".parquet", "00000.parquet");
     let manifest = Manifest::new(dir.path(), "sensor-a");
     let target = dir.path().join(&new.file);
     let replace = || {

@@ -8,7 +8,10 @@ use std::{
 
 use crate::support::{NOON_NS, files, plain_batch, published, row_count, writer};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use storage::dataset::{RecoverReport, Writer, WriterSettings, recover};
+use storage::{
+    dataset::{RecoverReport, Writer, WriterSettings, recover},
+    manifest::verify,
+};
 
 const ROWS: usize = 50;
 const ROW_GROUPS: usize = 4;
@@ -239,4 +242,23 @@ fn opening_recovers_and_leaves_a_live_writer_alone() {
     assert_eq!(row_count(dir.path()), ROWS * ROW_GROUPS);
     live.close();
     assert_eq!(row_count(dir.path()), ROWS * ROW_GROUPS + 5);
+}
+
+#[test]
+fn a_staged_file_with_a_name_that_no_writer_gives_is_set_aside() {
+    let whole = remains();
+    let named = |name: &str| Remains {
+        path: whole.path.with_file_name(name),
+        data: whole.data.clone(),
+        snapshot: whole.snapshot.clone(),
+        closed: whole.closed.clone(),
+    };
+    for name in ["junk.parquet.inprogress", "sensor-b-1-2-3.parquet.inprogress", "sensor-a-1-2-3.inprogress"] {
+        let dir = named(name).lay_out(&whole.data, Some(&whole.snapshot));
+        let report = recover(dir.path()).expect("recovered");
+        assert_eq!((report.published.len(), report.quarantined.len()), (0, 1), "{name}: {report:?}");
+        assert!(fs::read(&report.quarantined[0]).expect("readable") == whole.data);
+        assert_eq!(verify(dir.path(), &[]).expect("readable").problems, []);
+        assert_eq!(recover(dir.path()).expect("again"), RecoverReport::default());
+    }
 }
