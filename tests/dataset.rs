@@ -117,6 +117,46 @@ fn a_killed_capture_is_recovered_by_the_next() {
     assert!(rows() > requests.count() as u64, "rows of the killed captures are there");
 }
 
+#[test]
+fn small_files_are_merged_by_hand_and_by_a_capture_beside_another() {
+    let lab = Lab::up();
+    let folder = tempfile::tempdir().unwrap();
+    let pcap = pcap::one_transaction(folder.path());
+    let out = folder.path().join("data");
+    let files = || tree::files(&out.join("http"), ".parquet");
+    for _ in 0..3 {
+        replay(&[&pcap], &out, &["--sensor", "s1"]).balance().assert_closed();
+    }
+    let compacted = run_to_end(Command::new(binary()).arg("compact").arg(&out));
+    assert!(compacted.status.success() && compacted.stdout.contains("merged 3 files into "), "{compacted:?}");
+    assert_eq!((files().len(), Dataset(&out).number("SELECT count(*) FROM http")), (1, 3));
+    let listed = run_to_end(Command::new(binary()).arg("files").arg(&out)).stdout;
+    assert!(listed.lines().any(|line| Path::new(line) == files()[0]), "{listed}");
+
+    // Two captures on one folder: one merges its files, the other has nothing to do with it.
+    replay(&[&pcap], &out, &["--sensor", "s1"]).balance().assert_closed();
+    let first = Capture::start(&lab, &out, &["--sensor", "s1", "--compact"]);
+    wait::until("both files are one", || (files().len() == 1).then_some(()));
+    let same = run_to_end(
+        Command::new(binary()).args(["--sensor", "s1", "--pcap"]).arg(&pcap).arg("--out").arg(&out),
+    );
+    assert!(!same.status.success() && same.stderr.contains(&first.pid().to_string()), "{same:?}");
+    let left_alone = run_to_end(Command::new(binary()).arg("compact").arg(&out));
+    assert!(left_alone.stdout.contains("s1 is being compacted by a running process"), "{left_alone:?}");
+    replay(&[&pcap], &out, &["--sensor", "s2"]).balance().assert_closed();
+    let ended = first.stop("INT");
+    let balance = ended.balance();
+    balance.assert_closed();
+    for (counter, expected) in [("compact_files_in", 2), ("compact_files_out", 1), ("compact_failed", 0)] {
+        assert!(balance.count(counter) >= expected, "{counter}: {balance:?}");
+    }
+    assert_eq!(balance.count("compact_failed"), 0);
+    assert!(balance.count("compact_bytes_out") < balance.count("compact_bytes_in"), "{balance:?}");
+    assert_eq!(Dataset(&out).number("SELECT count(*) FROM http"), 5);
+    let checked = verify(&out, &[]);
+    assert!(checked.status.success() && checked.stdout.contains("sensor s2"), "{checked:?}");
+}
+
 /// Rows that DuckDB finds in the published files.
 fn rows_published(out: &Path) -> u64 {
     if !has_file(&out.join("http"), ".parquet") {

@@ -45,6 +45,7 @@ const UNSAFE_FILES: &[&str] = &[
     "capture/src/confine/attempts.rs",
     "capture/src/confine/names.rs",
     "capture/src/confine/secret.rs",
+    "capture/src/idle.rs",
     "capture/src/redact/recycle.rs",
     "capture/src/settings/environment.rs",
     "capture/src/source/live/clock.rs",

@@ -22,9 +22,11 @@ use storage::{
 use tracing::error;
 
 use crate::{
+    beside::Beside,
     collector::ParsedMark,
+    compacting,
     control::stats::Interval,
-    keeper::Keeping,
+    keeper,
     ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
     limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
     source::live::clock,
@@ -52,7 +54,8 @@ pub struct Encoder {
     /// The dataset's folder.
     pub folder: PathBuf,
     thread: JoinHandle<Encoding>,
-    keeping: Option<Keeping>,
+    /// Threads that see to what is published.
+    beside: Vec<Beside>,
 }
 
 impl Encoder {
@@ -74,15 +77,22 @@ impl Encoder {
         let thread = std::thread::Builder::new()
             .name("hdrcap-encode".into())
             .spawn(move || encoding.run(&batches, intervals))?;
-        Ok(Encoder { queue, stats, ledger, folder, thread, keeping: None })
+        Ok(Encoder { queue, stats, ledger, folder, thread, beside: Vec::new() })
     }
 
     /// Starts the thread of retention, where something is not to be kept.
     pub fn keep(&mut self, sensor: &str, keep: Keep) -> std::io::Result<()> {
         if !keep.is_everything() {
             let keeper = Keeper::new(&self.folder, sensor, keep);
-            self.keeping = Some(Keeping::start(keeper, Arc::clone(&self.ledger))?);
+            self.beside.push(keeper::start(keeper, Arc::clone(&self.ledger))?);
         }
+        Ok(())
+    }
+
+    /// Starts the thread of compaction.
+    pub fn compact(&mut self, sensor: &str) -> std::io::Result<()> {
+        let counts = Arc::clone(&self.ledger);
+        self.beside.push(compacting::start(self.folder.clone(), sensor.to_owned(), counts)?);
         Ok(())
     }
 
@@ -92,9 +102,7 @@ impl Encoder {
     pub fn finish(self, last: impl FnOnce() -> Interval) {
         drop(self.queue);
         drop(self.stats);
-        if let Some(keeping) = self.keeping {
-            keeping.stop();
-        }
+        self.beside.into_iter().for_each(Beside::stop);
         let mut encoding = self.thread.join().expect("the encoder does not panic");
         encoding.write_stats(last());
         encoding.give_up_stats();

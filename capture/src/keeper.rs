@@ -1,17 +1,18 @@
-//! The thread of retention: looks at the disk and at the clock, and lets old files go, beside the encoder.
+//! Retention at work: looks at the disk and at the clock, and lets old files go, beside the encoder.
 
 use std::{
     io,
     sync::Arc,
-    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use storage::retention::Keeper;
 use tracing::error;
 
-use crate::ledger::{EncoderCounter, EncoderLedger};
+use crate::{
+    beside::Beside,
+    ledger::{EncoderCounter, EncoderLedger},
+};
 
 /// Between two looks at the room left: a disk of 1 GB/s fills by less than a percent of its size in that time.
 const LOOK: Duration = Duration::from_secs(1);
@@ -19,42 +20,16 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Looks between two runs that nothing presses for.
 const LOOKS_PER_RUN: u32 = 60;
 
-/// Retention at work.
-pub struct Keeping {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl Keeping {
-    /// Starts the thread; its first run is at once.
-    pub fn start(keeper: Keeper, counts: Arc<EncoderLedger>) -> io::Result<Keeping> {
-        let (stop, stopped) = crossbeam_channel::bounded(0);
-        let thread = std::thread::Builder::new()
-            .name("hdrcap-keep".into())
-            .spawn(move || run(keeper, &counts, &stopped))?;
-        Ok(Keeping { stop, thread })
-    }
-
-    /// Waits until a run under way is over.
-    pub fn stop(self) {
-        drop(self.stop);
-        self.thread.join().expect("retention does not panic");
-    }
-}
-
-fn run(mut keeper: Keeper, counts: &EncoderLedger, stopped: &Receiver<()>) {
+/// Starts the thread; its first run is at once.
+pub fn start(mut keeper: Keeper, counts: Arc<EncoderLedger>) -> io::Result<Beside> {
     let mut looks = LOOKS_PER_RUN;
-    loop {
+    Beside::start("hdrcap-keep", LOOK, move |_| {
         if looks >= LOOKS_PER_RUN || keeper.is_pressed() {
             looks = 0;
-            keep(&mut keeper, counts);
+            keep(&mut keeper, &counts);
         }
         looks += 1;
-        match stopped.recv_timeout(LOOK) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
+    })
 }
 
 fn keep(keeper: &mut Keeper, counts: &EncoderLedger) {
@@ -69,7 +44,7 @@ fn keep(keeper: &mut Keeper, counts: &EncoderLedger) {
 }
 
 /// Unix time in nanoseconds, for the age of hours.
-fn now_ns() -> i64 {
+pub fn now_ns() -> i64 {
     #[expect(clippy::disallowed_methods, reason = "this loop owns the clock that ages hours")]
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)

@@ -3,13 +3,16 @@
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
 pub mod balance;
+pub mod beside;
 pub mod collector;
 pub mod community_id;
+pub mod compacting;
 pub mod confine;
 pub mod control;
 pub mod encoder;
 pub mod flow;
 pub mod http;
+pub mod idle;
 pub mod keeper;
 pub mod ledger;
 pub mod limits;

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Job::Capture(settings) => control::run(&settings),
         Job::Recover(dir) => control::dataset::recover(&dir),
         Job::Verify { dir, heads } => control::dataset::verify(&dir, &heads),
+        Job::Compact { dir, zstd_level } => control::dataset::compact(&dir, zstd_level),
+        Job::Files(dir) => control::dataset::files(&dir),
         Job::Redact(job) => control::secrets::redact(&job),
         Job::KeyId(path) => control::secrets::key_id(&path),
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),

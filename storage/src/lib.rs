@@ -4,6 +4,7 @@
 //! and publishes files. Knows neither `common`, nor aya, nor tokio.
 
 pub mod batch;
+pub mod compact;
 pub mod dataset;
 mod disk;
 mod encode;

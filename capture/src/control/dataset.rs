@@ -1,13 +1,27 @@
-//! Jobs on a dataset that nobody need be capturing into: `hdrcap recover` and `hdrcap verify`.
+//! Jobs on a dataset that nobody need be capturing into: `hdrcap recover`, `verify`, `compact` and `files`.
 
 use std::{
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
+    sync::atomic::AtomicBool,
 };
 
 use anyhow::{Context as _, bail};
-use storage::{dataset::RecoverReport, manifest::VerifyReport};
+use storage::{
+    compact::{CompactSettings, Compactor, Merged},
+    dataset::RecoverReport,
+    manifest::{VerifyReport, live_files, sensors},
+};
+
+use crate::{
+    confine::{
+        self, Needs, Purpose,
+        user::{IdentitySettings, assume},
+    },
+    idle,
+    keeper::now_ns,
+};
 
 /// Makes the files of a dataset valid that a crash left unfinished, and says what became of each.
 pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
@@ -25,6 +39,64 @@ pub fn verify(dir: &Path, heads: &[String]) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{} could not be read", dir.display()))?;
     print(&verified(&report))?;
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Merges the small files of every sensor, those of the present hour apart; says what became what.
+///
+/// As root it becomes the owner of the folder, so that what it writes belongs with the rest.
+pub fn compact(dir: &Path, zstd_level: i32) -> anyhow::Result<ExitCode> {
+    must_be_folder(dir)?;
+    confine::forbid_core_dumps();
+    assume(&IdentitySettings::default(), dir, Purpose::Files)?;
+    confine::confine(&Needs { folders: vec![dir.to_owned()], ..Needs::default() });
+    if let Err(error) = idle::become_idle() {
+        writeln!(io::stderr(), "at ordinary priority: the kernel refuses another ({error})")
+            .unwrap_or_default();
+    }
+    let settings = CompactSettings { zstd_level, ..CompactSettings::default() };
+    let mut ended_well = true;
+    for sensor in sensors(dir).with_context(|| format!("{} could not be read", dir.display()))? {
+        ended_well &= compact_sensor(dir, &sensor, settings)?;
+    }
+    Ok(if ended_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// True where nothing was in the way.
+fn compact_sensor(dir: &Path, sensor: &str, settings: CompactSettings) -> anyhow::Result<bool> {
+    let opened = Compactor::open(dir, sensor, settings);
+    let opened = opened.with_context(|| format!("{} cannot be written to", dir.display()))?;
+    let Some(mut compactor) = opened else {
+        print(&[format!("left alone: sensor {sensor} is being compacted by a running process")])?;
+        return Ok(true);
+    };
+    let planned = compactor.plan(now_ns()).context("the manifest could not be read")?;
+    print(&[format!("sensor {sensor}: {planned} merges to do")])?;
+    let mut ended_well = true;
+    loop {
+        match compactor.step(now_ns(), &AtomicBool::new(false)) {
+            Ok(Some(merged)) => print(&[merged_line(&merged)])?,
+            Ok(None) => return Ok(ended_well),
+            Err(failed) => {
+                ended_well = false;
+                writeln!(io::stderr(), "hdrcap: {failed}").unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn merged_line(merged: &Merged) -> String {
+    let Merged { file, rows, bytes, files_before, bytes_before } = merged;
+    format!("merged {files_before} files into {file}: {rows} rows, {bytes} bytes, before {bytes_before}")
+}
+
+/// Prints the path of every file that the manifests list, each row being in one of them.
+pub fn files(dir: &Path) -> anyhow::Result<ExitCode> {
+    must_be_folder(dir)?;
+    let files = live_files(dir).with_context(|| format!("{} could not be read", dir.display()))?;
+    for file in files {
+        writeln!(io::stdout(), "{}", dir.join(file).display()).context("the files could not be printed")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn must_be_folder(dir: &Path) -> anyhow::Result<()> {

@@ -188,6 +188,9 @@ fn confine(
     }
     let mut encoder = Encoder::start(writer, &settings.sensor).context("the encoder could not be started")?;
     encoder.keep(&settings.sensor, settings.storage.keep).context("retention could not be started")?;
+    if settings.storage.compacts {
+        encoder.compact(&settings.sensor).context("compaction could not be started")?;
+    }
     Ok(encoder)
 }
 

@@ -133,6 +133,16 @@ counters! {
         FilesRemoved = "files_removed",
         /// Bytes of these files.
         BytesRemoved = "bytes_removed",
+        /// Files whose rows compaction put into larger ones.
+        CompactFilesIn = "compact_files_in",
+        /// Bytes of these files.
+        CompactBytesIn = "compact_bytes_in",
+        /// Files that compaction made.
+        CompactFilesOut = "compact_files_out",
+        /// Bytes of these files.
+        CompactBytesOut = "compact_bytes_out",
+        /// Merges that did not work, of files that are as they were.
+        CompactFailed = "compact_failed",
     }
 }
 

@@ -54,6 +54,24 @@ pub(super) enum Command {
         #[arg(long = "head", value_name = "HASH")]
         heads: Vec<String>,
     },
+    /// Merge the small files of hours that are over into large ones, sorted by host and time
+    ///
+    /// May run beside captures; a capture with --compact does it by itself. Nothing is removed before every row of it was
+    /// read back from its new file. Can be stopped or killed at any moment; the next one goes on.
+    Compact {
+        /// Folder that was given as --out
+        dir: PathBuf,
+        /// Compression level of the new files, 1 (fast) to 22 (small)
+        #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=22))]
+        zstd_level: i32,
+    },
+    /// Print the files that hold the rows of a dataset, each row once, as its manifests say
+    ///
+    /// For queries that must not meet a file of a compaction twice: see the README.
+    Files {
+        /// Folder that was given as --out
+        dir: PathBuf,
+    },
     /// Show what would be stored of a head, read from standard input
     ///
     /// Needs no privilege and writes nothing. Tokens are those of an example key where no key is given.
@@ -231,6 +249,10 @@ pub(super) struct StorageArgs {
     /// Looked at every second. The files of the newest hour stay, whoever fills the disk.
     #[arg(long, value_name = "SHARE", value_parser = parse_room)]
     pub(super) keep_free: Option<KeepFree>,
+
+    /// Merge the small files of hours that are over into large ones, when the machine has nothing else to do
+    #[arg(long)]
+    pub(super) compact: bool,
 
     /// Name of this capturing host in rows and file names [default: the host name]
     #[arg(long, value_name = "NAME")]

@@ -42,6 +42,15 @@ pub enum Job {
         /// Hashes of lines.
         heads: Vec<String>,
     },
+    /// Merge the small files of hours that are over.
+    Compact {
+        /// Folder of the dataset.
+        dir: PathBuf,
+        /// Compression level.
+        zstd_level: i32,
+    },
+    /// Print the files that hold the rows of this dataset.
+    Files(PathBuf),
     /// Show what would be stored of a head.
     Redact(RedactJob),
     /// Print the id of the key in this file.
@@ -213,6 +222,8 @@ pub struct StorageSettings {
     pub zstd_level: i32,
     /// What is kept of the files written.
     pub keep: Keep,
+    /// Small files of hours that are over are merged.
+    pub compacts: bool,
 }
 
 /// What becomes of secrets.

@@ -53,6 +53,8 @@ pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
     match args.command {
         Some(Command::Recover { dir }) => Ok(Job::Recover(dir)),
         Some(Command::Verify { dir, heads }) => Ok(Job::Verify { dir, heads }),
+        Some(Command::Compact { dir, zstd_level }) => Ok(Job::Compact { dir, zstd_level }),
+        Some(Command::Files { dir }) => Ok(Job::Files(dir)),
         Some(Command::Redact { explain, policy, key_file }) => {
             Ok(Job::Redact(RedactJob { explains: explain, policy_file: policy, key_file }))
         }
@@ -224,6 +226,7 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
         file_age_max,
         zstd_level: args.zstd_level,
         keep,
+        compacts: args.compact,
     })
 }
 

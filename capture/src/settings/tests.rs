@@ -66,6 +66,7 @@ fn two_words_are_enough() {
                 file_age_max: Duration::from_secs(300),
                 zstd_level: 1,
                 keep: Keep::default(),
+                compacts: false,
             },
             redact: RedactSettings::Tokens {
                 key_file: "/var/lib/hdrcap/redaction.key".into(),
@@ -145,7 +146,7 @@ fn every_option_reaches_its_place() {
     let settings = capture(
         "--pcap a.pcap - --out d --port 80 --port 8080-8090 --net 10.0.0.0/8 --net ::1 --sample 1/10 --head-limit 64k \
          --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --keep 30d \
-         --keep-bytes 2TB --keep-free 10% --sensor s1 --key-file /k \
+         --keep-bytes 2TB --keep-free 10% --compact --sensor s1 --key-file /k \
          --redact-policy p.toml --json -q --stats-interval 1s --log-format json \
          --metrics 9108,unix:/m --health-loss 0.5% --health-lag 1m",
     );
@@ -168,6 +169,7 @@ fn every_option_reaches_its_place() {
         file_age_max,
         zstd_level: 9,
         keep,
+        compacts: true,
     };
     assert_eq!(settings.storage, storage);
     let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };

@@ -79,6 +79,19 @@ impl TimeSpan {
             last_ns: span.last_ns.max(ts_ns),
         })
     }
+
+    /// The span of both.
+    pub(crate) fn join(self, other: TimeSpan) -> TimeSpan {
+        TimeSpan { first_ns: self.first_ns.min(other.first_ns), last_ns: self.last_ns.max(other.last_ns) }
+    }
+
+    pub(crate) fn first_ns(&self) -> i64 {
+        self.first_ns
+    }
+
+    pub(crate) fn last_ns(&self) -> i64 {
+        self.last_ns
+    }
 }
 
 impl FileInProgress {

@@ -14,7 +14,7 @@ mod settings;
 mod snapshot;
 mod staging;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -26,11 +26,11 @@ use std::{
 use arrow_schema::ArrowError;
 
 use self::{
-    error::{advice, reason},
-    in_progress::{CommonMetadata, CountedFile, FileInProgress, Rows, TimeSpan},
+    error::reason,
+    in_progress::{CommonMetadata, CountedFile, FileInProgress, Rows},
     name::new_file_name,
     recover::{Rest, Restored, recover_sensor, restore},
-    staging::{Staged, StagingLock, sensor_folder},
+    staging::Staged,
 };
 use crate::{
     batch::Batch,
@@ -47,6 +47,11 @@ pub use self::{
     recover::{RecoverReport, RecoveredFile, recover},
     settings::{FILE_AGE_MAX_DEFAULT, FILE_BYTES_MAX_DEFAULT, WriterSettings, ZSTD_LEVEL_DEFAULT},
     staging::{QUARANTINE_FOLDER, SENSOR_BYTES_MAX, STAGING_FOLDER},
+};
+pub(crate) use self::{
+    error::{advice, io_error},
+    in_progress::TimeSpan,
+    staging::{StagingLock, sensor_folder},
 };
 
 /// Files of one writer open at a time; the oldest is published to make room. Each holds one buffer of the ring.

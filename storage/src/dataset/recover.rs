@@ -23,7 +23,7 @@ use super::{
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
     staging::{
         QUARANTINE_FOLDER, SNAPSHOT_SUFFIX, STAGED_SUFFIX, STAGING_FOLDER, Staged, StagingLock,
-        sensor_folder, with_suffix,
+        WRITER_LOCK_FILE, sensor_folder, with_suffix,
     },
 };
 use crate::{
@@ -119,7 +119,7 @@ pub fn recover(dir: &Path) -> io::Result<RecoverReport> {
             continue;
         }
         let sensor = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match StagingLock::try_take(&folder)? {
+        match StagingLock::try_take(&folder, WRITER_LOCK_FILE)? {
             Some(_lock) => recover_sensor(&Manifest::new(dir, &sensor), &mut report)?,
             None => report.live_sensors.push(sensor),
         }

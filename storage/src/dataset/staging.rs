@@ -28,7 +28,8 @@ pub const SENSOR_BYTES_MAX: usize = 64;
 
 pub(crate) const STAGED_SUFFIX: &str = ".inprogress";
 pub(crate) const SNAPSHOT_SUFFIX: &str = ".footer";
-const LOCK_FILE: &str = "lock";
+/// The lock of the process that writes as a sensor.
+pub(crate) const WRITER_LOCK_FILE: &str = "lock";
 
 /// The paths of one file on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,9 +131,9 @@ pub(crate) struct StagingLock {
 }
 
 impl StagingLock {
-    /// Takes the lock in `folder`, which exists; `None` where another process has it.
-    pub(crate) fn try_take(folder: &Path) -> io::Result<Option<StagingLock>> {
-        let path = folder.join(LOCK_FILE);
+    /// Takes the lock called `file` in `folder`, which exists; `None` where another process has it.
+    pub(crate) fn try_take(folder: &Path, file: &str) -> io::Result<Option<StagingLock>> {
+        let path = folder.join(file);
         let mut made = File::options();
         made.append(true).create(true).mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW).open(&path)?;
         // Held open for reading only, so that nothing of ours keeps a filesystem from being remounted read-only.
@@ -153,8 +154,8 @@ impl StagingLock {
     pub(crate) fn take(dir: &Path, sensor: &str) -> Result<StagingLock, OpenError> {
         let folder = sensor_folder(dir, sensor);
         create_folder(dir, &folder).map_err(|source| OpenError::unwritable(&folder, source))?;
-        let path = folder.join(LOCK_FILE);
-        match StagingLock::try_take(&folder) {
+        let path = folder.join(WRITER_LOCK_FILE);
+        match StagingLock::try_take(&folder, WRITER_LOCK_FILE) {
             Ok(Some(lock)) => Ok(lock),
             Ok(None) => Err(OpenError::Locked { owner: owner(&path), path, sensor: sensor.to_owned() }),
             Err(source) => Err(OpenError::unwritable(&path, source)),

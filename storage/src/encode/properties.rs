@@ -8,6 +8,7 @@ use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
     errors::Result,
     file::{
+        metadata::SortingColumn,
         properties::{
             BloomFilterPosition, EnabledStatistics, WriterProperties, WriterPropertiesBuilder,
             WriterPropertiesPtr,
@@ -28,6 +29,9 @@ const DICTIONARY_BYTES_MAX: usize = 64 << 20;
 /// Share of look-ups for an absent value that a bloom filter lets through.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
+/// Columns by which rows of compacted files are sorted.
+const SORTED_BY: [&str; 2] = ["host", "ts_ns"];
+
 /// Name of the schema's root; Spark and DuckDB show it nowhere.
 const SCHEMA_ROOT: &str = "schema";
 
@@ -38,6 +42,8 @@ pub(crate) struct Layout {
     pub(crate) parquet: SchemaDescPtr,
     pub(crate) properties: WriterPropertiesPtr,
     pub(crate) columns: Arc<ArrowRowGroupWriterFactory>,
+    /// What the rows of a row group are sorted by, where they are.
+    pub(crate) sorting: Option<Vec<SortingColumn>>,
 }
 
 impl Layout {
@@ -49,7 +55,23 @@ impl Layout {
         let unwritten =
             SerializedFileWriter::new(std::io::sink(), parquet.root_schema_ptr(), Arc::clone(&properties))?;
         let columns = Arc::new(ArrowRowGroupWriterFactory::new(&unwritten, Arc::clone(&arrow)));
-        Ok(Layout { arrow, parquet: Arc::new(parquet), properties, columns })
+        Ok(Layout { arrow, parquet: Arc::new(parquet), properties, columns, sorting: None })
+    }
+
+    /// The same for rows that are sorted by host, where the table has one, and time; those without a host first.
+    pub(crate) fn sorted(arrow: &SchemaRef, level: i32) -> Result<Layout> {
+        let mut layout = Layout::new(Arc::clone(arrow), level)?;
+        let columns = layout.parquet.columns();
+        let places = SORTED_BY.iter().filter_map(|name| {
+            let place = columns.iter().position(|column| column.path().parts() == [*name])?;
+            Some(SortingColumn {
+                column_idx: i32::try_from(place).ok()?,
+                descending: false,
+                nulls_first: true,
+            })
+        });
+        layout.sorting = Some(places.collect());
+        Ok(layout)
     }
 }
 

@@ -37,10 +37,18 @@ impl<W: Write + Send> RowGroups<W> {
 
     /// Appends `rows` as one row group; after an error the file's end is undefined and only its snapshots hold.
     pub(crate) fn append(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.append_all(std::iter::once(Ok(rows.clone())))
+    }
+
+    /// Appends all of `rows` as one row group, as `append` does.
+    pub(crate) fn append_all(&mut self, rows: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
         let ordinal = self.footer.row_groups();
         let mut writers = self.layout.columns.create_column_writers(ordinal)?;
-        encode_columns(&mut writers, rows)?;
+        for rows in rows {
+            encode_columns(&mut writers, &rows?)?;
+        }
         let footer = &mut self.footer;
+        let sorting = self.layout.sorting.clone();
         let mut group = SerializedRowGroupWriter::new(
             self.layout.parquet.clone(),
             self.layout.properties.clone(),
@@ -54,6 +62,7 @@ impl<W: Write + Send> RowGroups<W> {
                         place_filter(column, start, out.bytes_written())?;
                     }
                 }
+                let row_group = row_group.into_builder().set_sorting_columns(sorting).build()?;
                 footer.push(row_group, RowGroupIndexes { columns, offsets });
                 Ok(())
             })),

@@ -44,10 +44,9 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Reads the manifest of `sensor`; lines that make no sense are breaks, not errors.
-    pub fn read(mut file: &File, sensor: &str) -> io::Result<Chain> {
-        file.rewind()?;
-        let mut chain = Chain {
+    /// A manifest without lines.
+    pub(super) fn empty(sensor: &str) -> Chain {
+        Chain {
             sensor: sensor.to_owned(),
             lines: 0,
             live: BTreeMap::new(),
@@ -56,7 +55,13 @@ impl Chain {
             head: LineHash::NONE,
             hashes: HashSet::new(),
             is_torn: false,
-        };
+        }
+    }
+
+    /// Reads the manifest of `sensor`; lines that make no sense are breaks, not errors.
+    pub fn read(mut file: &File, sensor: &str) -> io::Result<Chain> {
+        file.rewind()?;
+        let mut chain = Chain::empty(sensor);
         let mut reader = BufReader::new(file);
         let mut line = Vec::new();
         loop {

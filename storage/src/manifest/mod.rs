@@ -10,8 +10,8 @@ mod reconcile;
 mod verify;
 
 use std::{
-    collections::VecDeque,
-    fs::File,
+    collections::{BTreeSet, VecDeque},
+    fs::{self, File},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -47,6 +47,29 @@ const TAIL_BYTES: u64 = 64 << 10;
 /// Where a sensor's manifest is.
 pub(crate) fn path_of(dir: &Path, sensor: &str) -> PathBuf {
     dir.join(MANIFEST_FOLDER).join(format!("{sensor}{MANIFEST_SUFFIX}"))
+}
+
+/// Whose manifests are in the dataset at `dir`, by name.
+pub fn sensors(dir: &Path) -> io::Result<BTreeSet<String>> {
+    let entries = match fs::read_dir(dir.join(MANIFEST_FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        other => other?,
+    };
+    let mut sensors = BTreeSet::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        sensors.extend(name.to_str().and_then(|name| name.strip_suffix(MANIFEST_SUFFIX)).map(str::to_owned));
+    }
+    Ok(sensors)
+}
+
+/// The files that hold the rows of the dataset at `dir`, each row once, by name.
+pub fn live_files(dir: &Path) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    for sensor in sensors(dir)? {
+        files.extend(Manifest::new(dir, &sensor).read()?.live.into_keys());
+    }
+    Ok(files)
 }
 
 /// The manifest of one sensor, to append to. Several writers of a process share one; other processes may have their own.
@@ -99,16 +122,26 @@ impl Manifest {
     ///
     /// For changes that free room: a disk that is too full for the line must not keep them from being made; the line
     /// waits then. A crash between the two leaves a file without a line, which the next start lists again.
-    pub(crate) fn announce<T>(&self, entry: Entry, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    ///
+    /// Where `is_due` is false by then, neither is done.
+    pub(crate) fn announce<T>(
+        &self,
+        entry: Entry,
+        is_due: impl FnOnce() -> bool,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<Option<T>> {
         let mut state = self.state();
         let locked = self.locked();
+        if !is_due() {
+            return Ok(None);
+        }
         state.wait(entry, &self.sensor);
         let appended = locked.and_then(|file| state.append(&file, &self.path()).map(|()| file));
         let made = act();
         if appended.is_err() && made.is_err() {
             state.waiting.pop_back();
         }
-        made
+        made.map(Some)
     }
 
     /// Writes lines that waited; true where none is left.
@@ -132,6 +165,18 @@ impl Manifest {
         state.waiting.extend(entries);
         state.append(&file, &self.path())?;
         Ok(result)
+    }
+
+    /// What the manifest says now; nothing where there is none.
+    pub fn read(&self) -> io::Result<Chain> {
+        match File::open(self.path()) {
+            Ok(file) => {
+                file.lock_shared()?;
+                Chain::read(&file, &self.sensor)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Chain::empty(&self.sensor)),
+            Err(error) => Err(error),
+        }
     }
 
     fn path(&self) -> PathBuf {

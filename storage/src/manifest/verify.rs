@@ -6,14 +6,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    fs::{self, File},
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
 
-use super::{
-    Chain, LineHash, LiveFile, MANIFEST_FOLDER, MANIFEST_SUFFIX, hash_of_file, path_of, reconcile::list_files,
-};
+use super::{Chain, LineHash, LiveFile, Manifest, hash_of_file, path_of, reconcile::list_files, sensors};
 use crate::{
     dataset::name::{TABLES, name_below},
     encode::footer::read_whole,
@@ -123,27 +121,13 @@ pub fn verify(dir: &Path, heads: &[String]) -> io::Result<VerifyReport> {
 }
 
 fn read_chains(dir: &Path, problems: &mut Vec<Problem>) -> io::Result<Vec<Chain>> {
-    let folder = dir.join(MANIFEST_FOLDER);
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut sensors = BTreeSet::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        sensors.extend(name.to_str().and_then(|name| name.strip_suffix(MANIFEST_SUFFIX)).map(str::to_owned));
-    }
     let mut chains = Vec::new();
-    for sensor in sensors {
-        let path = path_of(dir, &sensor);
-        let read = File::open(&path).and_then(|file| {
-            file.lock_shared()?;
-            Chain::read(&file, &sensor)
-        });
-        match read {
+    for sensor in sensors(dir)? {
+        match Manifest::new(dir, &sensor).read() {
             Ok(chain) => chains.push(chain),
             Err(error) => {
-                problems.push(Problem::Unreadable(path.display().to_string(), error.to_string()));
+                let path = path_of(dir, &sensor).display().to_string();
+                problems.push(Problem::Unreadable(path, error.to_string()));
             }
         }
     }

@@ -71,7 +71,9 @@ impl Keeper {
         let files = self.files()?;
         let reasons = to_remove(&self.keep, &files, self.room()?, trusted_ns);
         for (kept, reason) in files.into_iter().zip(reasons).take(RUN_FILES_MAX) {
-            self.remove(&kept.file, reason, now_ns)?;
+            if !self.remove(&kept.file, reason, now_ns)? {
+                continue;
+            }
             tracing::info!(file = %kept.file.name, bytes = kept.bytes, ?reason, "removed by retention");
             removed.push(Removed { file: kept.file.name, bytes: kept.bytes, reason });
         }
@@ -115,16 +117,20 @@ impl Keeper {
         Ok(Room { free, total })
     }
 
-    fn remove(&self, file: &DatasetFile, reason: RemoveReason, now_ns: i64) -> io::Result<()> {
+    /// Removes a file; false where it went otherwise meanwhile, as compaction lets files go.
+    fn remove(&self, file: &DatasetFile, reason: RemoveReason, now_ns: i64) -> io::Result<bool> {
         let path = file.path(self.manifest.dir());
         let entry = Entry::Remove { file: file.name.clone(), reason, at_ns: now_ns };
-        self.manifest.announce(entry, || disk::remove_if_there(&path))?;
+        let is_there = || fs::symlink_metadata(&path).is_ok();
+        if self.manifest.announce(entry, is_there, || disk::remove_if_there(&path))?.is_none() {
+            return Ok(false);
+        }
         let folders = path.ancestors().skip(1).take(2);
         for folder in folders {
             if !disk::remove_folder_if_empty(folder) {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }

@@ -1,6 +1,7 @@
 //! The tests of storage's outside: values in, files out, as readers and crashes see them.
 
 mod columns;
+mod compact;
 mod dataset;
 mod device;
 mod file;

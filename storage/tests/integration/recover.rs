@@ -253,7 +253,8 @@ fn a_staged_file_with_a_name_that_no_writer_gives_is_set_aside() {
         snapshot: whole.snapshot.clone(),
         closed: whole.closed.clone(),
     };
-    for name in ["junk.parquet.inprogress", "sensor-b-1-2-3.parquet.inprogress", "sensor-a-1-2-3.inprogress"] {
+    for name in ["junk.parquet.inprogress", "sensor-b-1-2-3.parquet.inprogress", "sensor-a-1-2-3.inprogress"]
+    {
         let dir = named(name).lay_out(&whole.data, Some(&whole.snapshot));
         let report = recover(dir.path()).expect("recovered");
         assert_eq!((report.published.len(), report.quarantined.len()), (0, 1), "{name}: {report:?}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    FIRST_HOUR, Mark, SECOND_HOUR, check, folder, recover, script,
+    FIRST_HOUR, Mark, SCRIPTS, SECOND_HOUR, Script, check, folder, recover,
     simulated::{Disk, Event, State, record},
     whole_files,
 };
@@ -20,8 +20,12 @@ struct Crash {
 
 #[test]
 fn whenever_the_power_goes_each_synced_row_is_there_once() {
+    SCRIPTS.into_iter().for_each(all_crashes_recover);
+}
+
+fn all_crashes_recover(script: Script) {
     let whole = whole_files();
-    let crashes = crashes();
+    let crashes = crashes(script);
     assert!(crashes.len() > 100, "few states: {}", crashes.len());
     let one_in = if std::env::var_os("HDRCAP_TEST_LONG").is_some() { 1 } else { CUT_SHORT_ONE_IN };
     for (number, crash) in crashes.iter().enumerate() {
@@ -39,7 +43,7 @@ fn whenever_the_power_goes_each_synced_row_is_there_once() {
 }
 
 /// Everything that may be on disk when the power goes while the script runs, with what must be found in it.
-fn crashes() -> Vec<Crash> {
+fn crashes(script: Script) -> Vec<Crash> {
     let dir = folder();
     let events = record(dir.path(), |mark| script(dir.path(), mark).expect("nothing fails"));
     let mut disk = Disk::default();
