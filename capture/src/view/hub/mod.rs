@@ -20,7 +20,7 @@ use self::viewer::{Leave, Scene, Viewer};
 use super::{
     feed::{Epoch, Feed, Tap, feed},
     socket::Socket,
-    vitals::{Vitals, VitalsDesk},
+    vitals::VitalsDesk,
 };
 use crate::{
     ledger::{CollectorLedger, Counter, ViewCounter, ViewLedger},
@@ -182,7 +182,7 @@ impl Serving {
 
     fn hear(&mut self) {
         let (desk, dropped, now) = (self.desk.clone(), self.dropped(), now());
-        let vitals = || vitals(&desk);
+        let vitals = || desk.look();
         let scene = Scene { now, vitals: &vitals, dropped };
         let ledger = &self.ledger;
         self.viewers.retain_mut(|viewer| match viewer.hear(&scene) {
@@ -212,7 +212,7 @@ impl Serving {
         self.pumped_at = now;
         let second = now.duration_since(self.started_at).as_secs();
         let (desk, dropped) = (self.desk.clone(), self.dropped());
-        let vitals = || vitals(&desk);
+        let vitals = || desk.look();
         let scene = Scene { now, vitals: &vitals, dropped };
         self.viewers.iter_mut().for_each(|viewer| viewer.tick(second, &scene));
         let mut lines_dropped = 0;
@@ -268,11 +268,6 @@ impl Serving {
     fn count(&self, counter: ViewCounter) {
         self.ledger.add(counter as usize, 1);
     }
-}
-
-/// The vitals as they are told: none before the control plane has looked once.
-fn vitals(desk: &VitalsDesk) -> Arc<Vitals> {
-    desk.look()
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -16,6 +16,7 @@ use crate::{
         protocol::{Answer, Ask, REQUEST_BYTES_MAX, Request},
         sighting::testing::sighting,
         socket::Owners,
+        vitals::Vitals,
     },
 };
 

@@ -227,8 +227,7 @@ impl Viewer {
 
     /// Tells it that nothing more comes.
     pub(super) fn end(&mut self, why: &'static str) {
-        if self.is_streaming()
-            && let Wish::Tail { missed, told, .. } = self.wish
+        if let Wish::Tail { missed, told, .. } = self.wish
             && missed != told
         {
             self.say(&Answer::Missed(missed));
