@@ -51,7 +51,7 @@ pub const PARSED_MARK_COUNT_MAX: usize = 512;
 pub const SIGHTING_COUNT_MAX: usize = 512;
 
 /// Rows that all collectors together show in a pump of the hub, 20 a second: more than anybody reads, and few enough that
-/// the hub takes little from a machine whose every core collects.
+/// the hub takes little from a machine whose every core collects (bench/record/view-cost.md).
 pub const SHOWN_COUNT_MAX: u32 = 256;
 
 /// Viewers at the control socket; each may hold `OUTBOX_BYTES_MAX` and `WINDOW_BYTES_MAX`.
