@@ -18,7 +18,7 @@ pub const HEAD_RECENT_COUNT_MAX: usize = 4;
 pub const PARTIAL_COUNT_PER_DIRECTION_MAX: usize = 4;
 
 /// Segments kept that came before the one their head begins in.
-pub const PIECE_EARLY_COUNT_MAX: usize = 4;
+pub const PIECE_EARLY_COUNT_MAX: usize = 32;
 
 /// Pieces a head in progress may be in at once.
 pub const FILLED_RANGE_COUNT_MAX: usize = 64;

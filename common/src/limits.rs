@@ -28,11 +28,12 @@ pub const IFACE_COUNT_MAX: usize = 16;
 /// five layers each.
 pub const LAYER_COUNT_MAX: usize = 40;
 
-/// Steps one frame may take: a step copies one record, and the shortest head has 16 bytes, so that a GSO frame of
-/// 64 KiB filled with the shortest heads still fits.
-pub const STEP_COUNT_MAX: u32 = 4096;
+/// Steps one frame may take: to look for a head, to copy it and to read its length are three, and the shortest head has
+/// 16 bytes, so that a GSO frame of 64 KiB filled with the shortest heads still fits; so does one in which every block
+/// the search looks at may hold the empty line, and none does.
+pub const STEP_COUNT_MAX: u32 = 4 * 4096;
 
-/// Sets of a flow memory, four connections each. 320 bytes a set: 2.5 MiB per CPU.
+/// Sets of a flow memory, four connections each. 576 bytes a set: 4.5 MiB per CPU.
 pub const FLOW_SET_COUNT: usize = 8 * 1024;
 
 /// Fragmented datagrams one CPU remembers; 192 bytes each.

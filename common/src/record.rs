@@ -211,6 +211,8 @@ pub mod record_flag {
     pub const CHUNK_END: u8 = 0x08;
     /// Line ends stood before the start line; they are not part of the head.
     pub const LED: u8 = 0x10;
+    /// The bytes came before those of the head they may belong to, which should begin in front of them.
+    pub const EARLY: u8 = 0x20;
 }
 
 /// Classes of reservations in a ring, by payload bytes: the verifier wants constant sizes.

@@ -32,10 +32,11 @@ impl XdpFrame {
     /// Where `N` bytes of the linear part begin, if they are all there.
     #[inline(always)]
     fn direct<const N: usize>(&self, offset: u32) -> Option<*const [u8; N]> {
-        if offset > DIRECT_OFFSET_MAX {
+        let offset = settled(offset as usize);
+        if offset > DIRECT_OFFSET_MAX as usize {
             return None;
         }
-        let place = settled(self.data + offset as usize);
+        let place = settled(self.data + offset);
         (place + N <= self.data_end).then_some(place as *const [u8; N])
     }
 
@@ -131,8 +132,9 @@ impl Frame for XdpFrame {
 
     #[inline(always)]
     fn opaque(&mut self, value: u32) -> u32 {
+        // Not added: of a sum the verifier would know the least value, and compare it.
         // SAFETY: a reference to a live map value; volatile, so that the compiler does not know it either.
-        value.wrapping_add(unsafe { core::ptr::read_volatile(self.zero) })
+        value ^ unsafe { core::ptr::read_volatile(self.zero) }
     }
 }
 

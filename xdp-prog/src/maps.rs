@@ -53,7 +53,7 @@ pub(crate) mod program {
 pub(crate) struct Scratch {
     /// Of the decision.
     pub(crate) work: Work,
-    /// Zero, which the verifier does not know: added to a number, it makes it forget that as well.
+    /// Zero, which the verifier does not know: of a number that it is combined with it forgets what it knew.
     pub(crate) zero: u32,
     /// Bytes from beyond the linear part of the frame.
     pub(crate) block: [u8; BLOCK_BYTES],

@@ -12,9 +12,9 @@ use aya_ebpf::helpers::{
     bpf_ringbuf_submit, bpf_xdp_load_bytes,
 };
 use common::config::{Config, Steering};
-use common::decide::frame::Sink;
+use common::decide::frame::{Frame as _, Sink};
 use common::decide::hash::ring_of;
-use common::decide::walk::Walk;
+use common::decide::walk::{Task, Walk};
 use common::limits::{RECORD_COPY_BYTES_MAX, STEP_COUNT_MAX};
 use common::record::{COPY_CLASS_BYTES, RECORD_BYTES, Record, copy_class};
 use core::ffi::c_void;
@@ -56,7 +56,12 @@ impl Rings {
     }
 
     #[inline(always)]
-    fn put<const COPY_BYTES: usize>(&self, ring: &Ring, record: &Record, offset: u32) -> bool {
+    fn put<const COPY_BYTES: usize>(
+        &self,
+        ring: &Ring,
+        record: &Record,
+        (offset, copied): (u32, u32),
+    ) -> bool {
         let ring = core::ptr::from_ref(ring).cast_mut().cast();
         // SAFETY: `ring` is the ring buffer map the lookup returned.
         let entry =
@@ -66,8 +71,9 @@ impl Rings {
         }
         // SAFETY: the entry has room for a record header and is aligned to eight bytes.
         unsafe { entry.write(*record) };
-        let copied = u32::from(record.copied);
-        if COPY_BYTES > 0 && copied > 0 && copied <= COPY_BYTES as u32 {
+        if COPY_BYTES > 0 {
+            // The verifier has forgotten what the class was chosen by; for it the mask bounds what is copied.
+            let copied = (copied.wrapping_sub(1) & (COPY_BYTES as u32).wrapping_sub(1)) + 1;
             // SAFETY: the entry is larger than a record header.
             let into = unsafe { entry.add(1) };
             // SAFETY: `COPY_BYTES` bytes follow the header, and `copied` does not exceed them.
@@ -86,17 +92,18 @@ impl Rings {
 
 impl Sink<XdpFrame> for Rings {
     #[inline(always)]
-    fn emit(&mut self, _frame: &mut XdpFrame, record: &mut Record, offset: u32) -> bool {
+    fn emit(&mut self, frame: &mut XdpFrame, record: &mut Record, offset: u32) -> bool {
         self.stamp(record);
         let Some(ring) = RINGS.get(self.index(record.flow_hash)) else {
             return false;
         };
+        let what = (offset, frame.opaque(u32::from(record.copied)));
         match copy_class(record.copied) {
-            0 => self.put::<{ COPY_CLASS_BYTES[0] }>(ring, record, offset),
-            1 => self.put::<{ COPY_CLASS_BYTES[1] }>(ring, record, offset),
-            2 => self.put::<{ COPY_CLASS_BYTES[2] }>(ring, record, offset),
-            3 => self.put::<{ COPY_CLASS_BYTES[3] }>(ring, record, offset),
-            _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, record, offset),
+            0 => self.put::<{ COPY_CLASS_BYTES[0] }>(ring, record, what),
+            1 => self.put::<{ COPY_CLASS_BYTES[1] }>(ring, record, what),
+            2 => self.put::<{ COPY_CLASS_BYTES[2] }>(ring, record, what),
+            3 => self.put::<{ COPY_CLASS_BYTES[3] }>(ring, record, what),
+            _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, record, what),
         }
     }
 
@@ -112,5 +119,50 @@ impl Sink<XdpFrame> for Rings {
 extern "C" fn on_step(_index: u64, walk: *mut Walk<'_, XdpFrame, Rings>) -> i64 {
     // SAFETY: `drive` passes a walk that nothing else refers to meanwhile.
     let walk = unsafe { &mut *walk };
-    i64::from(!walk.step())
+    let goes_on = match walk.task() {
+        Task::Mark => {
+            mark(walk);
+            hand_over(walk);
+            walk.is_copying()
+        }
+        Task::Slice if !slice(walk) => true,
+        Task::Slice => {
+            hand_over(walk);
+            walk.is_measuring() || go_on(walk)
+        }
+        Task::Measure => !measure(walk) || go_on(walk),
+        Task::Look => look(walk),
+    };
+    i64::from(!goes_on)
+}
+
+/// Each task has a stack of its own: together they would need more than there is.
+#[inline(never)]
+fn mark(walk: &mut Walk<'_, XdpFrame, Rings>) {
+    walk.mark();
+}
+
+#[inline(never)]
+fn slice(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.slice()
+}
+
+#[inline(never)]
+fn hand_over(walk: &mut Walk<'_, XdpFrame, Rings>) {
+    walk.hand_over();
+}
+
+#[inline(never)]
+fn measure(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.measure()
+}
+
+#[inline(never)]
+fn look(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.look()
+}
+
+#[inline(never)]
+fn go_on(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.go_on()
 }

@@ -13,7 +13,7 @@ mod show;
 
 use std::sync::Arc;
 
-use common::record::{Record, RecordKind, tcp_flag};
+use common::record::{Record, RecordKind, record_flag, tcp_flag};
 use crossbeam_channel::Sender;
 use storage::{batch::Batch, flags::Flags, values::TimeSource};
 
@@ -214,6 +214,7 @@ impl Collector {
         let (key, side) = FlowKey::of(record);
         let at = match self.table.find(&key) {
             Some(at) => at,
+            None if record.flags & record_flag::EARLY != 0 => self.connection_for(record),
             None => {
                 self.stages.tally.count(Counter::RecordsOrphan);
                 return;

@@ -60,12 +60,104 @@ pub const LEAD_BYTES_MAX: u32 = 4;
 #[inline(always)]
 pub fn detect<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<u32> {
     let mut word = word_of_payload(frame, offset, len)?;
-    let lead = lead_of(word);
+    // Each number of line ends alone would be followed through all that comes.
+    let lead = frame.opaque(lead_of(word));
+    let (offset, len) = (frame.opaque(offset.wrapping_add(lead)), frame.opaque(len.saturating_sub(lead)));
     if lead > 0 {
-        let behind = frame.opaque(offset + lead);
-        word = word_of_payload(frame, behind, len.saturating_sub(lead))?;
+        word = word_of_payload(frame, offset, len)?;
     }
-    Start { frame, offset: offset + lead, len: len - lead, word }.is_known().then_some(lead)
+    Start { frame, offset, len, word }.is_known().then_some(lead)
+}
+
+/// The same at a place where a head should begin: there, more is believed. Methods in any case or nobody's, where what
+/// looks like a target follows; `http` in any case; and what a short segment cuts off before it can be told.
+#[inline(always)]
+pub fn detect_expected<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<Expected> {
+    let word = word_of_some(frame, offset, len)?;
+    let lead = frame.opaque(lead_of(word));
+    let left = frame.opaque(len.saturating_sub(lead));
+    let behind = frame.opaque(offset.wrapping_add(lead));
+    let word = word_of_some(frame, behind, left)?;
+    let is_letter = (word as u8 | 0x20).wrapping_sub(b'a') < 26;
+    let is_status = is_http(word as u32);
+    if !is_letter {
+        return None;
+    }
+    let is_sure = left >= TOKEN_BYTES_MIN && Start { frame, offset: behind, len: left, word }.is_known();
+    let is_start = is_sure
+        || is_status
+        || (left < word_len() && is_cut(word, left))
+        || is_request(frame, behind, left, word);
+    is_start.then_some(Expected { lead, is_sure })
+}
+
+/// What was found where a head should begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Bytes of line ends before the start line.
+    pub lead: u32,
+    /// It would have been taken for a head anywhere.
+    pub is_sure: bool,
+}
+
+/// Whether fewer bytes than a word hold may be the beginning of a method or of `HTTP/`: two capitals, or the first.
+#[inline(always)]
+const fn is_cut(word: u64, len: u32) -> bool {
+    let (a, b) = (word as u8, (word >> 8) as u8);
+    a.is_ascii_uppercase() & ((len == 1) | b.is_ascii_uppercase())
+}
+
+const fn word_len() -> u32 {
+    size_of::<u64>() as u32
+}
+
+/// `http` in any case.
+#[inline(always)]
+const fn is_http(word: u32) -> bool {
+    word | 0x2020_2020 == first(b"http")
+}
+
+/// Bytes of the longest method of which the target is looked for.
+const METHOD_BYTES_MAX: u32 = 24;
+
+/// Whether a word, a space and what a target may begin with stand here: `/`, `*` or `http`.
+#[inline(always)]
+fn is_request<F: Frame>(frame: &mut F, offset: u32, len: u32, word: u64) -> bool {
+    let mut at = 1;
+    loop {
+        if at + 2 > len {
+            return is_cut(word, len);
+        }
+        let place = frame.opaque(offset + at);
+        match frame.load(place) {
+            Some([byte]) if is_word(byte) && at + 1 < METHOD_BYTES_MAX => at += 1,
+            Some(_) => break,
+            None => return false,
+        }
+    }
+    let behind = frame.opaque(offset + at);
+    let far = at + 5 <= len;
+    let Some([space, next]) = frame.load(behind) else {
+        return false;
+    };
+    let is_http = far && frame.load(behind + 1).map(u32::from_le_bytes).is_some_and(is_http);
+    space == b' ' && (matches!(next, b'/' | b'*') || is_http)
+}
+
+/// Whether a byte may be one of a method here.
+#[inline(always)]
+const fn is_word(byte: u8) -> bool {
+    (byte | 0x20).wrapping_sub(b'a') < 26 || byte == b'-' || byte == b'_'
+}
+
+/// As `word_of_payload`, of one byte or more.
+#[inline(always)]
+fn word_of_some<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<u64> {
+    if len == 0 {
+        return None;
+    }
+    let word = if len >= 8 { frame.load(offset) } else { short_word(frame, offset, len) };
+    word.map(u64::from_le_bytes)
 }
 
 /// The first eight bytes of the payload as a little-endian number, zeros where it is shorter.
@@ -90,8 +182,9 @@ const fn lead_of(word: u64) -> u32 {
 /// The first word of fewer than eight bytes, zeros behind them: loaded by way of the header in front.
 #[inline(always)]
 fn short_word<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option<[u8; 8]> {
-    let missing = 8 - len;
-    let word = u64::from_le_bytes(frame.load(offset.checked_sub(missing)?)?);
+    let missing = frame.opaque(8 - len);
+    let place = frame.opaque(offset.checked_sub(missing)?);
+    let word = u64::from_le_bytes(frame.load(place)?);
     Some((word >> (missing * 8)).to_le_bytes())
 }
 
@@ -235,6 +328,41 @@ mod tests {
             }
         }
         assert!(detected(b"HTTP/1") && detected(b"HTTP/2.0 200 OK") && !detected(b"HTTP/x 200"));
+    }
+
+    #[test]
+    fn where_a_head_is_expected_more_is_believed() {
+        let expected = |payload: &[u8]| {
+            let bytes = [&[b'G'; HEADER][..], payload].concat();
+            let mut frame = SliceFrame::new(&bytes, bytes.len() as u32);
+            detect_expected(&mut frame, HEADER as u32, payload.len() as u32).map(|found| found.is_sure)
+        };
+        let sure: [&[u8]; 4] = [b"GET / HTTP/1.1", b"\r\nPOST /", b"HTTP/1.1 200", b"GET "];
+        let doubtful: [&[u8]; 10] = [
+            b"G",
+            b"GE",
+            b"HTT",
+            b"PROPP",
+            b"get /a HTTP/1.1",
+            b"BREW /pot HTTP/1.1",
+            b"X-y_Z * HTTP/1.0",
+            b"foo http://a/ HTTP/1.1",
+            b"http/1.1 200 OK",
+            b"VERSION-CONT",
+        ];
+        let none: [&[u8]; 8] = [
+            b"",
+            b"\r\n",
+            b"body",
+            b"\x16\x03\x01\x02\x00\x01",
+            b"EHLO host.example\r\n",
+            b"SSH-2.0-OpenSSH\r\n",
+            b"{\"a\": 1}",
+            b"the house /",
+        ];
+        sure.iter().for_each(|payload| assert_eq!(expected(payload), Some(true), "{payload:?}"));
+        doubtful.iter().for_each(|payload| assert_eq!(expected(payload), Some(false), "{payload:?}"));
+        none.iter().for_each(|payload| assert_eq!(expected(payload), None, "{payload:?}"));
     }
 
     #[test]

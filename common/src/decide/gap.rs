@@ -14,7 +14,7 @@ pub const GAP_BYTES_MAX: u32 = 1 << 20;
 /// Notes a segment with payload, or one that ends its direction.
 #[inline(always)]
 pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters: &mut Counters) {
-    let other = slot.direction(1 - (direction & 1));
+    let other = slot.direction(direction ^ 1);
     // A FIN takes a sequence number of its own, so that one byte more than was seen is no gap.
     let unseen = record.ack.wrapping_sub(other.reached);
     if record.tcp_flags & tcp_flag::ACK != 0 && other.reached != 0 && unseen > 1 && unseen <= GAP_BYTES_MAX {

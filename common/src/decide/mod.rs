@@ -66,6 +66,16 @@ pub struct Work {
     pub lost: u32,
     /// The highest `walk::Rank` so far.
     pub rank: u32,
+    /// Non-zero: whether a head begins at `at` is still to be looked at.
+    pub look: u32,
+    /// Bytes of the slice in hand, behind those to skip, that were searched for the empty line.
+    pub sought: u32,
+    /// Offset in the frame from which the head in hand is still to be searched for its Content-Length.
+    pub scan: u32,
+    /// Offset in the frame behind the last byte of that search.
+    pub scan_end: u32,
+    /// A `walk::Next`, of the record made last.
+    pub next: u32,
 }
 
 impl Work {
@@ -118,6 +128,11 @@ impl Work {
             mode: 0,
             lost: 0,
             rank: 0,
+            look: 0,
+            sought: 0,
+            scan: 0,
+            scan_end: 0,
+            next: 0,
         }
     }
 }

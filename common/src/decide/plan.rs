@@ -4,7 +4,7 @@
 
 use super::Work;
 use super::detect::detect;
-use super::flow::{Direction, NO_WAY, Place, Slot};
+use super::flow::{Expectation, NO_WAY, Place, Slot, state};
 use super::frame::Frame;
 use super::gap::follow;
 use super::search::Line;
@@ -18,6 +18,9 @@ pub const MARK: u32 = 1;
 
 /// Bit of `Work::plan`: a region is to be copied.
 pub const COPY: u32 = 2;
+
+/// Bit of `Work::plan`: where nothing is copied after all, a mark is to be handed over.
+pub const PUSHED: u32 = 4;
 
 /// How the region being copied lies to what is remembered of its direction.
 #[repr(u32)]
@@ -33,6 +36,8 @@ pub enum Mode {
     Ahead = 3,
     /// A head that begins behind a gap.
     BeginAhead = 4,
+    /// Bytes behind the place where a head should begin.
+    Early = 5,
 }
 
 impl Mode {
@@ -43,6 +48,7 @@ impl Mode {
             2 => Self::Repeat,
             3 => Self::Ahead,
             4 => Self::BeginAhead,
+            5 => Self::Early,
             _ => Self::Begin,
         }
     }
@@ -51,7 +57,7 @@ impl Mode {
     #[inline(always)]
     pub(super) const fn next(self) -> Self {
         match self {
-            Self::Begin | Self::Continue => Self::Begin,
+            Self::Begin | Self::Continue | Self::Early => Self::Begin,
             Self::Repeat => Self::Repeat,
             Self::Ahead | Self::BeginAhead => Self::BeginAhead,
         }
@@ -77,22 +83,22 @@ impl<F: Frame> Planner<'_, F> {
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
         let known = self.work.way != NO_WAY;
         if syn && known {
-            *self.slot.direction(self.work.direction) = Direction::default();
+            self.slot.direction(self.work.direction).open(self.work.record.segment_seq);
         }
+        let is_http = known && self.slot.is_http();
         let has_payload = self.work.record.segment_len != 0;
         let copy = has_payload && self.plan_region(known);
-        if known && (has_payload || flags & tcp_flag::FIN != 0) {
+        if (is_http || (known && copy)) && (has_payload || flags & tcp_flag::FIN != 0) {
             follow(self.slot, self.work.direction, &self.work.record, self.counters);
         }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
-        let mark = if has_payload {
-            let pushed = ends || flags & tcp_flag::PSH != 0;
-            !copy && pushed && known && self.slot.direction(self.work.direction).is_http()
-        } else {
-            ends && known
-        };
-        self.work.plan = if syn || mark { MARK } else { 0 } | if copy { COPY } else { 0 };
-        match (self.work.plan, has_payload) {
+        let pushed = (ends || flags & tcp_flag::PSH != 0)
+            && known
+            && self.slot.direction(self.work.direction).is_http();
+        let mark = if has_payload { !copy && pushed } else { ends && is_http };
+        let parts = if syn || mark { MARK } else { 0 } | if copy { COPY } else { 0 };
+        self.work.plan = parts | if copy && pushed { PUSHED } else { 0 };
+        match (parts, has_payload) {
             (0, true) => Some(Verdict::Body),
             (0, false) => Some(Verdict::Empty),
             _ => None,
@@ -105,8 +111,12 @@ impl<F: Frame> Planner<'_, F> {
         let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
         let limit = self.config.head_limit;
         let direction = self.slot.direction(self.work.direction);
-        let place = if known { direction.place(seq, limit) } else { Place::Apart };
-        let start = if place == Place::Next {
+        let place = if known { direction.place(seq, len, limit) } else { Place::Apart };
+        // Each place alone would be followed through all that comes.
+        let (code, bytes) = place.parts();
+        let place = Place::from_parts(self.frame.opaque(code), self.frame.opaque(bytes));
+        // What was taken for a head because of its place gives way to one that shows its first word.
+        let start = if place == Place::Next && direction.state & state::DOUBT == 0 {
             None
         } else {
             detect(self.frame, self.work.payload, self.work.captured)
@@ -117,20 +127,37 @@ impl<F: Frame> Planner<'_, F> {
         let (found, lead) = (u32::from(start.is_some()), self.frame.opaque(start.unwrap_or(0)));
         let starts = self.frame.opaque(found & !(strict & u32::from(lead != 0))) != 0;
         let (mode, skip) = match place {
+            Place::Next if starts => (Mode::Begin, 0),
             Place::Next => (Mode::Continue, 0),
             Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
-            Place::Before(_) => (Mode::Repeat, 0),
+            Place::Before(_) | Place::Hole => (Mode::Repeat, 0),
             Place::Behind if !starts => (Mode::Ahead, 0),
-            Place::Behind => {
-                direction.note_ahead_end(seq, seq);
-                (Mode::BeginAhead, 0)
-            }
+            Place::Behind => (Mode::BeginAhead, 0),
             Place::Apart if starts => (Mode::Begin, 0),
-            Place::Apart => return false,
+            Place::Apart if !known => return false,
+            Place::Apart => match direction.expectation(seq, self.work.captured, limit) {
+                Expectation::None => return false,
+                Expectation::Here(offset) => return self.look(offset),
+                Expectation::Before => {
+                    direction.early_bytes = direction.early_bytes.saturating_add(len);
+                    (Mode::Early, 0)
+                }
+            },
         };
         // Where the head in progress goes on, what looks like a lead is part of it.
         self.work.lead = if matches!(mode, Mode::Begin | Mode::BeginAhead) { lead } else { 0 };
         self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
+        true
+    }
+
+    /// Sets up a look at the place where a head should begin.
+    #[inline(always)]
+    fn look(&mut self, offset: u32) -> bool {
+        let work = &mut *self.work;
+        work.at = offset;
+        work.lead = 0;
+        work.look = 1;
+        work.mode = Mode::Begin as u32;
         true
     }
 
@@ -142,13 +169,14 @@ impl<F: Frame> Planner<'_, F> {
         let direction = self.slot.direction(self.work.direction);
         let (left, line) = match mode {
             Mode::Continue => {
-                (limit.saturating_sub(direction.head_bytes).saturating_add(skip), direction.line)
+                (limit.saturating_sub(direction.head_bytes).saturating_add(skip), u32::from(direction.line))
             }
             Mode::Ahead => (limit, direction.line_ahead_of(seq)),
-            Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
+            Mode::Begin | Mode::Repeat | Mode::BeginAhead | Mode::Early => (limit, Line::Inside as u32),
         };
         let work = &mut *self.work;
         work.at = work.lead;
+        work.look = 0;
         work.skip = skip;
         work.left = left;
         work.line = line;

@@ -4,6 +4,10 @@
 //! without a branch; only a block that may hold one is looked at again, exactly. What stands at the end of the bytes
 //! is kept as `Line`, so that the empty line is found wherever a segment boundary splits it.
 
+mod length;
+
+pub use length::{Length, search_length};
+
 use super::frame::{BLOCK_BYTES, Frame};
 use crate::limits::RECORD_COPY_BYTES_MAX;
 
@@ -38,6 +42,8 @@ pub enum Search {
     End(u32),
     /// No empty line; what the bytes ended with.
     Open(Line),
+    /// None among so many bytes: the search goes on from there.
+    Behind(u32),
 }
 
 /// Bytes one search covers at the most.
@@ -46,23 +52,33 @@ pub const SEARCH_BYTES_MAX: u32 = RECORD_COPY_BYTES_MAX as u32;
 const STRIDE: u32 = BLOCK_BYTES as u32 - 2;
 const BLOCK_COUNT_MAX: u32 = SEARCH_BYTES_MAX / STRIDE + 1;
 
-/// Searches `len` bytes (at most `SEARCH_BYTES_MAX`) of the frame from `start`, which follow bytes that ended with `line`.
+/// Searches `len` bytes (at most `SEARCH_BYTES_MAX`) of the frame from `start`, which follow bytes that ended with `line`;
+/// `from` is zero, or what an earlier call for the same bytes said in `Search::Behind`.
 #[inline(always)]
-pub fn search<F: Frame>(frame: &mut F, start: u32, len: u32, line: Line) -> Search {
+pub fn search<F: Frame>(frame: &mut F, start: u32, (from, len): (u32, u32), line: Line) -> Search {
     if len == 0 {
         return Search::Open(line);
     }
-    if let Some(end) = carried(frame, start, len, line) {
+    if from == 0
+        && let Some(end) = carried(frame, start, len, line)
+    {
         return Search::End(end);
     }
-    let found = if start + len >= BLOCK_BYTES as u32 {
-        by_blocks(frame, start, len)
-    } else {
-        by_bytes(frame, start, len)
+    let (from, end) = (start + from, start + len);
+    if end < BLOCK_BYTES as u32 {
+        return match by_words(frame, start, len) {
+            0 => tail(frame, start, len, line),
+            end => Search::End(end),
+        };
+    }
+    let Some(base) = first_block(frame, from, end, may_end) else {
+        return tail(frame, start, len, line);
     };
-    match found {
-        0 => tail(frame, start, len, line),
-        end => Search::End(end),
+    let base = frame.opaque(base);
+    match frame.block(base).map_or(0, |block| exactly(block, from.saturating_sub(base))) {
+        0 if base + BLOCK_BYTES as u32 >= end => tail(frame, start, len, line),
+        0 => Search::Behind(base + STRIDE - start),
+        within => Search::End(base + within - start),
     }
 }
 
@@ -99,33 +115,30 @@ const LF: u64 = ONES * b'\n' as u64;
 const LETTERS: u64 = ONES * 0x60;
 const CR: u64 = ONES * b'\r' as u64;
 
-/// Searches block by block; the last one ends where the bytes end and so begins in front of them where they are few.
-/// Zero: none found among the places that have two bytes behind them.
+/// Where the first block begins that may hold what is looked for, among those from `from` on; the last one ends where the
+/// bytes end and so begins in front of them where they are few. Looking at it again, exactly, is left to the caller: where
+/// the verifier follows every turn of this loop, each is to be short.
 #[inline(always)]
-fn by_blocks<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
-    let end = start + len;
+fn first_block<F: Frame>(
+    frame: &mut F,
+    from: u32,
+    end: u32,
+    may_hold: impl Fn(&[u8; BLOCK_BYTES]) -> bool,
+) -> Option<u32> {
     let last = end - BLOCK_BYTES as u32;
-    let mut at = start;
+    let mut at = from;
     for _ in 0..BLOCK_COUNT_MAX {
         let base = if at < last { at } else { last };
         let base = frame.opaque(base);
-        let Some(may_end) = frame.block(base).map(may_end) else {
-            return 0;
-        };
-        // Asked for anew: what is rarely looked at twice is not kept for it.
-        if may_end && let Some(block) = frame.block(base) {
-            let skip = start.saturating_sub(base);
-            let within = exactly(block, skip);
-            if within != 0 {
-                return base + within - start;
-            }
+        if frame.block(base).map(&may_hold)? {
+            return Some(base);
         }
         if at >= last {
-            return 0;
+            return None;
         }
         at += STRIDE;
     }
-    0
+    None
 }
 
 /// False where no place of the block begins an empty line; true where one may. A byte of `hit` is zero where the byte
@@ -148,21 +161,28 @@ fn may_end(block: &[u8; BLOCK_BYTES]) -> bool {
 fn exactly(block: &[u8; BLOCK_BYTES], skip: u32) -> u32 {
     let mut word = 0;
     while word < 8 {
-        let [a, b, c] = places(block, word);
-        let lone = zero_bytes(b ^ LF);
-        let mut hit = zero_bytes(a ^ LF) & (lone | zero_bytes(b ^ CR) & zero_bytes(c ^ LF));
         let first = word as u32 * 8;
-        if skip > first {
-            hit &= u64::MAX.checked_shl((skip - first) * 8).unwrap_or(0);
-        }
-        if hit != 0 {
-            let bit = hit & hit.wrapping_neg();
-            let length = if lone & bit != 0 { 2 } else { 3 };
-            return first + bit.trailing_zeros() / 8 + length;
+        let skipped = u64::MAX.checked_shl(skip.saturating_sub(first) * 8).unwrap_or(0);
+        let end = first_end(places(block, word), skipped);
+        if end != 0 {
+            return first + end;
         }
         word += 1;
     }
     0
+}
+
+/// Where the first empty line ends that begins at one of eight places, given with the bytes one and two behind each, and
+/// the places that count; zero: none.
+#[inline(always)]
+fn first_end([a, b, c]: [u64; 3], places: u64) -> u32 {
+    let lone = zero_bytes(b ^ LF);
+    let hit = zero_bytes(a ^ LF) & (lone | zero_bytes(b ^ CR) & zero_bytes(c ^ LF)) & places;
+    if hit == 0 {
+        return 0;
+    }
+    let bit = hit & hit.wrapping_neg();
+    bit.trailing_zeros() / 8 + if lone & bit != 0 { 2 } else { 3 }
 }
 
 /// Eight bytes of the block from a word on, and the same shifted by one and two places.
@@ -185,23 +205,32 @@ const fn zero_bytes(word: u64) -> u64 {
     !(((word & !HIGHS) + !HIGHS) | word) & HIGHS
 }
 
-/// For payloads so short that frame and payload together hold no block.
+/// Places of one word that have two bytes of it behind them.
+const WORD_STRIDE: u32 = 6;
+
+/// For payloads so short that frame and payload together hold no block: what is left behind the shortest headers.
+const WORD_COUNT_MAX: u32 = (BLOCK_BYTES as u32 - 40) / WORD_STRIDE + 1;
+
+/// As by blocks, a word at a time; zero: none found among the places that have two bytes behind them.
 #[inline(always)]
-fn by_bytes<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
-    for at in 0..BLOCK_BYTES as u32 {
-        if at + 2 > len {
+fn by_words<F: Frame>(frame: &mut F, start: u32, len: u32) -> u32 {
+    let last = (start + len).saturating_sub(8);
+    let mut at = start;
+    for _ in 0..WORD_COUNT_MAX {
+        let base = if at < last { at } else { last };
+        let base = frame.opaque(base);
+        let Some(word) = frame.load(base).map(u64::from_le_bytes) else {
+            return 0;
+        };
+        let skipped = u64::MAX.checked_shl(start.saturating_sub(base) * 8).unwrap_or(0);
+        let within = first_end([word, word >> 8, word >> 16], skipped & (u64::MAX >> 16));
+        if within != 0 {
+            return base + within - start;
+        }
+        if at >= last {
             return 0;
         }
-        let [first, second] = frame.load(start + at).unwrap_or([0; 2]);
-        if first == b'\n' && second == b'\n' {
-            return at + 2;
-        }
-        if first == b'\n' && second == b'\r' && at + 3 <= len {
-            let [third] = frame.load(start + at + 2).unwrap_or([0]);
-            if third == b'\n' {
-                return at + 3;
-            }
-        }
+        at += WORD_STRIDE;
     }
     0
 }
@@ -229,7 +258,16 @@ mod tests {
     fn found(header: usize, bytes: &[u8], line: Line) -> Search {
         let frame = [&vec![b'\n'; header][..], bytes].concat();
         let mut frame = SliceFrame::new(&frame, frame.len() as u32);
-        search(&mut frame, header as u32, bytes.len() as u32, line)
+        let mut from = 0;
+        loop {
+            match search(&mut frame, header as u32, (from, bytes.len() as u32), line) {
+                Search::Behind(behind) => {
+                    assert!(behind > from, "a search goes on");
+                    from = behind;
+                }
+                found @ (Search::End(_) | Search::Open(_)) => return found,
+            }
+        }
     }
 
     const LINES: [Line; 3] = [Line::Inside, Line::Begun, Line::BegunByCr];
@@ -264,9 +302,9 @@ mod tests {
             let end = match found(54, left, Line::Inside) {
                 Search::Open(line) => match found(54, right, line) {
                     Search::End(end) => Search::End(end + split as u32),
-                    open @ Search::Open(_) => open,
+                    open @ (Search::Open(_) | Search::Behind(_)) => open,
                 },
-                end @ Search::End(_) => end,
+                end @ (Search::End(_) | Search::Behind(_)) => end,
             };
             assert_eq!(end, whole, "split at {split}");
         }

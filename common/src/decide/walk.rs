@@ -4,15 +4,15 @@
 //! `head_limit`, and a segment that comes late, twice or behind a gap changes nothing that one in order would need.
 
 use super::Work;
-use super::detect::detect;
-use super::flow::{Direction, NO_WAY, Set};
+use super::detect::detect_expected;
+use super::flow::{Direction, Lead, NO_WAY, Set, Stretch, state};
 use super::frame::{Frame, Sink};
 use super::gap::follow;
 use super::plan::{self, Mode};
-use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
+use super::search::{Length, Line, SEARCH_BYTES_MAX, Search, search, search_length};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::record::{Address, RecordKind, TunnelType, copy_class, record_flag};
+use crate::record::{Address, RecordKind, TunnelType, copy_class, record_flag, tcp_flag};
 use crate::verdict::Verdict;
 
 /// What outweighs what when a frame yields several records.
@@ -31,6 +31,19 @@ pub enum Rank {
     RingFullHead = 5,
 }
 
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// `Walk::mark`.
+    Mark,
+    /// `Walk::slice`.
+    Slice,
+    /// `Walk::measure`.
+    Measure,
+    /// `Walk::look`.
+    Look,
+}
+
 /// One segment on its way to records, as `plan` left it in `work`.
 pub struct Walk<'a, F, S> {
     pub(super) frame: &'a mut F,
@@ -46,8 +59,17 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     pub(super) fn run(mut self) -> Verdict {
         self.work.rank = 0;
+        self.work.sought = 0;
+        self.work.scan = 0;
+        self.work.scan_end = 0;
         if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
             self.take_slot();
+        }
+        if self.work.way == NO_WAY && self.work.record.tcp_flags & tcp_flag::SYN != 0 {
+            self.await_first();
+        }
+        if self.work.plan & plan::COPY != 0 && self.work.look == 0 && is_beginning(self.work.mode) {
+            self.begin();
         }
         S::drive(&mut self);
         verdict_of(self.work.rank)
@@ -63,62 +85,206 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         follow(self.set.slot(self.work.way), self.work.direction, &self.work.record, self.counters);
     }
 
-    /// Hands over one record, the planned mark first; false when nothing of the segment is left.
+    /// Remembers where the first byte of a new connection will stand, as long as nobody needs the place.
+    #[inline(always)]
+    fn await_first(&mut self) {
+        let way = self.set.take_idle(Set::tag_of(self.work.record.flow_hash));
+        if way == NO_WAY {
+            return;
+        }
+        self.work.way = self.frame.opaque(way);
+        let first = self.work.record.segment_seq;
+        self.direction().open(first);
+    }
+
+    /// A head begins at the place reached: this direction follows it, the other one is expected to answer.
+    #[inline(always)]
+    fn begin(&mut self) {
+        let seq = self.work.record.segment_seq.wrapping_add(self.work.at);
+        let ack = self.work.record.ack;
+        let method = self.frame.load(self.work.payload + self.work.at).map_or(0, u32::from_le_bytes);
+        let is_status = method | CASE == word(b"http");
+        let has_body = !is_status && method != word(b"GET ") && method != word(b"HEAD");
+        let slot = self.set.slot(self.work.way);
+        let other = slot.direction(self.work.direction ^ 1);
+        let is_read = other.state & state::EXPECT != 0 && ack.wrapping_sub(other.expect) < 1 << 31;
+        let has_unread = other.state & state::PIPELINED != 0 || !other.is_http();
+        if self.work.record.tcp_flags & tcp_flag::ACK != 0 {
+            other.expect_behind(ack);
+        }
+        let way = slot.direction(self.work.direction);
+        let is_pipelined = way.is_http() && way.ack == ack && way.begin != seq;
+        way.begin(seq, if is_status { has_unread } else { has_body });
+        if !is_status && is_pipelined {
+            way.state |= state::PIPELINED;
+        } else if is_read {
+            way.state &= !state::PIPELINED;
+        }
+        way.ack = ack;
+    }
+
+    /// Takes one step; false when nothing of the segment is left.
     #[inline(always)]
     pub fn step(&mut self) -> bool {
-        let next = if self.work.plan & plan::MARK != 0 { self.mark() } else { self.slice() };
-        if self.work.lost == 0 {
-            self.emit();
-        }
-        match next {
-            Next::Marked => self.work.plan & plan::COPY != 0,
-            Next::Ended => {
-                self.ended();
-                self.next_head()
+        match self.task() {
+            Task::Mark => {
+                self.mark();
+                self.hand_over();
+                self.is_copying()
             }
-            Next::Open => self.open(),
+            Task::Slice => {
+                if !self.slice() {
+                    return true;
+                }
+                self.hand_over();
+                self.is_measuring() || self.go_on()
+            }
+            Task::Measure => !self.measure() || self.go_on(),
+            Task::Look => self.look(),
         }
     }
 
+    /// What is to be done next. A half whose stack is small gives each task a function of its own.
     #[inline(always)]
-    fn mark(&mut self) -> Next {
+    pub const fn task(&mut self) -> Task {
+        if self.is_measuring() {
+            Task::Measure
+        } else if self.work.plan & plan::MARK != 0 {
+            Task::Mark
+        } else if self.work.look != 0 {
+            Task::Look
+        } else {
+            Task::Slice
+        }
+    }
+
+    /// Whether a region follows the mark.
+    #[inline(always)]
+    pub const fn is_copying(&self) -> bool {
+        self.work.plan & plan::COPY != 0
+    }
+
+    /// Hands over the record made, unless the beginning of its head is lost.
+    #[inline(always)]
+    pub fn hand_over(&mut self) {
+        if self.work.lost == 0 {
+            self.emit();
+        }
+    }
+
+    /// Whether the slice in hand is still to be searched for a length.
+    #[inline(always)]
+    pub const fn is_measuring(&self) -> bool {
+        self.work.scan < self.work.scan_end
+    }
+
+    /// Goes on behind a slice.
+    #[inline(always)]
+    pub fn go_on(&mut self) -> bool {
+        if self.work.next == ENDED {
+            self.ended();
+            self.next_head()
+        } else {
+            self.open()
+        }
+    }
+
+    /// Searches some more of the head for the length of its body; whether that is over.
+    #[inline(always)]
+    pub fn measure(&mut self) -> bool {
+        let (scan, end) = (self.frame.opaque(self.work.scan), self.frame.opaque(self.work.scan_end));
+        self.work.scan = match search_length(self.frame, scan, end) {
+            Length::None => end,
+            Length::Behind(behind) => behind,
+            Length::Found(body_bytes) => {
+                self.direction().note_length(body_bytes);
+                end
+            }
+        };
+        self.work.scan >= end
+    }
+
+    /// Looks whether a head begins at the place reached: where one should, it is one of this direction, and more is believed.
+    #[inline(always)]
+    pub fn look(&mut self) -> bool {
+        self.work.look = 0;
+        let work = &mut *self.work;
+        let (offset, len) = (work.payload + work.at, work.captured.saturating_sub(work.at));
+        let seq = work.record.segment_seq.wrapping_add(work.at);
+        let Some(found) = detect_expected(self.frame, offset, len) else {
+            self.direction().disappoint(seq);
+            return self.pushed();
+        };
+        if !self.direction().is_expected_at(seq) {
+            self.start_at(found.lead, Mode::from_u32(self.work.mode).next());
+            return true;
+        }
+        self.start_at(found.lead, Mode::Begin);
+        self.begin();
+        if !found.is_sure {
+            self.direction().state |= state::DOUBT;
+        }
+        true
+    }
+
+    /// Makes the record of the planned mark.
+    #[inline(always)]
+    pub fn mark(&mut self) {
         let work = &mut *self.work;
         work.plan &= !plan::MARK;
         work.offset = 0;
         work.record.kind = RecordKind::Mark as u8;
         work.record.copied = 0;
         work.record.flags = chunk_end(self.frame, work);
-        Next::Marked
+        work.lost = 0;
     }
 
-    /// Makes the record of the next slice and moves behind it.
+    /// Searches some more of the next slice; makes its record and moves behind it once its end is known, and says whether it is.
     #[inline(always)]
-    fn slice(&mut self) -> Next {
+    pub fn slice(&mut self) -> bool {
         let work = &mut *self.work;
         let slice = work.captured.saturating_sub(work.at).min(SEARCH_BYTES_MAX).min(work.left);
         let slice = self.frame.opaque(slice);
         let skip = work.skip.min(slice);
         work.offset = work.payload + work.at;
-        let found = search(self.frame, work.offset + skip, slice - skip, Line::from_u32(work.line));
+        let place = (work.sought, slice - skip);
+        let found = search(self.frame, work.offset + skip, place, Line::from_u32(work.line));
         let (next, bytes, flags) = match found {
-            Search::End(end) => {
-                (Next::Ended, skip + end, record_flag::HEAD_END | chunk_end(self.frame, work))
+            Search::Behind(sought) => {
+                work.sought = sought;
+                return false;
             }
+            Search::End(end) => (ENDED, skip + end, record_flag::HEAD_END | chunk_end(self.frame, work)),
             Search::Open(line) => {
                 work.line = line as u32;
-                (Next::Open, slice, open_flags(work, slice))
+                (OPEN, slice, open_flags(work, slice))
             }
         };
+        work.sought = 0;
+        work.skip -= skip;
+        work.next = next;
+        self.record(bytes, flags);
+        true
+    }
+
+    /// Makes the record of the next `bytes` and moves behind them.
+    #[inline(always)]
+    fn record(&mut self, bytes: u32, flags: u8) {
+        let measures = self.direction().state & (state::MEASURE | state::LENGTH) == state::MEASURE;
+        let work = &mut *self.work;
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
         work.record.kind = work.kind as u8;
-        work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED };
+        let early = if work.mode == Mode::Early as u32 { record_flag::EARLY } else { 0 };
+        work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED } | early;
         work.lead = 0;
         work.kind = RecordKind::Continuation as u32;
-        work.skip -= skip;
         work.at += bytes;
         work.left -= bytes;
-        next
+        if measures && work.mode != Mode::Repeat as u32 {
+            work.scan = work.offset;
+            work.scan_end = work.offset + bytes;
+        }
     }
 
     #[inline(always)]
@@ -153,23 +319,47 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     fn ended(&mut self) {
         let end = self.work.record.segment_seq.wrapping_add(self.work.at);
-        let begin = self.work.record.segment_seq;
-        match Mode::from_u32(self.work.mode) {
-            Mode::Begin | Mode::Continue => self.direction().finish(),
-            Mode::Ahead => self.direction().note_ahead_end(begin, end),
-            Mode::Repeat | Mode::BeginAhead => {}
+        let mode = Mode::from_u32(self.work.mode);
+        match mode {
+            Mode::Begin | Mode::BeginAhead | Mode::Continue => {
+                self.direction().conclude(end);
+                self.direction().finish();
+            }
+            Mode::Ahead => self.direction().conclude(end),
+            Mode::Repeat | Mode::Early => {}
         }
     }
 
-    /// A head that follows right behind the empty line.
+    /// A head that follows right behind the empty line, or behind the body where that ends here as well, is looked for.
     #[inline(always)]
     fn next_head(&mut self) -> bool {
+        let (at, captured) = (self.work.at, self.work.captured);
+        let segment_seq = self.work.record.segment_seq;
+        let is_early = self.work.mode == Mode::Early as u32;
+        let way = self.direction();
+        let place = way.expect.wrapping_sub(segment_seq);
+        let is_here = way.state & state::EXPECT != 0 && place >= at;
+        if is_here {
+            self.work.at = place;
+        }
+        let looks = if is_here { place < captured } else { at < captured && !is_early };
+        self.work.look = u32::from(looks);
+        looks
+    }
+
+    /// Plans the mark of a segment of which nothing was copied after all; false where it needs none.
+    #[inline(always)]
+    fn pushed(&mut self) -> bool {
+        let is_needed = self.work.plan & plan::PUSHED != 0 && self.work.rank == 0;
+        self.work.plan = if is_needed { plan::MARK } else { 0 };
+        is_needed
+    }
+
+    /// Sets up the head that begins behind `lead` bytes from here.
+    #[inline(always)]
+    fn start_at(&mut self, lead: u32, mode: Mode) {
         let work = &mut *self.work;
-        let (offset, len) = (work.payload + work.at, work.captured.saturating_sub(work.at));
-        let Some(lead) = detect(self.frame, offset, len) else {
-            return false;
-        };
-        work.mode = Mode::from_u32(work.mode).next() as u32;
+        work.mode = mode as u32;
         work.left = self.config.head_limit;
         work.line = Line::Inside as u32;
         work.at += lead;
@@ -178,7 +368,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.lost = 0;
         work.kind = RecordKind::Head as u32;
         self.counters.heads = self.counters.heads.wrapping_add(1);
-        true
     }
 
     /// No empty line so far: another slice, or the head stays in progress, or it is at its limit.
@@ -189,17 +378,20 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         if !over && work.at < work.captured {
             return true;
         }
-        let (begin, at) = (work.record.segment_seq, work.at);
+        let begin = work.record.segment_seq;
         let end = begin.wrapping_add(work.record.segment_len);
         let line = if work.captured < work.record.segment_len { Line::Inside as u32 } else { work.line };
         let head_bytes = self.config.head_limit.saturating_sub(work.left);
         match Mode::from_u32(work.mode) {
-            Mode::Repeat => {}
+            Mode::Repeat | Mode::Early => {}
             Mode::Begin | Mode::Continue | Mode::BeginAhead if over => self.direction().finish(),
-            Mode::Begin | Mode::BeginAhead => self.direction().begin(end, head_bytes, line),
-            Mode::Continue => self.direction().advance(end, head_bytes, line),
-            Mode::Ahead if over => self.direction().note_ahead_end(begin, begin.wrapping_add(at)),
-            Mode::Ahead => self.direction().note_ahead(begin, end, line),
+            Mode::Begin | Mode::Continue | Mode::BeginAhead => {
+                self.direction().advance(end, head_bytes, line);
+            }
+            Mode::Ahead => {
+                let lead = lead_of(self.frame, self.work);
+                self.direction().note_ahead(Stretch { from: begin, to: end, line, lead });
+            }
         }
         false
     }
@@ -210,14 +402,34 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     }
 }
 
-/// What follows a record.
-enum Next {
-    /// The region planned, if any.
-    Marked,
-    /// The empty line was in it.
-    Ended,
-    /// The head goes on.
-    Open,
+/// `Work::next`: the empty line was in the slice.
+const ENDED: u32 = 1;
+
+/// `Work::next`: the head goes on.
+const OPEN: u32 = 0;
+
+/// The case bits of four letters.
+const CASE: u32 = 0x2020_2020;
+
+#[inline(always)]
+const fn word(text: &[u8; 4]) -> u32 {
+    u32::from_le_bytes(*text)
+}
+
+/// Whether a head begins where the region does.
+#[inline(always)]
+const fn is_beginning(mode: u32) -> bool {
+    mode == Mode::Begin as u32 || mode == Mode::BeginAhead as u32
+}
+
+/// What the segment begins with: a `Lead`.
+#[inline(always)]
+fn lead_of<F: Frame>(frame: &mut F, work: &Work) -> u32 {
+    match frame.load(work.payload) {
+        Some([b'\n', _]) => Lead::LF,
+        Some([b'\r', b'\n']) if work.record.segment_len > 1 => Lead::CRLF,
+        Some(_) | None => Lead::NONE,
+    }
 }
 
 /// Flags of a slice without the empty line, at the end of what may or can be copied.
@@ -260,6 +472,7 @@ const fn verdict_of(rank: u32) -> Verdict {
         4 => Verdict::RingFullOther,
         3 => Verdict::Head,
         2 => Verdict::Continuation,
-        _ => Verdict::Mark,
+        1 => Verdict::Mark,
+        _ => Verdict::Body,
     }
 }
