@@ -140,7 +140,8 @@ impl Stages {
             .is_some_and(|end| seq::at_or_after(span.ack, end));
         let expected = connection.transactions.find_expected(span.seq, ack);
         let is_interim = head.framing(None).is_interim;
-        let found = if is_request_late || is_interim {
+        let is_answer_late = connection.awaits_answer_before(side, span.seq);
+        let found = if is_request_late || is_interim || is_answer_late {
             expected
         } else {
             expected.or_else(|| connection.transactions.find(span.seq, ack))
@@ -181,7 +182,8 @@ impl Stages {
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         let extent = if is_guessed { Extent::Unknown } else { extent };
-        connection.transactions.answer(found, response(extent), flags);
+        let begun = connection.directions[side].assembler.oldest_start();
+        connection.transactions.answer(found, response(extent), flags, begun);
         connection.await_tunnel(found.position, (side, span.segment_end));
         connection.close_before(found.position);
         let folded = connection.transactions.fold_before(found.position, span.seq);
@@ -210,8 +212,10 @@ impl Stages {
 
     /// Gives responses that came early their requests; where `is_last_call`, by position as well.
     pub(super) fn join_early(&mut self, connection: &mut Connection, is_last_call: bool) {
-        let folded = connection.transactions.join_early(is_last_call);
+        let begun = connection.oldest_answer_begun();
+        let folded = connection.transactions.join_early(is_last_call, begun);
         self.tally.add(Counter::Interim, folded);
+        connection.learn_body();
         connection.settle_bodies();
         connection.close_last();
     }

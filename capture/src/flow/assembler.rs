@@ -135,6 +135,11 @@ impl Assembler {
         self.partials.first().map(Partial::ts_last)
     }
 
+    /// Sequence number of the first byte of the oldest head in progress.
+    pub fn oldest_start(&self) -> Option<u32> {
+        self.partials.first().map(Partial::start)
+    }
+
     /// Sequence number behind the last byte known of the oldest head in progress.
     pub fn oldest_end(&self) -> Option<u32> {
         self.partials.first().map(Partial::known_end)

@@ -110,6 +110,28 @@ impl Connection {
         outvoted
     }
 
+    /// Whether the head of an answer before `resp_seq` in direction `side` is in progress: till then position tells nothing.
+    pub fn awaits_answer_before(&self, side: usize, resp_seq: u32) -> bool {
+        let begun = self.directions[side].assembler.oldest_start();
+        begun.is_some_and(|begun| seq::after(resp_seq, begun))
+    }
+
+    /// Where the oldest answer begins whose head is in progress.
+    pub fn oldest_answer_begun(&self) -> Option<u32> {
+        self.directions[1 - self.client?].assembler.oldest_start()
+    }
+
+    /// Notes the body of the last response where that waited for its request, and is proved now: what lies inside is none.
+    pub fn learn_body(&mut self) {
+        let Some(client) = self.client else { return };
+        let way = &mut self.directions[1 - client];
+        let Some(response) = way.head_of_unknown_body().and_then(|end| self.transactions.proved_answer(end))
+        else {
+            return;
+        };
+        way.head_ended(response.head_end, response.extent);
+    }
+
     /// Whether anything of it is still to become a row.
     pub fn is_busy(&self) -> bool {
         let is_waiting =

@@ -133,6 +133,11 @@ impl Direction {
         self.is_body_optional = true;
     }
 
+    /// Where the last head ended, if nothing told how far its body reaches.
+    pub fn head_of_unknown_body(&self) -> Option<u32> {
+        self.body.filter(|(_, extent)| *extent == Extent::Unknown).map(|(head_end, _)| head_end)
+    }
+
     /// Whether `at` lies inside a body whose extent the last head declared: what looks like a start line there is none.
     pub fn is_in_body(&self, at: u32) -> bool {
         let Some((head_end, extent)) = self.body else { return false };

@@ -345,11 +345,13 @@ impl Transactions {
 
     /// Gives a transaction its final response.
     ///
-    /// Older requests lose hope where the pair is proved: servers answer in order (RFC 9112 section 9.3.2).
-    pub fn answer(&mut self, found: Match, response: Side<ResponseId>, flags: Flags) {
+    /// Older requests lose hope where the pair is proved: servers answer in order (RFC 9112 section 9.3.2). Not the one
+    /// whose answer begins at `begun`, where a head is in progress.
+    pub fn answer(&mut self, found: Match, response: Side<ResponseId>, flags: Flags, begun: Option<u32>) {
         if found.state == PairState::AckVerified {
             for open in self.open.iter_mut().take(found.position) {
-                open.is_abandoned |= open.response.is_none();
+                let is_begun = begun.is_some() && open.response_expected == begun;
+                open.is_abandoned |= open.response.is_none() && !is_begun;
             }
         }
         let is_proved = found.state == PairState::AckVerified;
@@ -383,6 +385,12 @@ impl Transactions {
         let is_next = before.request?.end_seq == Some(asked_at);
         let response = before.response.as_mut().filter(|_| before.pair_state == PairState::AckVerified)?;
         is_next.then_some((response, start))
+    }
+
+    /// The proved answer whose head ends at `head_end`.
+    pub fn proved_answer(&self, head_end: u32) -> Option<&Side<ResponseId>> {
+        let proved = self.open.iter().filter(|open| open.pair_state == PairState::AckVerified);
+        proved.filter_map(|open| open.response.as_ref()).find(|response| response.head_end == head_end)
     }
 
     /// The proved answer to the request that ends at `asked_end`.

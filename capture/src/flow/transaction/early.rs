@@ -42,8 +42,8 @@ impl Transactions {
     }
 
     /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
-    /// where `is_last_call` by position as well. Returns how many interim ones were folded.
-    pub fn join_early(&mut self, is_last_call: bool) -> u64 {
+    /// where `is_last_call` by position as well; `begun` as in `answer`. Returns how many interim ones were folded.
+    pub fn join_early(&mut self, is_last_call: bool, begun: Option<u32>) -> u64 {
         let mut folded = 0;
         while let Some((from, found)) = self.next_join(is_last_call) {
             let Some(Transaction { response: Some(response), early: Some(early), .. }) =
@@ -65,7 +65,7 @@ impl Transactions {
                         Some(Method::Head) => response.without_body(),
                         Some(_) | None => Side { extent: early.extent, ..response },
                     };
-                    self.answer(found, response, early.flags);
+                    self.answer(found, response, early.flags, begun);
                     folded += self.fold_before(found.position, response.seq);
                 }
             }

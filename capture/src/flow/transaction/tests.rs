@@ -37,7 +37,7 @@ fn open(transactions: &mut Transactions, seq: u32, ack: u32, is_continuous: bool
 fn reply(transactions: &mut Transactions, seq: u32, ack: u32) -> Option<Match> {
     let found = transactions.find(seq, Some(ack));
     if let Some(found) = found {
-        transactions.answer(found, response(seq, ack, Extent::Length(50)), Flags::NONE);
+        transactions.answer(found, response(seq, ack, Extent::Length(50)), Flags::NONE, None);
     }
     found
 }
@@ -186,7 +186,7 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     early(&mut transactions, 500, 1_100, EARLY);
     assert!(transactions.take_settled().is_none(), "its request may still come");
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(false), 0);
+    assert_eq!(transactions.join_early(false, None), 0);
     assert_eq!(transactions.len(), 1);
     let joined = transactions.get(0);
     assert_eq!(joined.pair_state, PairState::AckVerified);
@@ -202,14 +202,14 @@ fn interim_answers_that_came_early_fold_in_order() {
     early(&mut transactions, 600, 1_100, interim(103));
     early(&mut transactions, 500, 1_100, interim(100));
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(false), 2);
+    assert_eq!(transactions.join_early(false, None), 2);
     let asked = |transactions: &Transactions| {
         let asked = transactions.open.iter().find(|open| open.request.is_some());
         asked.map(|open| (open.info_status().to_vec(), open.pair_state))
     };
     // The heads of `early` are of `MSS` bytes: the final response begins where the second interim one ends only at 700.
     assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::RequestOnly)));
-    transactions.join_early(true);
+    transactions.join_early(true, None);
     assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::Positional)));
 }
 
