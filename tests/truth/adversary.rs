@@ -21,19 +21,23 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
 
 /// Rules that wild traffic still breaks, and how often among a hundred seeds at the most.
 ///
-/// Segments late, repeated and cut in the middle of start lines, which the decision hands over in part or not at all,
-/// are behind all of them. A proved pair, the balance, and polite traffic are not among them.
+/// Heads in many small pieces, late and repeated, next to others of which pieces are missing, and pipelined responses
+/// behind chunked bodies are behind all of them. A proved pair, the balance, and polite traffic are not among them.
 const OPEN: &[(&str, usize)] = &[
-    ("a head is told right", 10),
-    ("fields are told right", 9),
-    ("a pair is right", 10),
-    ("interim responses are folded", 9),
+    ("a head is told right", 8),
+    ("fields are told right", 8),
+    ("a pair is right", 8),
+    ("interim responses are folded", 7),
     ("a body is told right", 1),
-    ("a row is a message", 3),
+    ("a row is a message", 2),
     ("a message is in one row", 1),
-    ("what is handed over becomes a row", 4),
-    ("what was captured is handed over", 7),
+    ("what is handed over becomes a row", 2),
+    ("what was captured is handed over", 1),
 ];
+
+/// How often among a hundred seeds an excuse may be needed at the most.
+const EXCUSED: &[(&str, u64)] =
+    &[("excused: InMidSegment", 95), ("excused: TokenCut", 50), ("excused: FirstSegmentLate", 15)];
 
 /// Judges every seed; `open` rules may be broken as often as they say.
 fn prove(
@@ -65,6 +69,10 @@ fn prove(
         format!("broken {} times: {rule}\n    {first}\n", cases.len())
     });
     assert!(broken.is_empty(), "\n{}", shown.collect::<String>());
+    for (name, often) in EXCUSED {
+        let count = seen.get(*name).copied().unwrap_or_default();
+        assert!(count <= often * hundreds as u64, "{name} {count} times");
+    }
     seen
 }
 

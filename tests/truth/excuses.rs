@@ -11,16 +11,13 @@ use bench::{
 /// Why a message whose bytes were all captured is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Excuse {
-    /// It begins in the middle of a segment, behind the end of a body or behind bytes that came before.
+    /// It begins in the middle of a segment where nothing said that it would: behind the end of a chunked body, or of
+    /// one whose head came late.
     InMidSegment,
-    /// Its first segment holds less than its first token.
+    /// Its first segment holds less than its first token, where nothing said that a head would begin.
     TokenCut,
-    /// Its first segment came after a later one.
+    /// Its first segment came after a later one, where nothing said that a head would begin.
     FirstSegmentLate,
-    /// A later segment of it came before an earlier one: of what lies ahead, one stretch is remembered.
-    SegmentsLate,
-    /// Bytes of it came more than once, with other boundaries.
-    Repeated,
 }
 
 /// Why a start line that is none is taken for one.
@@ -53,18 +50,6 @@ pub(super) fn excuse(
     if start.bytes < token {
         return Some(Excuse::TokenCut);
     }
-    let reaches = seen.message.head.len() as i32;
-    let (mut end, mut has_gap, mut is_repeated) = (0, false, false);
-    for frame in frames.iter().filter(|frame| is_ours(frame)) {
-        let (seq, payload_bytes) = extent(frame);
-        let from = seq.wrapping_sub(seen.seq).cast_signed();
-        let to = from.saturating_add(payload_bytes as i32);
-        if payload_bytes > 0 && from < reaches && to > 0 {
-            has_gap |= from > end;
-            is_repeated |= from < end;
-            end = end.max(to);
-        }
-    }
     let mut earlier =
         frames.iter().take_while(|frame| frame.ts_ns < start.ts_ns).filter(|frame| is_ours(frame));
     let came_before = earlier.any(|frame| {
@@ -72,10 +57,7 @@ pub(super) fn excuse(
         let from = seq.wrapping_sub(seen.seq).cast_signed();
         payload_bytes > 0 && from > 0 && from < seen.message.head.len() as i32
     });
-    if came_before {
-        return Some(Excuse::FirstSegmentLate);
-    }
-    if has_gap { Some(Excuse::SegmentsLate) } else { is_repeated.then_some(Excuse::Repeated) }
+    came_before.then_some(Excuse::FirstSegmentLate)
 }
 
 /// Sequence number and payload bytes of a frame that a generator made.

@@ -234,7 +234,8 @@ impl<'a> Judge<'a> {
         self.findings.wrong.extend(wrong);
     }
 
-    /// Every message that was handed over is in one row, and in one only.
+    /// Every message that was handed over is in one row, and in one only; of one whose start line has a hole nothing can be
+    /// told.
     fn messages(&mut self) {
         for place in self.places() {
             let seen = self.message(place);
@@ -242,7 +243,8 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let path = &self.capture.truth.connections[place.0].path;
-            let begins = self.outcome.handed_over.begins(ends(path, seen.side), seen.seq);
+            let start_line_len = seen.message.start_line.len() as u32;
+            let begins = self.outcome.handed_over.is_whole(ends(path, seen.side), seen.seq, start_line_len);
             let rows = self.told.get(&place).map_or(0, Vec::len);
             if rows > 1 {
                 self.wrong("a message is in one row", self.name(place));
