@@ -17,3 +17,24 @@ as_root() {
         die "root is needed for '$*': run this script as root, or install sudo"
     fi
 }
+
+# Builds the release as it is given away, in a copy of the tree: the same bytes wherever it stands. Paths are what differs
+# between two machines; others are written in their place.
+build_release() {
+    local place=$1 home=${CARGO_HOME:-$HOME/.cargo}
+    (cd "$place" && env -u CARGO_TARGET_DIR -u HDRCAP_XDP_OBJECT -u CARGO_INCREMENTAL -u RUSTC_WRAPPER \
+        RUSTFLAGS="--remap-path-prefix=$place=/hdrcap --remap-path-prefix=$home=/cargo" \
+        cargo build --release --locked --quiet --package capture)
+}
+
+# Installs a tool of Cargo's in a quick build.
+cargo_tool() {
+    local name=$1 version=$2
+    if have "$name"; then return; fi
+    say "building $name $version (some minutes, once)"
+    mkdir -p "$target"
+    cargo install --locked --debug "$name" --version "$version" >"$target/setup.$name.log" 2>&1 </dev/null || {
+        tail -n 20 "$target/setup.$name.log" >&2
+        die "$name could not be built: see above, all of it in $target/setup.$name.log"
+    }
+}

@@ -8,6 +8,7 @@ mod dataset;
 mod errors;
 mod ledger;
 mod live;
+mod package;
 mod readme;
 mod replay;
 mod secrets;

@@ -19,6 +19,7 @@ use super::{
     Ended, Plane, configure, confine, joined,
     mirror::Port,
     open_writer, sampling,
+    service::Manager,
     signals::Signals,
     viewers::Teller,
     watch::{Origin, Stop, Watch},
@@ -53,12 +54,14 @@ pub(super) fn run(
     tell(&source);
     let losses = LossReader::begin(source.nics());
     let ports = source.nics().iter().map(port).collect();
+    let manager = Manager::of_process();
     let encoder = confine((settings, identity), writer, &[])?;
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
     let Collectors { ledgers, threads } =
         start_collectors(settings, &mut source, (&encoder, redactor, &interfaces, &mut viewers), &closed)?;
+    manager.ready();
     let hub = viewers.map(HubPlan::start).transpose().context("no thread for viewers")?;
     let source = Arc::new(Mutex::new(source));
     if settings.filter.sampling == Sampling::Auto {

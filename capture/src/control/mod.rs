@@ -15,6 +15,7 @@ pub mod progress;
 mod replay;
 mod sampling;
 pub mod secrets;
+mod service;
 mod signals;
 pub mod snapshot;
 pub mod stats;
