@@ -2,10 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    fs::{self, File},
+    io::Write as _,
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
+        process::ExitStatusExt as _,
+    },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use harness::{
@@ -14,7 +18,7 @@ use harness::{
     needs_root, pcap,
     query::Dataset,
     run, tree, wait,
-    web::Web,
+    web::{Web, signal},
 };
 use tempfile::TempDir;
 
@@ -111,6 +115,49 @@ fn a_capture_holds_no_privilege_and_does_all_its_work() {
     balance.assert_closed();
     balance.assert_in_files(Dataset(out.path()));
     assert!(balance.count("rows_written") >= requests.count() as u64, "{balance:?}");
+}
+
+#[test]
+fn a_crash_leaves_no_core_file() {
+    let folder = folder();
+    let pcap = fs::read(pcap::one_transaction(folder.path())).unwrap();
+    let told = folder.path().join("told");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; exec \"$@\"", "sh"]).arg(binary());
+    command.args(["--pcap", "-", "--out", "data", "--key-file", "key"]).current_dir(folder.path());
+    let mut child = command.stdin(Stdio::piped()).stderr(File::create(&told).unwrap()).spawn().unwrap();
+    // It waits for more, with a key and a head in memory.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&pcap).unwrap();
+    let is_confined = || fs::read_to_string(&told).unwrap().contains("confined: ").then_some(());
+    wait::until("it is confined", is_confined);
+    signal(&child, "ABRT");
+    let status = child.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(libc::SIGABRT), false), "{status}");
+    assert!(!fs::read_dir(folder.path()).unwrap().any(|file| file.unwrap().path().ends_with("core")));
+}
+
+#[test]
+fn a_safeguard_that_is_missing_is_said_and_the_work_goes_on() {
+    needs_root();
+    let folder = folder();
+    let pcap = pcap::one_transaction(folder.path());
+    let program = folder.path().join("hdrcap");
+    run(Command::new("install").args(["-m", "755"]).arg(binary()).arg(&program));
+    // Nothing may be locked, as in many a container.
+    let mut command = Command::new("prlimit");
+    command
+        .args(["--memlock=0", "setpriv", "--reuid", "4711", "--regid", "4711", "--clear-groups"])
+        .arg(&program);
+    command.args(["--json", "--pcap"]).arg(&pcap).arg("--out").arg(folder.path().join("data"));
+    let ended = run_to_end(command.arg("--key-file").arg(folder.path().join("key")));
+    let warning = ended.stderr.lines().find(|line| line.contains("key memory is not in force"));
+    assert!(
+        warning.is_some_and(|line| line.contains("WARN") && line.contains("LimitMEMLOCK")),
+        "{}",
+        ended.stderr
+    );
+    ended.balance().assert_closed();
 }
 
 #[test]
