@@ -209,7 +209,12 @@ fn f_pair(bencher: Bencher<'_, '_>) {
                 true,
             );
             if let Some(found) = transactions.find(answered.seq, Some(answered.ack)) {
-                transactions.answer(found, Side::new(response, &answered, Extent::None), Flags::default());
+                transactions.answer(
+                    found,
+                    Side::new(response, &answered, Extent::None),
+                    Flags::default(),
+                    None,
+                );
             }
             black_box(transactions.take_oldest());
         }
