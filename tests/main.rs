@@ -5,6 +5,7 @@ mod confine;
 mod conversations;
 mod corpus;
 mod dataset;
+mod encryption;
 mod errors;
 mod growth;
 mod ledger;

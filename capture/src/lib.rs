@@ -16,6 +16,7 @@ pub mod idle;
 pub mod keeper;
 pub mod ledger;
 pub mod limits;
+mod private;
 pub mod redact;
 pub mod settings;
 pub mod source;

@@ -18,8 +18,10 @@ fn main() -> ExitCode {
     };
     let ended = match job {
         Job::Capture(settings) => control::run(&settings),
-        Job::Recover(dir) => control::dataset::recover(&dir),
-        Job::Verify { dir, heads } => control::dataset::verify(&dir, &heads),
+        Job::Recover { dir, encryption_keys } => control::dataset::recover(&dir, encryption_keys.as_deref()),
+        Job::Verify { dir, heads, encryption_keys } => {
+            control::dataset::verify(&dir, &heads, encryption_keys.as_deref())
+        }
         Job::Compact { dir, zstd_level } => control::dataset::compact(&dir, zstd_level),
         Job::Files(dir) => control::dataset::files(&dir),
         Job::Redact(job) => control::secrets::redact(&job),
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),
         Job::Top(settings) => view::top::top(&settings),
         Job::Tail(settings) => view::tail::tail(&settings),
+        Job::KeyEncryption { file, keys } => control::encryption::make_keys(&file, &keys),
         Job::Doctor { ifaces, security } => control::doctor::doctor(&ifaces, security),
     };
     ended.unwrap_or_else(|error| {

@@ -8,6 +8,7 @@ pub mod compact;
 pub mod dataset;
 mod disk;
 mod encode;
+pub mod encrypt;
 mod escape;
 pub mod field;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod flags;
 pub mod manifest;
 pub mod retention;
 pub mod schema;
+pub mod secret;
 pub mod values;
 pub mod views;
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{run, tree};
+use crate::{output, run, tree};
 
 /// A folder that hdrcap wrote, as DuckDB sees it.
 #[derive(Clone, Copy, Debug)]
@@ -112,4 +112,58 @@ fn python() -> PathBuf {
         python.display()
     );
     python
+}
+
+/// What reads an encrypted dataset, each as the README shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// DuckDB by itself, with the shipped views.
+    DuckDb,
+    /// DuckDB over what pyarrow decrypts.
+    PyArrow,
+    /// PySpark with the class of `scripts/encryption`.
+    Spark,
+}
+
+/// Answers queries over the table `http` of an encrypted dataset: per query its rows, or what the reader said.
+///
+/// # Errors
+/// What the reader printed, where it refuses a query, a key or a file.
+///
+/// # Panics
+/// Where the class for Spark cannot be compiled.
+pub fn encrypted<const N: usize>(
+    reader: Reader,
+    (folder, keys): (&Path, &Path),
+    sql: [&str; N],
+) -> Result<[Vec<Value>; N], String> {
+    let mut command = Command::new(python());
+    command.arg(tree::root().join("tests/harness/encrypted_query.py"));
+    let classes = tempfile::tempdir().expect("the temporary folder is writable");
+    match reader {
+        Reader::DuckDb => command.arg("duckdb"),
+        Reader::PyArrow => command.arg("pyarrow"),
+        Reader::Spark => {
+            compile_keys(classes.path());
+            command.env("CLASSPATH", classes.path()).arg("spark")
+        }
+    };
+    let output = output(command.arg(folder).arg(keys).args(sql));
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8(output.stdout).expect("the answer is UTF-8");
+    let rows = text.lines().map(|line| serde_json::from_str(line).expect("an answer is an array of rows"));
+    Ok(rows.collect::<Vec<Vec<Value>>>().try_into().expect("every query is answered"))
+}
+
+/// Compiles what gives Spark the keys, against the libraries that PySpark brings.
+fn compile_keys(classes: &Path) {
+    let find = "import pathlib, pyspark; print(pathlib.Path(pyspark.__file__).parent / 'jars')";
+    let jars = run(Command::new(python()).arg("-c").arg(find));
+    let jars = String::from_utf8(jars.stdout).expect("a path in UTF-8");
+    let source = tree::root().join("scripts/encryption/HdrcapKeys.java");
+    let mut javac = Command::new("javac");
+    javac.arg("-d").arg(classes).arg("-cp").arg(format!("{}/*", jars.trim())).arg(source);
+    run(&mut javac);
 }

@@ -8,7 +8,6 @@ pub mod attempts;
 mod capabilities;
 mod names;
 mod reach;
-pub mod secret;
 mod syscalls;
 pub mod user;
 
@@ -91,7 +90,7 @@ pub fn confine(needs: &Needs) -> Vec<Safeguard> {
     note("capabilities", capabilities::drop_all(needs.is_live));
     note("no_new_privs", no_new_privileges());
     note("no core dumps", core_dumps());
-    note("key memory", secret::state());
+    note("key memory", key_memory());
     note("landlock", reach::restrict(needs));
     // Last: it refuses what the others are made of.
     note("seccomp", syscalls::restrict(needs));
@@ -106,6 +105,15 @@ fn threads() -> State {
             State::Missing(format!("{count} threads run already, which is a defect: please report it"))
         }
         Err(error) => State::Missing(format!("/proc/self/task cannot be read ({error})")),
+    }
+}
+
+fn key_memory() -> State {
+    if storage::secret::are_locked() {
+        State::InForce("locked".to_owned())
+    } else {
+        let why = "the limit of locked memory is too low: raise it (ulimit -l, LimitMEMLOCK=)";
+        State::Missing(why.to_owned())
     }
 }
 

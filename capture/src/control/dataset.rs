@@ -23,19 +23,23 @@ use crate::{
     keeper::now_ns,
 };
 
+use super::encryption::keyring;
+
 /// Makes the files of a dataset valid that a crash left unfinished, and says what became of each.
-pub fn recover(dir: &Path) -> anyhow::Result<ExitCode> {
+///
+/// The exit code is not 0 where files wait for a key.
+pub fn recover(dir: &Path, encryption_keys: Option<&Path>) -> anyhow::Result<ExitCode> {
     must_be_folder(dir)?;
-    let report = storage::dataset::recover(dir)
+    let report = storage::dataset::recover_with(dir, &keyring(encryption_keys)?)
         .with_context(|| format!("the files left in {} could not be read", dir.display()))?;
     print(&recovered(&report))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if report.locked.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Checks a dataset against its manifests; the exit code is 0 only if everything is as they say.
-pub fn verify(dir: &Path, heads: &[String]) -> anyhow::Result<ExitCode> {
+pub fn verify(dir: &Path, heads: &[String], encryption_keys: Option<&Path>) -> anyhow::Result<ExitCode> {
     must_be_folder(dir)?;
-    let report = storage::manifest::verify(dir, heads)
+    let report = storage::manifest::verify_with(dir, heads, &keyring(encryption_keys)?)
         .with_context(|| format!("{} could not be read", dir.display()))?;
     print(&verified(&report))?;
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -125,6 +129,9 @@ fn recovered(report: &RecoverReport) -> Vec<String> {
     for path in &report.quarantined {
         lines.push(format!("quarantined {}: it holds no whole row group", path.display()));
     }
+    for (path, why) in &report.locked {
+        lines.push(format!("left as it is: {}: {why}", path.display()));
+    }
     for sensor in &report.live_sensors {
         lines.push(format!("left alone: sensor {sensor} is being written by a running process"));
     }
@@ -152,6 +159,13 @@ fn verified(report: &VerifyReport) -> Vec<String> {
         lines.push(format!(
             "sensor {}: {} files, {} rows, {} bytes; {} lines, the last with the hash {}",
             sensor.sensor, sensor.files, sensor.rows, sensor.bytes, sensor.lines, sensor.head
+        ));
+    }
+    if report.locked > 0 {
+        lines.push(format!(
+            "{} files are encrypted with a key that was not given (--encryption-keys): their bytes are checked, their \
+             rows not counted",
+            report.locked
         ));
     }
     lines.push(match report.problems.len() {

@@ -48,7 +48,7 @@ pub(super) fn run(
 ) -> anyhow::Result<Ended> {
     let source_settings = source_settings(settings, live)?;
     let mut viewers = plane.viewers.take();
-    let writer = open_writer((settings, identity), &redactor.policy_name())?;
+    let writer = open_writer((settings, identity), &redactor.policy_name(), &plane.keyring)?;
     let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
     let mut source = LiveSource::open(&source_settings)?;
     tell(&source);

@@ -5,6 +5,7 @@
 
 pub mod dataset;
 pub mod doctor;
+pub mod encryption;
 mod endpoint;
 pub mod health;
 mod live;
@@ -38,6 +39,7 @@ use common::{
 };
 use storage::{
     dataset::{Writer, WriterSettings},
+    encrypt::Keyring,
     schema::StatsSchema,
 };
 use tokio::{runtime::Runtime, sync::mpsc};
@@ -69,6 +71,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     // As whoever started it: the usual folder of sockets is nobody else's.
     let user = intended(&settings.identity, &settings.storage.folder)?;
     let viewers = viewers::bind(&settings.control, user)?;
+    let keyring = encryption::keyring(settings.storage.encryption_keys.as_deref())?;
     let identity = assume(&settings.identity, &settings.storage.folder, purpose(&settings.source))?;
     let viewers_bytes = viewers.as_ref().map_or(0, |_| limits::viewers_bytes_max());
     info!(
@@ -81,7 +84,7 @@ pub fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     for address in &settings.report.metrics {
         Endpoint::bind(address)?.serve(&runtime, asking.clone()).context("no metrics")?;
     }
-    let mut plane = Plane { runtime, progress, questions, viewers };
+    let mut plane = Plane { runtime, progress, questions, viewers, keyring };
     let ended = match &settings.source {
         Source::Pcap(files) => replay::run((settings, &identity), files, redactor, &mut plane),
         Source::Live(live) => live::run((settings, &identity), live, &redactor, &mut plane),
@@ -98,6 +101,8 @@ struct Plane {
     questions: mpsc::Receiver<Question>,
     /// What serves viewers, once there are collectors.
     viewers: Option<HubPlan>,
+    /// What the dataset is encrypted with, if it is.
+    keyring: Keyring,
 }
 
 /// What a capture came to.
@@ -136,6 +141,7 @@ fn purpose(source: &Source) -> Purpose {
 fn open_writer(
     (settings, identity): (&Settings, &Identity),
     redaction_policy: &str,
+    keyring: &Keyring,
 ) -> anyhow::Result<Writer> {
     let storage = &settings.storage;
     let writer = Writer::open(WriterSettings {
@@ -147,9 +153,13 @@ fn open_writer(
         stats: Some(StatsSchema::new(&stats::counter_names(), &GAUGES)),
         metadata: BTreeMap::from([("hdrcap_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         group: identity.group,
+        keyring: keyring.clone(),
         ..WriterSettings::new(&storage.folder, &settings.sensor)
     })
     .with_context(|| format!("as user {} ({})", identity.user, identity.reason))?;
+    if let Some(key) = keyring.footer_id() {
+        info!(key, "files are encrypted");
+    }
     if !writer.uses_ring() {
         info!("io_uring is not available here: files are written by plain writes");
     }

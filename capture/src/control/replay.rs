@@ -45,7 +45,7 @@ pub(super) fn run(
     let mut config = Box::<Config>::default();
     configure(&mut config, settings)?;
     let mut viewers = plane.viewers.take();
-    let writer = open_writer((settings, identity), &redactor.policy_name())?;
+    let writer = open_writer((settings, identity), &redactor.policy_name(), &plane.keyring)?;
     let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
     let encoder = confine((settings, identity), writer, files)?;
     let ledger = Arc::new(CollectorLedger::default());

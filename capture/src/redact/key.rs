@@ -3,15 +3,16 @@
 //! Loaded once at start, never logged. Invariant: a key file is created whole or not at all, and never overwritten.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    fs::{self, File},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use storage::secret::Secret;
+
 use super::token::Tokenizer;
-use crate::confine::secret::Secret;
+use crate::private;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -75,7 +76,8 @@ impl Key {
     pub fn load_or_create(path: &Path) -> Result<Key, KeyError> {
         match load(path) {
             Err(KeyError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                create(path).map_err(|source| KeyError::NotCreated { path: path.into(), source })?;
+                let created = Key::random().and_then(|key| private::create(path, key.bytes()));
+                created.map_err(|source| KeyError::NotCreated { path: path.into(), source })?;
                 load(path)
             }
             loaded => loaded,
@@ -109,9 +111,7 @@ impl Key {
             Ok(()) | Err(_) => {}
         }
         let new = Key::random().map_err(not_rotated)?;
-        let fresh = fresh_path(path);
-        write_synced(&fresh, &new).and_then(|()| fs::rename(&fresh, path)).map_err(not_rotated)?;
-        sync_folder(path).map_err(not_rotated)?;
+        private::replace(path, new.bytes()).map_err(not_rotated)?;
         Ok(Rotated { old_id: old.id(), new_id: new.id(), old_path })
     }
 
@@ -145,14 +145,12 @@ impl std::fmt::Debug for Key {
 
 fn load(path: &Path) -> Result<Key, KeyError> {
     let unreadable = |source| KeyError::Unreadable { path: path.into(), source };
-    let no_link = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let mut file = OpenOptions::new().read(true).custom_flags(no_link).open(path).map_err(unreadable)?;
+    let mut file = private::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() != KEY_BYTES as u64 {
         return Err(KeyError::NoKey { path: path.into() });
     }
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if let Some(mode) = private::too_open(&metadata) {
         return Err(KeyError::Permissions { path: path.into(), mode });
     }
     let mut secret = Secret::zeros();
@@ -160,55 +158,10 @@ fn load(path: &Path) -> Result<Key, KeyError> {
     Ok(Key(Arc::new(secret)))
 }
 
-/// Writes a new key beside `path` and links it there: whoever comes first wins, nobody sees half a key. A folder that is
-/// missing is made for its owner alone.
-fn create(path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let key = Key::random()?;
-    let fresh = fresh_path(path);
-    let linked = write_synced(&fresh, &key).and_then(|()| match fs::hard_link(&fresh, path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    });
-    let removed = fs::remove_file(&fresh);
-    linked.and(removed)?;
-    sync_folder(path)
-}
-
-fn fresh_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    PathBuf::from(name)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
-}
-
-fn write_synced(path: &Path, key: &Key) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(key.bytes())?;
-    own_as_folder(&file, path)?;
-    file.sync_all()
-}
-
-/// A key that root makes in the folder of another user, an installation's, is that user's: the service reads it later.
-fn own_as_folder(file: &File, path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (folder, own) = (folder.metadata()?, file.metadata()?);
-    if own.uid() == 0 && folder.uid() != 0 {
-        fchown(file, Some(folder.uid()), Some(folder.gid()))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn set_mode(path: &Path, mode: u32) {

@@ -43,6 +43,9 @@ pub(super) enum Command {
     Recover {
         /// Folder that was given as --out
         dir: PathBuf,
+        /// Key file, where the dataset is encrypted
+        #[arg(long, value_name = "FILE")]
+        encryption_keys: Option<PathBuf>,
     },
     /// Check that every file of a dataset is there and is what its manifest says
     ///
@@ -53,6 +56,9 @@ pub(super) enum Command {
         /// Hash that an earlier verification printed: the lines up to there must be unchanged; repeat it for more
         #[arg(long = "head", value_name = "HASH")]
         heads: Vec<String>,
+        /// Key file, to count the rows of encrypted files as well
+        #[arg(long, value_name = "FILE")]
+        encryption_keys: Option<PathBuf>,
     },
     /// Merge the small files of hours that are over into large ones, sorted by host and time
     ///
@@ -86,7 +92,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "PATH")]
         key_file: Option<PathBuf>,
     },
-    /// See to the key that tokens are made with
+    /// See to the key that tokens are made with, or make keys of encryption
     Key {
         #[command(subcommand)]
         what: KeyCommand,
@@ -123,6 +129,20 @@ pub(super) enum KeyCommand {
         /// File of the key
         #[arg(long, value_name = "PATH")]
         key_file: Option<PathBuf>,
+    },
+    /// Make a file with new keys for --encryption-keys
+    ///
+    /// Made with mode 0600, and never written over. Whoever has it can read the dataset, whoever has lost it cannot.
+    Encryption {
+        /// Where
+        file: PathBuf,
+        /// Encrypt these columns with a key of their own, which DuckDB cannot read: names, or sensitive for all that may
+        /// hold what a person sent or is
+        #[arg(long, value_name = "COLUMNS", value_delimiter = ',', conflicts_with = "rotate")]
+        columns: Vec<String>,
+        /// Put new keys in the place of those in the file, which stays able to read what they encrypted
+        #[arg(long)]
+        rotate: bool,
     },
 }
 
@@ -253,6 +273,13 @@ pub(super) struct StorageArgs {
     /// Merge the small files of hours that are over into large ones, when the machine has nothing else to do
     #[arg(long)]
     pub(super) compact: bool,
+
+    /// Encrypt every file with the keys of this file, which hdrcap key encryption makes [default: not encrypted]
+    ///
+    /// Parquet modular encryption, for DuckDB, Spark and pyarrow to read with the key; the README shows how. Keep the
+    /// file, and a copy, apart from the dataset: without it nobody reads what was captured.
+    #[arg(long, value_name = "FILE")]
+    pub(super) encryption_keys: Option<PathBuf>,
 
     /// Name of this capturing host in rows and file names [default: the host name]
     #[arg(long, value_name = "NAME")]

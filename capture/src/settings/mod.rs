@@ -34,13 +34,20 @@ pub enum Job {
     /// Capture heads, from interfaces or from files.
     Capture(Box<Settings>),
     /// Make the files valid that a crash left behind in this dataset.
-    Recover(PathBuf),
+    Recover {
+        /// Folder of the dataset.
+        dir: PathBuf,
+        /// File of its keys, where it is encrypted.
+        encryption_keys: Option<PathBuf>,
+    },
     /// Check this dataset against its manifests, which must still have lines with these hashes.
     Verify {
         /// Folder of the dataset.
         dir: PathBuf,
         /// Hashes of lines.
         heads: Vec<String>,
+        /// File of its keys, where it is encrypted.
+        encryption_keys: Option<PathBuf>,
     },
     /// Merge the small files of hours that are over.
     Compact {
@@ -57,6 +64,13 @@ pub enum Job {
     KeyId(PathBuf),
     /// Put a new key in the place of the one in this file.
     KeyRotate(PathBuf),
+    /// Make keys of encryption.
+    KeyEncryption {
+        /// The key file.
+        file: PathBuf,
+        /// What its keys are for.
+        keys: NewKeys,
+    },
     /// Check what this machine, and these interfaces, need for capturing.
     Doctor {
         /// Interfaces to check.
@@ -68,6 +82,15 @@ pub enum Job {
     Top(TopSettings),
     /// Print the transactions of a running capture.
     Tail(TailSettings),
+}
+
+/// Which keys of encryption to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewKeys {
+    /// The first of a file: one for all, and another for these columns.
+    First(Vec<String>),
+    /// New ones besides those that the file has.
+    Next,
 }
 
 /// How to show what would be stored of a head.
@@ -224,6 +247,8 @@ pub struct StorageSettings {
     pub keep: Keep,
     /// Small files of hours that are over are merged.
     pub compacts: bool,
+    /// File of the keys that files are encrypted with; without one they are not.
+    pub encryption_keys: Option<PathBuf>,
 }
 
 /// What becomes of secrets.

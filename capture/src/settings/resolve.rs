@@ -12,7 +12,7 @@ use storage::retention::Keep;
 
 use super::{
     ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, IdentitySettings, Job,
-    LiveSettings, PortSet, RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source,
+    LiveSettings, NewKeys, PortSet, RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source,
     SteerChoice, StopChoice, StorageSettings, VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
@@ -51,8 +51,10 @@ pub(super) type Result<T> = std::result::Result<T, clap::Error>;
 
 pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
     match args.command {
-        Some(Command::Recover { dir }) => Ok(Job::Recover(dir)),
-        Some(Command::Verify { dir, heads }) => Ok(Job::Verify { dir, heads }),
+        Some(Command::Recover { dir, encryption_keys }) => Ok(Job::Recover { dir, encryption_keys }),
+        Some(Command::Verify { dir, heads, encryption_keys }) => {
+            Ok(Job::Verify { dir, heads, encryption_keys })
+        }
         Some(Command::Compact { dir, zstd_level }) => Ok(Job::Compact { dir, zstd_level }),
         Some(Command::Files { dir }) => Ok(Job::Files(dir)),
         Some(Command::Redact { explain, policy, key_file }) => {
@@ -63,6 +65,10 @@ pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
         }
         Some(Command::Key { what: KeyCommand::Rotate { key_file } }) => {
             Ok(Job::KeyRotate(key_place(key_file, environment)?))
+        }
+        Some(Command::Key { what: KeyCommand::Encryption { file, columns, rotate } }) => {
+            let keys = if rotate { NewKeys::Next } else { NewKeys::First(columns) };
+            Ok(Job::KeyEncryption { file, keys })
         }
         Some(Command::Doctor { ifaces, security }) => {
             Ok(Job::Doctor { ifaces: checked_ifaces(ifaces)?, security })
@@ -218,6 +224,10 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
         let why = "--file-age is shorter than --flush-interval: a file would end before its first flush";
         return Err(refuse(ErrorKind::ValueValidation, why));
     }
+    if args.compact && args.encryption_keys.is_some() {
+        let why = "--compact leaves encrypted files as they are: leave it out, or --encryption-keys";
+        return Err(refuse(ErrorKind::ArgumentConflict, why));
+    }
     let keep = Keep { age: args.keep, bytes: args.keep_bytes, free: args.keep_free };
     Ok(StorageSettings {
         folder,
@@ -227,6 +237,7 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
         zstd_level: args.zstd_level,
         keep,
         compacts: args.compact,
+        encryption_keys: args.encryption_keys.clone(),
     })
 }
 

@@ -67,6 +67,7 @@ fn two_words_are_enough() {
                 zstd_level: 1,
                 keep: Keep::default(),
                 compacts: false,
+                encryption_keys: None,
             },
             redact: RedactSettings::Tokens {
                 key_file: "/var/lib/hdrcap/redaction.key".into(),
@@ -170,6 +171,7 @@ fn every_option_reaches_its_place() {
         zstd_level: 9,
         keep,
         compacts: true,
+        encryption_keys: None,
     };
     assert_eq!(settings.storage, storage);
     let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };
@@ -181,6 +183,9 @@ fn every_option_reaches_its_place() {
     let report = ReportSettings { json: true, quiet: true, stats_interval, log_format, metrics, health };
     assert_eq!(settings.report, report);
     assert_eq!(capture("-r a -o d --redact off").redact, RedactSettings::Off);
+    let encrypted = capture("-r a -o d --encryption-keys /e").storage.encryption_keys;
+    assert_eq!(encrypted, Some("/e".into()));
+    assert!(parse_line("-r a -o d --encryption-keys /e --compact").is_err(), "their rows would lie in clear");
 }
 
 #[test]
@@ -193,9 +198,15 @@ fn a_row_may_wait_for_its_flush_interval() {
 
 #[test]
 fn subcommands_stand_alone() {
-    assert_eq!(parse_line("recover /data").unwrap(), Job::Recover("/data".into()));
+    assert_eq!(
+        parse_line("recover /data").unwrap(),
+        Job::Recover { dir: "/data".into(), encryption_keys: None }
+    );
     let heads = vec!["00ff".to_owned()];
-    assert_eq!(parse_line("verify /data --head 00ff").unwrap(), Job::Verify { dir: "/data".into(), heads });
+    assert_eq!(
+        parse_line("verify /data --head 00ff").unwrap(),
+        Job::Verify { dir: "/data".into(), heads, encryption_keys: None }
+    );
     assert_eq!(
         parse_line("doctor --iface eth1").unwrap(),
         Job::Doctor { ifaces: vec!["eth1".to_owned()], security: false }
@@ -205,6 +216,15 @@ fn subcommands_stand_alone() {
     assert_eq!(parse_line("redact --explain --policy p.toml").unwrap(), Job::Redact(example));
     assert_eq!(parse_line("key id --key-file k").unwrap(), Job::KeyId("k".into()));
     assert_eq!(parse_line("key rotate").unwrap(), Job::KeyRotate("/var/lib/hdrcap/redaction.key".into()));
+    let first = |columns: &[&str]| NewKeys::First(columns.iter().map(|name| (*name).to_owned()).collect());
+    for (line, keys) in [
+        ("key encryption k", first(&[])),
+        ("key encryption k --columns host,cookie", first(&["host", "cookie"])),
+        ("key encryption k --rotate", NewKeys::Next),
+    ] {
+        assert_eq!(parse_line(line).unwrap(), Job::KeyEncryption { file: "k".into(), keys });
+    }
+    assert!(parse_line("key encryption k --rotate --columns host").is_err());
     assert!(parse_line("--iface eth1 recover /data").is_err());
 }
 

@@ -27,7 +27,11 @@ use crate::{
     batch::BATCH_ROWS_MAX,
     dataset::{TimeSpan, io_error},
     disk::sync_folder,
-    encode::{Layout, RowGroups, footer::read_tail},
+    encode::{
+        Layout, RowGroups,
+        footer::{is_encrypted, read_tail},
+    },
+    encrypt::Keyring,
     file::{Files, Hashed, IoMode},
     manifest::{FileFacts, REPLACES_KEY, facts_of},
 };
@@ -128,6 +132,10 @@ impl Rewrite<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
+            // Sorted runs lie in clear for a while.
+            if is_encrypted(&file).map_err(io_error)? {
+                continue;
+            }
             let metadata = open(&file).map_err(io_error)?;
             let own = Kind::of(metadata.metadata());
             // The next file may take as many runs again.
@@ -195,7 +203,7 @@ impl Rewrite<'_> {
             return Err(io::Error::other("their columns are not those of a table of hdrcap"));
         }
         let out = Hashed::new(Files::new(IoMode::Plain).create(path)?);
-        let mut row_groups = RowGroups::new(out, layout)?;
+        let mut row_groups = RowGroups::new(out, layout).map_err(io_error)?;
         let mut rows = rows.peekable();
         while rows.peek().is_some() {
             self.go_on()?;
@@ -212,7 +220,7 @@ impl Rewrite<'_> {
         let (out, sha256) = row_groups.finish(&tail).map_err(io_error)?.finish();
         out.finish()?;
         let bytes = data_len + tail.len() as u64;
-        Ok(facts_of(name, &read_tail(data_len, tail).map_err(io_error)?, bytes, sha256))
+        Ok(facts_of(name, &read_tail(data_len, tail, &Keyring::default()).map_err(io_error)?, bytes, sha256))
     }
 
     fn read_back(&self, path: &Path) -> io::Result<Fingerprint> {

@@ -12,6 +12,7 @@ use super::{error::io_error, partition::Partition, snapshot::Snapshot, staging::
 use crate::{
     disk::{self, create_folder},
     encode::{Layout, RowGroups, footer::read_tail},
+    encrypt::ROW_GROUPS_MAX,
     file::{Files, Hashed, OutputFile},
     manifest::{Manifest, facts_of},
     schema::{HTTP_TABLE, SCHEMA_VERSION},
@@ -105,7 +106,9 @@ impl FileInProgress {
         let folder = staged.data.parent().expect("a staged file is in a folder");
         create_folder(&staged.dir, folder)?;
         let out = Hashed::new(files.create(&staged.data)?);
-        let row_groups = RowGroups::new(out, layout.clone()).inspect_err(|_| remove_unused(&staged.data))?;
+        let row_groups = RowGroups::new(out, layout.clone())
+            .map_err(io_error)
+            .inspect_err(|_| remove_unused(&staged.data))?;
         let ledger = FileLedger {
             rows: 0,
             row_groups: 0,
@@ -151,6 +154,11 @@ impl FileInProgress {
         self.row_groups.data_len()
     }
 
+    /// True where no further row group could be told from the others.
+    pub(crate) fn is_full(&self) -> bool {
+        self.row_groups.row_groups() >= ROW_GROUPS_MAX
+    }
+
     fn tail(&mut self, common: &CommonMetadata) -> io::Result<Vec<u8>> {
         self.ledger.flush_interval_ms = common.flush_interval_ms;
         self.ledger.counters.clone_from(&common.ledger);
@@ -178,7 +186,7 @@ impl FileInProgress {
         let (out, sha256) = self.row_groups.finish(&tail).map_err(io_error)?.finish();
         out.finish()?;
         let bytes = data_len + tail.len() as u64;
-        let metadata = read_tail(data_len, tail).map_err(io_error)?;
+        let metadata = read_tail(data_len, tail, manifest.keyring()).map_err(io_error)?;
         self.staged.publish(manifest, facts_of(self.staged.name()?, &metadata, bytes, sha256))
     }
 }

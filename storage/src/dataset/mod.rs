@@ -40,11 +40,12 @@ use crate::{
     schema::{HTTP_TABLE, STATS_TABLE, StatsRow, StatsSchema, http_schema},
 };
 
+pub(crate) use self::error::io_error;
 pub use self::{
     access::FOLDER_MODE,
     error::{LossReason, OpenError, WriteError},
     partition::Partition,
-    recover::{RecoverReport, RecoveredFile, recover},
+    recover::{RecoverReport, RecoveredFile, recover, recover_with},
     settings::{FILE_AGE_MAX_DEFAULT, FILE_BYTES_MAX_DEFAULT, WriterSettings, ZSTD_LEVEL_DEFAULT},
     staging::{QUARANTINE_FOLDER, SENSOR_BYTES_MAX, STAGING_FOLDER},
 };
@@ -128,7 +129,7 @@ impl Writer {
         settings.check()?;
         access::prepare(&settings.dir, &settings.sensor, settings.group)?;
         let lock = StagingLock::take(&settings.dir, &settings.sensor)?;
-        let manifest = Manifest::new(&settings.dir, &settings.sensor);
+        let manifest = Manifest::new(&settings.dir, &settings.sensor).with_keyring(settings.keyring.clone());
         let mut recovered = RecoverReport::default();
         recover_sensor(&manifest, &mut recovered).map_err(|source| OpenError::Recovery {
             path: sensor_folder(&settings.dir, &settings.sensor),
@@ -148,7 +149,8 @@ impl Writer {
 
     fn with_owner(settings: WriterSettings, owner: Arc<Owner>) -> Result<Writer, OpenError> {
         let layout = |table, schema| {
-            Layout::new(schema, settings.zstd_level).map_err(|source| OpenError::Schema { table, source })
+            Layout::new(schema, settings.zstd_level, &settings.keyring)
+                .map_err(|source| OpenError::Schema { table, source })
         };
         let http = layout(HTTP_TABLE, http_schema())?;
         let stats = match &settings.stats {
@@ -265,7 +267,7 @@ impl Writer {
         match file.append(rows, &self.common) {
             Ok(bytes) => {
                 outcome.written.add(Written { rows: row_count, bytes, ..Written::default() });
-                if file.data_len() >= self.settings.file_bytes_max {
+                if file.data_len() >= self.settings.file_bytes_max || file.is_full() {
                     self.publish(file, outcome);
                 } else {
                     self.open.push(file);

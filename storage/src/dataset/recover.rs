@@ -18,6 +18,7 @@ use parquet::file::{
 
 use super::{
     access::create_file,
+    error::io_error,
     missing::{is_http, rows_maybe_missing},
     name::DatasetFile,
     snapshot::{Snapshot, UNFINISHED_SUFFIX},
@@ -29,6 +30,7 @@ use super::{
 use crate::{
     disk::{self, Change, create_folder, sync_folder},
     encode::footer::{read_tail, read_whole, row_group_end, shortened_tail},
+    encrypt::{self, Keyring, is_key_missing},
     manifest::{Manifest, Reconciled, facts_of, hash_of_file, list_files, reconcile},
 };
 
@@ -49,6 +51,8 @@ pub struct RecoverReport {
     pub empty: u64,
     /// Sensors left alone because their writer lives.
     pub live_sensors: Vec<String>,
+    /// Files left as they are because they are encrypted with a key that was not given, and why.
+    pub locked: Vec<(PathBuf, String)>,
     /// What was put right in the manifests.
     pub manifest: Reconciled,
 }
@@ -108,6 +112,11 @@ pub(crate) enum Restored {
 
 /// Recovers what dead writers of every sensor left in the dataset at `dir`.
 pub fn recover(dir: &Path) -> io::Result<RecoverReport> {
+    recover_with(dir, &Keyring::default())
+}
+
+/// Recovers what dead writers of every sensor left in the dataset at `dir`, with these keys for what is encrypted.
+pub fn recover_with(dir: &Path, keyring: &Keyring) -> io::Result<RecoverReport> {
     let mut report = RecoverReport::default();
     let staging = dir.join(STAGING_FOLDER);
     if !staging.is_dir() {
@@ -120,7 +129,10 @@ pub fn recover(dir: &Path) -> io::Result<RecoverReport> {
         }
         let sensor = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match StagingLock::try_take(&folder, WRITER_LOCK_FILE)? {
-            Some(_lock) => recover_sensor(&Manifest::new(dir, &sensor), &mut report)?,
+            Some(_lock) => {
+                let manifest = Manifest::new(dir, &sensor).with_keyring(keyring.clone());
+                recover_sensor(&manifest, &mut report)?;
+            }
             None => report.live_sensors.push(sensor),
         }
     }
@@ -135,10 +147,17 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
     files.sort();
     for path in &files {
         let Some(staged) = Staged::found(manifest.dir(), &folder, path) else { continue };
-        let restored = if is_named_by_writer(&staged, manifest.sensor()) {
-            restore(&staged, Rest::Unknown, manifest, report)?
-        } else {
-            quarantine(&staged, report)?
+        let restored = match is_named_by_writer(&staged, manifest.sensor()) {
+            true => restore(&staged, Rest::Unknown, manifest, report),
+            false => quarantine(&staged, report),
+        };
+        let restored = match restored {
+            Err(error) if is_key_missing(&error) => {
+                tracing::warn!(path = %staged.data.display(), %error, "a file stays staged until its key is there");
+                report.locked.push((staged.data, error.to_string()));
+                continue;
+            }
+            restored => restored?,
         };
         match restored {
             Restored::Published(file) => {
@@ -188,14 +207,15 @@ pub(crate) fn restore(
 ) -> io::Result<Restored> {
     let file = File::options().read(true).write(true).open(&staged.data)?;
     let len = file.metadata()?.len();
-    if let Some(whole_len) = whole_length(&file, len)? {
+    let keyring = manifest.keyring();
+    if let Some(whole_len) = whole_length(&file, len, keyring)? {
         disk::set_len(&staged.data, &file, whole_len)?;
         disk::sync_file(&staged.data, &file)?;
         return publish(staged, &file, (whole_len, 0), manifest);
     }
     let snapshot = match Snapshot::read(&staged.snapshot)? {
         _ if rest == (Rest::Counted { row_groups: 0 }) => return discard(staged),
-        Some(snapshot) => fitting(snapshot, len, rest),
+        Some(snapshot) => fitting(snapshot, len, rest, keyring)?,
         None if len <= EMPTY_BYTES => return discard(staged),
         None => None,
     };
@@ -213,26 +233,37 @@ pub(crate) fn restore(
         return Err(error);
     }
     let whole_len = snapshot.data_len + snapshot.tail.len() as u64;
-    if read_metadata(&file, whole_len).is_none() {
+    if read_metadata(&file, whole_len, keyring)?.is_none() {
         return quarantine(staged, report);
     }
     publish(staged, &file, (whole_len, len.saturating_sub(snapshot.data_len)), manifest)
 }
 
 /// Length of the file without the zeros behind its end, where that much of it is a whole Parquet file.
-fn whole_length(file: &File, len: u64) -> io::Result<Option<u64>> {
+fn whole_length(file: &File, len: u64, keyring: &Keyring) -> io::Result<Option<u64>> {
     let mut last = vec![0; usize::try_from(len.min(PADDING_BYTES_MAX + 8)).expect("a few blocks")];
     let start = len - last.len() as u64;
     file.read_exact_at(&mut last, start)?;
     let used = last.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
     let end = start + used as u64;
-    Ok((last[..used].ends_with(b"PAR1") && read_metadata(file, end).is_some()).then_some(end))
+    let is_ended = last[..used].ends_with(b"PAR1") || last[..used].ends_with(encrypt::MAGIC);
+    Ok(if is_ended { read_metadata(file, end, keyring)?.map(|_| end) } else { None })
 }
 
-/// Metadata of the file's first `len` bytes, where they are a Parquet file with row groups.
-fn read_metadata(file: &File, len: u64) -> Option<ParquetMetaData> {
-    let metadata = read_whole(&Prefix { file, len }).ok()?;
-    (metadata.num_row_groups() > 0).then_some(metadata)
+/// Metadata of the file's first `len` bytes, where they are a Parquet file with row groups; an error where they may be
+/// one, and the key is missing.
+fn read_metadata(file: &File, len: u64, keyring: &Keyring) -> io::Result<Option<ParquetMetaData>> {
+    let metadata = unless_locked(read_whole(&Prefix { file, len }, keyring))?;
+    Ok(metadata.filter(|metadata| metadata.num_row_groups() > 0))
+}
+
+/// What was read, nothing where it makes no sense, an error where only a key is missing.
+fn unless_locked<T>(read: parquet::errors::Result<T>) -> io::Result<Option<T>> {
+    match read.map_err(io_error) {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if is_key_missing(&error) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// The first bytes of a file, for a reader that looks from the end.
@@ -260,21 +291,22 @@ impl ChunkReader for Prefix<'_> {
 }
 
 /// The snapshot itself, or where the file is to end before it does, what it says of the row groups up to there.
-fn fitting(snapshot: Snapshot, len: u64, rest: Rest) -> Option<Snapshot> {
+fn fitting(snapshot: Snapshot, len: u64, rest: Rest, keyring: &Keyring) -> io::Result<Option<Snapshot>> {
+    let metadata = unless_locked(read_tail(snapshot.data_len, snapshot.tail.clone(), keyring))?;
     let row_groups_max = match rest {
-        Rest::Unknown if snapshot.data_len <= len => return Some(snapshot),
+        Rest::Unknown if snapshot.data_len <= len => return Ok(Some(snapshot)),
         Rest::Unknown => usize::MAX,
         Rest::Counted { row_groups } => row_groups,
     };
-    let metadata = read_tail(snapshot.data_len, snapshot.tail.clone()).ok()?;
+    let Some(metadata) = metadata else { return Ok(None) };
     if metadata.num_row_groups() <= row_groups_max && snapshot.data_len <= len {
-        return Some(snapshot);
+        return Ok(Some(snapshot));
     }
     let ends = metadata.row_groups().iter().map(row_group_end).take(row_groups_max);
     let whole: Vec<u64> = ends.take_while(|end| *end <= len).collect();
-    let data_len = *whole.last()?;
-    let tail = shortened_tail(metadata, whole.len(), data_len).ok()?;
-    Some(Snapshot { data_len, tail })
+    let Some(&data_len) = whole.last() else { return Ok(None) };
+    let tail = shortened_tail((&metadata, &snapshot.tail), whole.len(), data_len, keyring);
+    Ok(unless_locked(tail)?.map(|tail| Snapshot { data_len, tail }))
 }
 
 fn publish(
@@ -283,8 +315,8 @@ fn publish(
     (len, bytes_cut): (u64, u64),
     manifest: &Manifest,
 ) -> io::Result<Restored> {
-    let metadata =
-        read_metadata(file, len).ok_or_else(|| io::Error::other("the file is not whole after all"))?;
+    let metadata = read_metadata(file, len, manifest.keyring())?
+        .ok_or_else(|| io::Error::other("the file is not whole after all"))?;
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
     let row_groups = metadata.num_row_groups();
     let (sha256, bytes) = hash_of_file(&staged.data)?;
@@ -372,11 +404,15 @@ mod tests {
         assert!(len > 10_000, "the tail is most of a file with one row");
         for padding in [0, 1, 4096] {
             file.set_len(len + padding).expect("writable");
-            assert_eq!(whole_length(&file, len + padding).expect("readable"), Some(len));
+            assert_eq!(whole_length(&file, len + padding, &Keyring::default()).expect("readable"), Some(len));
         }
         for cut in (0..len).rev() {
             file.set_len(cut).expect("writable");
-            assert_eq!(whole_length(&file, cut).expect("readable"), None, "cut at {cut}");
+            assert_eq!(
+                whole_length(&file, cut, &Keyring::default()).expect("readable"),
+                None,
+                "cut at {cut}"
+            );
         }
     }
 }

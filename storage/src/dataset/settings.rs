@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{error::OpenError, staging};
-use crate::{file::IoMode, schema::StatsSchema};
+use crate::{encrypt::Keyring, file::IoMode, schema::StatsSchema};
 
 /// Size at which a file is published, by default.
 pub const FILE_BYTES_MAX_DEFAULT: u64 = 256 << 20;
@@ -35,6 +35,8 @@ pub struct WriterSettings {
     pub stats: Option<StatsSchema>,
     /// How files are written.
     pub io: IoMode,
+    /// Keys that files are encrypted with; without any they are not.
+    pub keyring: Keyring,
     /// Number of the group that may read the dataset; `None` leaves it the user's.
     pub group: Option<u32>,
     /// Further key-value metadata of every file.
@@ -54,6 +56,7 @@ impl WriterSettings {
             redaction_policy: "none".to_owned(),
             stats: None,
             io: IoMode::Auto,
+            keyring: Keyring::default(),
             group: None,
             metadata: BTreeMap::new(),
         }

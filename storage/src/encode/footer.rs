@@ -23,6 +23,9 @@ use parquet::{
     schema::types::SchemaDescPtr,
 };
 
+use super::sealed::{self, SealedIndexes};
+use crate::encrypt::{self, FileCipher, Keyring, Reading};
+
 /// Format version in the metadata, as parquet-rs writes it.
 const FORMAT_VERSION: i32 = 1;
 
@@ -64,17 +67,42 @@ pub(crate) struct Footer {
     schema: SchemaDescPtr,
     created_by: String,
     row_groups: Vec<RowGroupMetaData>,
-    indexes: Indexes,
+    form: Form,
+}
+
+/// What stands in a tail besides the row groups' metadata.
+#[derive(Clone, Debug)]
+enum Form {
+    Plain(Indexes),
+    /// Each part is encrypted once, when its row group comes.
+    Encrypted(Arc<FileCipher>, Vec<SealedIndexes>),
 }
 
 impl Footer {
-    pub(crate) fn new(schema: SchemaDescPtr, created_by: String) -> Footer {
-        Footer { schema, created_by, row_groups: Vec::new(), indexes: Indexes::default() }
+    pub(crate) fn new(schema: SchemaDescPtr, created_by: String, cipher: Option<Arc<FileCipher>>) -> Footer {
+        let form = match cipher {
+            None => Form::Plain(Indexes::default()),
+            Some(cipher) => Form::Encrypted(cipher, Vec::new()),
+        };
+        Footer { schema, created_by, row_groups: Vec::new(), form }
     }
 
-    pub(crate) fn push(&mut self, row_group: RowGroupMetaData, indexes: RowGroupIndexes) {
-        self.row_groups.push(row_group);
-        self.indexes.0.push(Arc::new(indexes));
+    pub(crate) fn push(&mut self, row_group: RowGroupMetaData, indexes: RowGroupIndexes) -> Result<()> {
+        match &mut self.form {
+            Form::Plain(all) => {
+                all.0.push(Arc::new(indexes));
+                self.row_groups.push(row_group);
+            }
+            Form::Encrypted(cipher, all) => {
+                let ordinal = self.row_groups.len();
+                let file = file_metadata(&self.schema, "", &[], None);
+                let alone = whole(file, vec![row_group], Some(Indexes(vec![Arc::new(indexes)])));
+                let (row_group, sealed) = sealed::seal(cipher, &alone, ordinal)?;
+                all.push(sealed);
+                self.row_groups.push(row_group);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn row_groups(&self) -> usize {
@@ -83,25 +111,36 @@ impl Footer {
 
     /// The bytes that, behind `data_len` bytes of magic and row groups, make a whole file.
     pub(crate) fn tail(&self, data_len: u64, metadata: Vec<KeyValue>) -> Result<Vec<u8>> {
-        let rows = self.row_groups.iter().map(RowGroupMetaData::num_rows).sum();
-        let file = FileMetaData::new(
-            FORMAT_VERSION,
-            rows,
-            Some(self.created_by.clone()),
-            Some(metadata),
-            Arc::clone(&self.schema),
-            None,
-        );
-        let whole = ParquetMetaDataBuilder::new(file)
-            .set_row_groups(self.row_groups.clone())
-            .set_page_index(Some(Arc::new(self.indexes.clone())))
-            .build();
-        tail_of(&whole, data_len)
+        let file = file_metadata(&self.schema, &self.created_by, &self.row_groups, Some(metadata));
+        match &self.form {
+            Form::Plain(indexes) => {
+                tail_of(&whole(file, self.row_groups.clone(), Some(indexes.clone())), data_len)
+            }
+            Form::Encrypted(cipher, all) => {
+                sealed::tail(cipher, file, (self.row_groups.clone(), all), data_len)
+            }
+        }
     }
 }
 
+fn file_metadata(
+    schema: &SchemaDescPtr,
+    created_by: &str,
+    row_groups: &[RowGroupMetaData],
+    metadata: Option<Vec<KeyValue>>,
+) -> FileMetaData {
+    let rows = row_groups.iter().map(RowGroupMetaData::num_rows).sum();
+    let created_by = Some(created_by.to_owned());
+    FileMetaData::new(FORMAT_VERSION, rows, created_by, metadata, Arc::clone(schema), None)
+}
+
+fn whole(file: FileMetaData, row_groups: Vec<RowGroupMetaData>, indexes: Option<Indexes>) -> ParquetMetaData {
+    let page_index = indexes.map(|indexes| Arc::new(indexes) as Arc<dyn PageIndexProvider>);
+    ParquetMetaDataBuilder::new(file).set_row_groups(row_groups).set_page_index(page_index).build()
+}
+
 /// The end of a file whose first `data_len` bytes are magic and row groups of `metadata`.
-fn tail_of(metadata: &ParquetMetaData, data_len: u64) -> Result<Vec<u8>> {
+pub(super) fn tail_of(metadata: &ParquetMetaData, data_len: u64) -> Result<Vec<u8>> {
     let mut tail = Vec::new();
     let mut out = TrackedWrite::new(Behind { skip: data_len, tail: &mut tail });
     advance(&mut out, data_len)?;
@@ -140,31 +179,56 @@ fn advance<W: Write>(out: &mut TrackedWrite<W>, mut bytes: u64) -> io::Result<()
 }
 
 /// A file's metadata with page indexes, read from its tail alone.
-pub(crate) fn read_tail(data_len: u64, tail: Vec<u8>) -> Result<ParquetMetaData> {
+pub(crate) fn read_tail(data_len: u64, tail: Vec<u8>, keyring: &Keyring) -> Result<ParquetMetaData> {
     let reader = TailReader { data_len, tail: Bytes::from(tail) };
-    read_whole(&reader)
+    read_whole(&reader, keyring)
 }
 
-/// A whole file's metadata with page indexes.
-pub(crate) fn read_whole<R: ChunkReader>(reader: &R) -> Result<ParquetMetaData> {
-    ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional).parse_and_finish(reader)
+/// A whole file's metadata with page indexes; of an encrypted file with the keys of the ring.
+pub(crate) fn read_whole<R: ChunkReader>(reader: &R, keyring: &Keyring) -> Result<ParquetMetaData> {
+    let metadata = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+    if !is_encrypted(reader)? {
+        return metadata.parse_and_finish(reader);
+    }
+    let reading = Reading::new(keyring);
+    let metadata = metadata.with_decryption_properties(Some(reading.properties()?));
+    let result = metadata.parse_and_finish(reader);
+    reading.result(result)
 }
 
-/// The tail of the same file, had it been closed behind its first `row_groups` row groups, which end at `data_len`.
-pub(crate) fn shortened_tail(metadata: ParquetMetaData, row_groups: usize, data_len: u64) -> Result<Vec<u8>> {
-    let page_index = metadata.page_index().cloned();
+/// True where the file's end says that its footer is encrypted.
+pub(crate) fn is_encrypted<R: ChunkReader>(reader: &R) -> Result<bool> {
+    let Some(end) = reader.len().checked_sub(encrypt::MAGIC.len() as u64) else { return Ok(false) };
+    Ok(&reader.get_bytes(end, encrypt::MAGIC.len())?[..] == encrypt::MAGIC)
+}
+
+/// The tail of the file that ends with `tail` and has this metadata, had it been closed behind its first `row_groups` row
+/// groups, which end at `data_len`.
+pub(crate) fn shortened_tail(
+    (metadata, tail): (&ParquetMetaData, &[u8]),
+    row_groups: usize,
+    data_len: u64,
+    keyring: &Keyring,
+) -> Result<Vec<u8>> {
     let file = metadata.file_metadata();
-    let kept: Vec<RowGroupMetaData> = metadata.row_groups()[..row_groups].to_vec();
-    let file = FileMetaData::new(
-        file.version(),
-        kept.iter().map(RowGroupMetaData::num_rows).sum(),
-        file.created_by().map(str::to_owned),
-        file.key_value_metadata().cloned(),
-        file.schema_descr_ptr(),
-        None,
-    );
-    let shortened = ParquetMetaDataBuilder::new(file).set_row_groups(kept).set_page_index(page_index).build();
-    tail_of(&shortened, data_len)
+    let cipher = match tail.ends_with(encrypt::MAGIC) {
+        true => Some(Arc::new(FileCipher::of(tail, keyring)?)),
+        false => None,
+    };
+    let created_by = file.created_by().unwrap_or_default().to_owned();
+    let mut footer = Footer::new(file.schema_descr_ptr(), created_by, cipher);
+    for (at, row_group) in metadata.row_groups()[..row_groups].iter().enumerate() {
+        let index = metadata.page_index();
+        let columns = 0..row_group.num_columns();
+        footer.push(
+            row_group.clone(),
+            RowGroupIndexes {
+                columns: columns.clone().map(|column| index?.column_index(at, column).cloned()).collect(),
+                offsets: columns.map(|column| index?.offset_index(at, column).cloned()).collect(),
+            },
+        )?;
+    }
+    footer.tail(data_len, file.key_value_metadata().cloned().unwrap_or_default())
 }
 
 /// The first byte behind a row group's pages and bloom filters.

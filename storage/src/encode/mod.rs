@@ -9,6 +9,7 @@ pub(crate) mod footer;
 pub(crate) mod gather;
 mod properties;
 pub(crate) mod row_groups;
+mod sealed;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;

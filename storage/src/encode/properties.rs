@@ -20,6 +20,7 @@ use parquet::{
 
 use crate::{
     batch::BATCH_ROWS_MAX,
+    encrypt::{self, FileCipher, Keyring},
     schema::{BLOOM_COLUMNS, REPEATING_NUMBERS, UNIQUE_COLUMNS},
 };
 
@@ -41,26 +42,35 @@ pub(crate) struct Layout {
     pub(crate) arrow: SchemaRef,
     pub(crate) parquet: SchemaDescPtr,
     pub(crate) properties: WriterPropertiesPtr,
-    pub(crate) columns: Arc<ArrowRowGroupWriterFactory>,
     /// What the rows of a row group are sorted by, where they are.
     pub(crate) sorting: Option<Vec<SortingColumn>>,
+    keyring: Keyring,
+}
+
+/// What one file of a table has for itself.
+pub(crate) struct FileLayout {
+    pub(crate) columns: ArrowRowGroupWriterFactory,
+    /// Of an encrypted file.
+    pub(crate) cipher: Option<Arc<FileCipher>>,
 }
 
 impl Layout {
-    /// The layout of a table with this schema, compressed with zstd at `level` (1 to 19).
-    pub(crate) fn new(arrow: SchemaRef, level: i32) -> Result<Layout> {
+    /// The layout of a table with this schema, compressed with zstd at `level` (1 to 19), encrypted where the ring has keys.
+    pub(crate) fn new(arrow: SchemaRef, level: i32, keyring: &Keyring) -> Result<Layout> {
         let parquet = ArrowSchemaConverter::new().schema_root(SCHEMA_ROOT).convert(&arrow)?;
-        let properties = Arc::new(properties(&arrow, level)?);
-        // The factory of column writers takes its schema from a file writer, and from nowhere else.
-        let unwritten =
-            SerializedFileWriter::new(std::io::sink(), parquet.root_schema_ptr(), Arc::clone(&properties))?;
-        let columns = Arc::new(ArrowRowGroupWriterFactory::new(&unwritten, Arc::clone(&arrow)));
-        Ok(Layout { arrow, parquet: Arc::new(parquet), properties, columns, sorting: None })
+        let builder = properties(&arrow, level)?;
+        let builder = match encrypt::properties(keyring, &parquet)? {
+            // DuckDB cannot read an encrypted column with a filter, and few programs can read the filter.
+            Some(encryption) => builder.with_file_encryption_properties(encryption),
+            None => bloom_filters(builder, &arrow),
+        };
+        let properties = Arc::new(builder.build());
+        Ok(Layout { arrow, parquet: Arc::new(parquet), properties, sorting: None, keyring: keyring.clone() })
     }
 
     /// The same for rows that are sorted by host, where the table has one, and time; those without a host first.
     pub(crate) fn sorted(arrow: &SchemaRef, level: i32) -> Result<Layout> {
-        let mut layout = Layout::new(Arc::clone(arrow), level)?;
+        let mut layout = Layout::new(Arc::clone(arrow), level, &Keyring::default())?;
         let columns = layout.parquet.columns();
         let places = SORTED_BY.iter().filter_map(|name| {
             let place = columns.iter().position(|column| column.path().parts() == [*name])?;
@@ -73,9 +83,23 @@ impl Layout {
         layout.sorting = Some(places.collect());
         Ok(layout)
     }
+
+    /// Begins a file.
+    pub(crate) fn file(&self) -> Result<FileLayout> {
+        // The factory of column writers takes schema and identity of an encrypted file from a file writer, and from
+        // nowhere else; the identity is told at the end of a file, so this one ends at once.
+        let schema = self.parquet.root_schema_ptr();
+        let unwritten = SerializedFileWriter::new(Vec::new(), schema, Arc::clone(&self.properties))?;
+        let columns = ArrowRowGroupWriterFactory::new(&unwritten, Arc::clone(&self.arrow));
+        let cipher = match self.keyring.footer_id() {
+            None => None,
+            Some(_) => Some(Arc::new(FileCipher::of(&unwritten.into_inner()?, &self.keyring)?)),
+        };
+        Ok(FileLayout { columns, cipher })
+    }
 }
 
-fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterProperties> {
+fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterPropertiesBuilder> {
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("hdrcap version ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(level)?))
@@ -86,13 +110,17 @@ fn properties(arrow: &SchemaRef, level: i32) -> Result<WriterProperties> {
     for field in arrow.fields() {
         builder = encoding(builder, field);
     }
+    Ok(builder)
+}
+
+fn bloom_filters(mut builder: WriterPropertiesBuilder, arrow: &SchemaRef) -> WriterPropertiesBuilder {
     for name in BLOOM_COLUMNS.into_iter().filter(|name| arrow.field_with_name(name).is_ok()) {
         // The filter is made for a full row group and folded to what the row group holds.
         builder = builder
             .set_column_bloom_filter_fpp(ColumnPath::from(name), BLOOM_FALSE_POSITIVES)
             .set_column_bloom_filter_max_ndv(ColumnPath::from(name), BATCH_ROWS_MAX as u64);
     }
-    Ok(builder.build())
+    builder
 }
 
 /// What repeats keeps the default, a dictionary. Other numbers stand close to their neighbours once clustered, and

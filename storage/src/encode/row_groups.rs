@@ -1,10 +1,10 @@
 //! Row groups into a `Write`, one behind the other, each ending with its bloom filters.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use arrow_array::RecordBatch;
 use parquet::{
-    arrow::arrow_writer::{ArrowColumnWriter, compute_leaves},
+    arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
     errors::{ParquetError, Result},
     file::{
         metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData},
@@ -14,8 +14,9 @@ use parquet::{
 
 use super::{
     footer::{Footer, RowGroupIndexes},
-    properties::Layout,
+    properties::{FileLayout, Layout},
 };
+use crate::encrypt;
 
 const MAGIC: &[u8; 4] = b"PAR1";
 
@@ -23,16 +24,19 @@ const MAGIC: &[u8; 4] = b"PAR1";
 pub(crate) struct RowGroups<W: Write> {
     out: TrackedWrite<W>,
     layout: Layout,
+    columns: ArrowRowGroupWriterFactory,
     footer: Footer,
 }
 
 impl<W: Write + Send> RowGroups<W> {
     /// Begins a file.
-    pub(crate) fn new(out: W, layout: Layout) -> io::Result<RowGroups<W>> {
+    pub(crate) fn new(out: W, layout: Layout) -> Result<RowGroups<W>> {
+        let FileLayout { columns, cipher } = layout.file()?;
         let mut out = TrackedWrite::new(out);
-        out.write_all(MAGIC)?;
-        let footer = Footer::new(layout.parquet.clone(), layout.properties.created_by().to_owned());
-        Ok(RowGroups { out, layout, footer })
+        out.write_all(if cipher.is_some() { encrypt::MAGIC } else { MAGIC })?;
+        let created_by = layout.properties.created_by().to_owned();
+        let footer = Footer::new(layout.parquet.clone(), created_by, cipher);
+        Ok(RowGroups { out, layout, columns, footer })
     }
 
     /// Appends `rows` as one row group; after an error the file's end is undefined and only its snapshots hold.
@@ -43,7 +47,7 @@ impl<W: Write + Send> RowGroups<W> {
     /// Appends all of `rows` as one row group, as `append` does.
     pub(crate) fn append_all(&mut self, rows: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
         let ordinal = self.footer.row_groups();
-        let mut writers = self.layout.columns.create_column_writers(ordinal)?;
+        let mut writers = self.columns.create_column_writers(ordinal)?;
         for rows in rows {
             encode_columns(&mut writers, &rows?)?;
         }
@@ -63,8 +67,7 @@ impl<W: Write + Send> RowGroups<W> {
                     }
                 }
                 let row_group = row_group.into_builder().set_sorting_columns(sorting).build()?;
-                footer.push(row_group, RowGroupIndexes { columns, offsets });
-                Ok(())
+                footer.push(row_group, RowGroupIndexes { columns, offsets })
             })),
         );
         for writer in writers {

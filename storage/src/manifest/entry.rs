@@ -48,7 +48,7 @@ pub struct FileFacts {
     pub ts_min_ns: Option<i64>,
     /// Latest `ts_ns` in it.
     pub ts_max_ns: Option<i64>,
-    /// At most the first `host` in it; a bound, cut at 64 bytes.
+    /// At most the first `host` in it; a bound, cut at 64 bytes. None of an encrypted file.
     pub host_min: Option<String>,
     /// At least the last `host` in it.
     pub host_max: Option<String>,
@@ -131,7 +131,10 @@ pub(crate) fn facts_of(file: String, metadata: &ParquetMetaData, bytes: u64, sha
             ([name], Some(Statistics::Int64(values))) if name == "ts_ns" => {
                 ts.widen(values.min_opt().copied(), values.max_opt().copied());
             }
-            ([name], Some(Statistics::ByteArray(values))) if name == "host" => {
+            // In the manifest, which is in clear, what is encrypted in the file has no place.
+            ([name], Some(Statistics::ByteArray(values)))
+                if name == "host" && column.crypto_metadata().is_none() =>
+            {
                 let text = |value: &parquet::data_type::ByteArray| value.as_utf8().ok().map(str::to_owned);
                 hosts.widen(values.min_opt().and_then(text), values.max_opt().and_then(text));
             }

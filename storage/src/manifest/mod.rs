@@ -18,13 +18,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{disk, file::FILE_MODE};
+use crate::{disk, encrypt::Keyring, file::FILE_MODE};
 
 pub use self::{
     chain::{Chain, LINE_BYTES_MAX, LiveFile},
     entry::{Entry, FileFacts, LineHash, RemoveReason},
     reconcile::{REPLACES_KEY, Reconciled},
-    verify::{Problem, SensorVerified, VerifyReport, verify},
+    verify::{Problem, SensorVerified, VerifyReport, verify, verify_with},
 };
 
 pub(crate) use self::{
@@ -77,6 +77,7 @@ pub fn live_files(dir: &Path) -> io::Result<Vec<String>> {
 pub struct Manifest {
     dir: PathBuf,
     sensor: String,
+    keyring: Keyring,
     state: Mutex<State>,
 }
 
@@ -90,7 +91,19 @@ struct State {
 impl Manifest {
     /// The manifest of `sensor` in the dataset at `dir`; it is made with its first line.
     pub fn new(dir: &Path, sensor: &str) -> Manifest {
-        Manifest { dir: dir.to_owned(), sensor: sensor.to_owned(), state: Mutex::default() }
+        let (dir, sensor, keyring) = (dir.to_owned(), sensor.to_owned(), Keyring::default());
+        Manifest { dir, sensor, keyring, state: Mutex::default() }
+    }
+
+    /// The same, of files that are read with these keys.
+    #[must_use]
+    pub fn with_keyring(self, keyring: Keyring) -> Manifest {
+        Manifest { keyring, ..self }
+    }
+
+    /// The keys to read files with.
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// The dataset's folder.

@@ -17,7 +17,10 @@ use super::{
     entry::{Entry, facts_of, hash_of_file},
 };
 use crate::{
-    dataset::name::{DatasetFile, TABLES, name_below},
+    dataset::{
+        io_error,
+        name::{DatasetFile, TABLES, name_below},
+    },
     disk,
     encode::footer::read_whole,
 };
@@ -64,7 +67,7 @@ pub(crate) fn reconcile(manifest: &Manifest) -> io::Result<Reconciled> {
         let mut replaced = chain.replaced.clone();
         let mut bytes_left = HEAL_BYTES_MAX;
         for file in published.iter().filter(|file| is_unknown(chain, &file.name)) {
-            match entry_of(dir, file, &mut bytes_left) {
+            match entry_of(manifest, file, &mut bytes_left) {
                 Ok(entry) => {
                     if let Entry::Replace { old, .. } = &entry {
                         replaced.extend(old.iter().cloned());
@@ -95,10 +98,10 @@ fn is_unknown(chain: &Chain, name: &str) -> bool {
     !chain.live.contains_key(name) && !chain.replaced.contains(name)
 }
 
-fn entry_of(dir: &Path, file: &DatasetFile, bytes_left: &mut u64) -> io::Result<Entry> {
-    let path = file.path(dir);
+fn entry_of(manifest: &Manifest, file: &DatasetFile, bytes_left: &mut u64) -> io::Result<Entry> {
+    let path = file.path(manifest.dir());
     let opened = File::open(&path)?;
-    let metadata = read_whole(&opened).map_err(io::Error::other)?;
+    let metadata = read_whole(&opened, manifest.keyring()).map_err(io_error)?;
     let len = opened.metadata()?.len();
     *bytes_left = bytes_left
         .checked_sub(len)

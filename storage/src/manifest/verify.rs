@@ -13,8 +13,12 @@ use std::{
 
 use super::{Chain, LineHash, LiveFile, Manifest, hash_of_file, path_of, reconcile::list_files, sensors};
 use crate::{
-    dataset::name::{TABLES, name_below},
+    dataset::{
+        io_error,
+        name::{TABLES, name_below},
+    },
     encode::footer::read_whole,
+    encrypt::{Keyring, is_key_missing},
 };
 
 /// Something that is not as the manifest says.
@@ -90,10 +94,17 @@ pub struct VerifyReport {
     pub sensors: Vec<SensorVerified>,
     /// Everything that is wrong.
     pub problems: Vec<Problem>,
+    /// Files whose bytes are what they were, and whose rows were not counted: no key of theirs was given.
+    pub locked: u64,
 }
 
 /// Checks the dataset at `dir`; `heads` are hashes that its manifests must still have.
 pub fn verify(dir: &Path, heads: &[String]) -> io::Result<VerifyReport> {
+    verify_with(dir, heads, &Keyring::default())
+}
+
+/// The same, with these keys for the rows of what is encrypted.
+pub fn verify_with(dir: &Path, heads: &[String], keyring: &Keyring) -> io::Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let chains = read_chains(dir, &mut report.problems)?;
     for chain in &chains {
@@ -110,7 +121,7 @@ pub fn verify(dir: &Path, heads: &[String]) -> io::Result<VerifyReport> {
     report
         .problems
         .extend(heads.iter().filter(|head| !hashes.contains(*head)).cloned().map(Problem::HeadGone));
-    let found = compare(dir, &chains)?;
+    let found = compare(dir, &chains, (keyring, &mut report.locked))?;
     if found.iter().any(Found::may_pass) {
         let now = read_chains(dir, &mut Vec::new())?;
         report.problems.extend(found.into_iter().filter(|found| found.still(dir, &now)).map(|found| found.0));
@@ -177,7 +188,7 @@ impl Found {
     }
 }
 
-fn compare(dir: &Path, chains: &[Chain]) -> io::Result<Vec<Found>> {
+fn compare(dir: &Path, chains: &[Chain], (keyring, locked): (&Keyring, &mut u64)) -> io::Result<Vec<Found>> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for table in TABLES {
         list_files(&dir.join(table), &mut paths)?;
@@ -188,7 +199,11 @@ fn compare(dir: &Path, chains: &[Chain]) -> io::Result<Vec<Found>> {
     let live: BTreeMap<&String, &LiveFile> = chains.iter().flat_map(|chain| &chain.live).collect();
     let mut found = Vec::new();
     for (name, file) in &live {
-        found.extend(check_file(dir, name, file).map(Found));
+        match check_file(dir, name, file, keyring) {
+            Ok(Rows::Counted) => {}
+            Ok(Rows::Locked) => *locked += 1,
+            Err(problem) => found.push(Found(problem)),
+        }
     }
     for name in present.iter().filter(|name| !live.contains_key(name)) {
         let is_replaced = chains.iter().any(|chain| chain.replaced.contains(name));
@@ -198,30 +213,37 @@ fn compare(dir: &Path, chains: &[Chain]) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
-/// What is wrong with a listed file.
-fn check_file(dir: &Path, name: &str, listed: &LiveFile) -> Option<Problem> {
+/// Whether the rows of a file that is as listed could be counted.
+enum Rows {
+    /// They are as many as listed.
+    Counted,
+    /// The key is missing.
+    Locked,
+}
+
+/// What is wrong with a listed file, if anything is.
+fn check_file(dir: &Path, name: &str, listed: &LiveFile, keyring: &Keyring) -> Result<Rows, Problem> {
     let path = dir.join(name);
-    let changed = |what: String| Some(Problem::Changed(name.to_owned(), what));
-    let (sha256, bytes) = match hash_of_file(&path) {
-        Ok(read) => read,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Some(Problem::Missing(name.to_owned()));
-        }
-        Err(error) => return Some(Problem::Unreadable(name.to_owned(), error.to_string())),
-    };
+    let changed = |what: String| Problem::Changed(name.to_owned(), what);
+    let (sha256, bytes) = hash_of_file(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Problem::Missing(name.to_owned()),
+        _ => Problem::Unreadable(name.to_owned(), error.to_string()),
+    })?;
     if bytes != listed.bytes {
-        return changed(format!("{bytes} bytes, listed with {}", listed.bytes));
+        return Err(changed(format!("{bytes} bytes, listed with {}", listed.bytes)));
     }
     if sha256 != listed.sha256 {
-        return changed(format!("its SHA-256 is {sha256}, listed with {}", listed.sha256));
+        return Err(changed(format!("its SHA-256 is {sha256}, listed with {}", listed.sha256)));
     }
-    let metadata = match File::open(&path)
-        .map_err(|error| error.to_string())
-        .and_then(|file| read_whole(&file).map_err(|error| error.to_string()))
-    {
+    let read = File::open(&path).and_then(|file| read_whole(&file, keyring).map_err(io_error));
+    let metadata = match read {
         Ok(metadata) => metadata,
-        Err(error) => return changed(format!("no whole Parquet file: {error}")),
+        Err(error) if is_key_missing(&error) => return Ok(Rows::Locked),
+        Err(error) => return Err(changed(format!("no whole Parquet file: {error}"))),
     };
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-    (rows != listed.rows).then(|| changed(format!("{rows} rows, listed with {}", listed.rows)))?
+    if rows != listed.rows {
+        return Err(changed(format!("{rows} rows, listed with {}", listed.rows)));
+    }
+    Ok(Rows::Counted)
 }

@@ -259,6 +259,33 @@ pub(crate) const COLUMNS: &[Column] = &[
 /// Columns with a bloom filter: looked up by a single value that is not the sort order's.
 pub(crate) const BLOOM_COLUMNS: [&str; 4] = ["flow_id", "client_ip", "x_request_id", "trace_id"];
 
+/// Columns that may hold what a person sent or is: what a key of its own is for, where columns have several.
+pub const SENSITIVE_COLUMNS: [&str; 23] = [
+    "authorization",
+    "client_ip",
+    "community_id",
+    "cookie",
+    "flow_id",
+    "forwarded",
+    "location",
+    "origin",
+    "outer_src_ip",
+    "path",
+    "path_template",
+    "query",
+    "referer",
+    "req_header_order_hash",
+    "req_headers_other",
+    "resp_headers_other",
+    "set_cookies",
+    "target_raw",
+    "trace_id",
+    "traceparent",
+    "user_agent",
+    "x_forwarded_for",
+    "x_real_ip",
+];
+
 /// Numbers that repeat without being near to each other: a dictionary holds each once.
 pub(crate) const REPEATING_NUMBERS: [&str; 1] = ["req_header_order_hash"];
 

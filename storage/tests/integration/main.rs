@@ -4,6 +4,7 @@ mod columns;
 mod compact;
 mod dataset;
 mod device;
+mod encrypt;
 mod file;
 mod heads;
 mod killed;

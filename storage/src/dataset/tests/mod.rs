@@ -152,7 +152,7 @@ fn published(dir: &Path) -> BTreeMap<PathBuf, (Vec<i64>, usize)> {
     list_files(&dir.join("http"), &mut paths).expect("readable");
     let read = |path: PathBuf| {
         let file = File::open(&path).expect("readable");
-        let metadata = read_whole(&file).expect("a published file is whole");
+        let metadata = read_whole(&file, &Keyring::default()).expect("a published file is whole");
         let end = metadata.row_groups().iter().map(row_group_end).max().expect("row groups");
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|reader| reader.build());
         let batches = reader.expect("a published file is whole").map(|batch| batch.expect("readable"));

@@ -11,8 +11,6 @@ use std::{
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
 
-use super::State;
-
 /// A page on every architecture there is; the kernel rounds up.
 const PAGE_BYTES: usize = 4096;
 
@@ -77,15 +75,9 @@ impl<const N: usize> Drop for Secret<N> {
     }
 }
 
-/// Whether every key's page is locked.
-pub(super) fn state() -> State {
-    if IS_UNLOCKED.load(Ordering::Relaxed) {
-        State::Missing(
-            "the limit of locked memory is too low: raise it (ulimit -l, LimitMEMLOCK=)".to_owned(),
-        )
-    } else {
-        State::InForce("locked".to_owned())
-    }
+/// True where every key so far is in a page that the kernel keeps from swap devices.
+pub fn are_locked() -> bool {
+    !IS_UNLOCKED.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
