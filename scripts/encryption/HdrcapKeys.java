@@ -27,7 +27,7 @@ public class HdrcapKeys implements KmsClient {
     }
     try {
       String text = Files.readString(Path.of(file));
-      Matcher found = KEY.matcher(text.substring(text.indexOf("[keys]") + 1));
+      Matcher found = KEY.matcher(text.substring(text.lastIndexOf("[keys]")));
       while (found.find()) {
         keys.put(found.group(1), Base64.getDecoder().decode(found.group(2)));
       }

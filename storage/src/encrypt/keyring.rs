@@ -227,7 +227,6 @@ fn id_of(key: &Secret<KEY_BYTES>) -> String {
 fn decode(encoded: String) -> Option<Secret<KEY_BYTES>> {
     let mut key = Secret::zeros();
     let mut encoded = encoded.into_bytes();
-    // Without the estimate's surplus the decoder refuses to write right into the page.
     let decoded = STANDARD.decode(&encoded);
     wipe(&mut encoded);
     let mut decoded = decoded.ok()?;

@@ -225,10 +225,13 @@ enum Rows {
 fn check_file(dir: &Path, name: &str, listed: &LiveFile, keyring: &Keyring) -> Result<Rows, Problem> {
     let path = dir.join(name);
     let changed = |what: String| Problem::Changed(name.to_owned(), what);
-    let (sha256, bytes) = hash_of_file(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Problem::Missing(name.to_owned()),
-        _ => Problem::Unreadable(name.to_owned(), error.to_string()),
-    })?;
+    let (sha256, bytes) = match hash_of_file(&path) {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Problem::Missing(name.to_owned()));
+        }
+        Err(error) => return Err(Problem::Unreadable(name.to_owned(), error.to_string())),
+    };
     if bytes != listed.bytes {
         return Err(changed(format!("{bytes} bytes, listed with {}", listed.bytes)));
     }
