@@ -3,7 +3,8 @@
 use std::{
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use arrow_array::RecordBatch;
@@ -15,6 +16,7 @@ use parquet::{
     file::metadata::PageIndexPolicy,
 };
 use storage::{
+    compact::{CompactSettings, Compactor},
     dataset::{Writer, WriterSettings, recover, recover_with},
     encrypt::Keyring,
     manifest::{verify, verify_with},
@@ -224,6 +226,28 @@ fn a_file_waits_unharmed_for_its_key() {
         assert_eq!(report.published.len(), 1, "a rotated ring reads what the one before wrote: {report:?}");
         assert_eq!(row_count(dir.path(), &ring), 2 * ROWS);
     }
+}
+
+#[test]
+fn a_compaction_leaves_encrypted_files_as_they_are() {
+    let ring = Keyring::random(&[]).expect("keys");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for _ in 0..2 {
+        let mut writer = writer(dir.path(), &ring);
+        write(&mut writer);
+        writer.close();
+    }
+    let contents =
+        || published(dir.path()).iter().map(|path| fs::read(path).expect("readable")).collect::<Vec<_>>();
+    let before = contents();
+    let settings = CompactSettings { settle: Duration::ZERO, ..CompactSettings::default() };
+    let compactor = Compactor::open(dir.path(), "sensor-a", settings).expect("a writable folder");
+    let mut compactor = compactor.expect("nobody else is at work");
+    let day_later = NOON_NS + 86_400_000_000_000;
+    assert_eq!(compactor.plan(day_later).expect("readable"), 1, "their sizes would make them one");
+    assert_eq!(compactor.step(day_later, &AtomicBool::new(false)).expect("nothing fails"), None);
+    assert_eq!(before.len(), 2);
+    assert!(contents() == before);
 }
 
 #[test]

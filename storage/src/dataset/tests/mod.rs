@@ -19,6 +19,7 @@ use crate::{
     Batch,
     compact::{CompactSettings, Compactor},
     encode::footer::{read_whole, row_group_end},
+    encrypt::Keyring,
     file::IoMode,
     flags::Flags,
     manifest::{REPLACES_KEY, list_files, verify},
