@@ -40,7 +40,6 @@ use crate::{
     schema::{HTTP_TABLE, STATS_TABLE, StatsRow, StatsSchema, http_schema},
 };
 
-pub(crate) use self::error::io_error;
 pub use self::{
     access::FOLDER_MODE,
     error::{LossReason, OpenError, WriteError},
