@@ -298,7 +298,7 @@ impl RecordSink for Collector {
             None => self.stages.tally.count(Counter::RecordsInvalid),
         }
         if self.stages.batch.is_full() {
-            self.seal();
+            self.seal_full();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Seals a batch and hands it on; what is still open moves into the next one.
 
-use storage::batch::Batch;
+use storage::batch::{BATCH_BYTES_MAX, Batch};
 
 use super::{Collector, FullQueue};
 use crate::{encoder::Sealed, ledger::Counter};
@@ -31,6 +31,20 @@ impl Collector {
             if self.stages.batch.rows() > 0 {
                 self.seal();
             }
+        }
+    }
+
+    /// Seals a batch that is full. Where what is open would fill the next one too, which would then be sealed with every
+    /// record, connections end, the longest silent first: their requests become rows, as if they had waited long enough.
+    pub(super) fn seal_full(&mut self) {
+        self.seal();
+        while self.stages.batch.raw_bytes() > BATCH_BYTES_MAX / 2 {
+            for _ in 0..self.table.len().div_ceil(2) {
+                let Some(oldest) = self.table.oldest() else { break };
+                self.stages.tally.count(Counter::ConnectionsEvicted);
+                self.end_connection(oldest);
+            }
+            self.seal();
         }
     }
 
