@@ -20,12 +20,19 @@ const LENGTH_FACTOR: usize = 4;
 /// steps (a table that doubles).
 const WORK_FACTOR_MAX: u64 = 6;
 
-/// How often callgrind counts anew: this function's calls, in order, are the cases' inputs, small and large.
-const COUNTED: &str = "*growth*counted_work*";
+/// What callgrind counts, and where it writes down a count and begins a new one: the counts, in order, are those of the
+/// cases' inputs, small and large.
+const COUNTED: &str = "integration::growth::counted_work";
+const WRITTEN_DOWN: &str = "integration::growth::counted_so_far";
 
 #[inline(never)]
 fn counted_work(work: Work) {
     work();
+}
+
+#[inline(never)]
+fn counted_so_far() {
+    std::hint::black_box(());
 }
 
 fn is_long() -> bool {
@@ -42,6 +49,7 @@ fn every_input_is_taken() {
     for case in cases::all() {
         for len in [small_len(&case), small_len(&case) * LENGTH_FACTOR] {
             counted_work((case.prepare)(len));
+            counted_so_far();
         }
     }
 }
@@ -53,7 +61,7 @@ fn work_grows_as_the_input_does() {
     command
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}/out", folder.path().display()));
-    command.arg(format!("--toggle-collect={COUNTED}")).arg(format!("--dump-after={COUNTED}"));
+    command.arg(format!("--toggle-collect={COUNTED}")).arg(format!("--dump-before={WRITTEN_DOWN}"));
     command.arg(std::env::current_exe().unwrap()).args([
         "--exact",
         "growth::every_input_is_taken",
