@@ -14,7 +14,7 @@ use harness::{
     lab::{Host, Lab},
     needs_root,
     query::{Dataset, duckdb},
-    run, tree,
+    run, tree, wait,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -108,11 +108,14 @@ fn captured<T>(plan: impl Fn(&Path) -> (String, T)) -> (Value, Balance, TempDir,
     // On one core: the kernel half of another one does not know what a connection has said so far.
     let mut sending = lab.on(Host::Switch, "taskset");
     sending.args(["-c", "0"]).arg(generator()).args(["--iface", "span"]).args(options.split(' '));
+    let before = lab.mirrored_frames();
     let output = run(&mut sending);
+    let sent: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let frames = before + sent["frames"].as_u64().unwrap();
+    wait::until("all of it is delivered", || (lab.mirrored_frames() >= frames).then_some(()));
     let balance = capture.stop("INT").balance();
     balance.assert_closed();
     balance.assert_in_files(Dataset(out.path()));
-    let sent = serde_json::from_slice(&output.stdout).unwrap();
     (sent, balance, out, told)
 }
 
