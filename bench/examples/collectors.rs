@@ -16,7 +16,11 @@ use capture::{
         decider::{Decider, FrameRef},
     },
 };
-use common::{config::Config, decide::dissect::Link, record::Record};
+use common::{
+    config::Config,
+    decide::{dissect::Link, hash::ring_of},
+    record::Record,
+};
 use storage::values::TimeSource;
 
 /// Hands each record to the collector that a ring of its own would bring it to.
@@ -24,8 +28,7 @@ struct Shared(Vec<Collector>);
 
 impl RecordSink for Shared {
     fn record(&mut self, record: &Record, bytes: &[u8]) {
-        let count = self.0.len() as u64;
-        let index = ((record.flow_hash & 0xffff_ffff) * count) >> 32;
+        let index = ring_of(record.flow_hash, self.0.len() as u32);
         self.0[index as usize].record(record, bytes);
     }
 }

@@ -7,20 +7,21 @@ use std::{
     time::Duration,
 };
 
-use storage::compact::{CompactError, CompactSettings, Compactor, Merged};
+use storage::{
+    compact::{CompactError, CompactSettings, Compactor, Merged},
+    dataset::HOUR_NS,
+};
 use tracing::{error, info};
 
 use crate::{
     beside::Beside,
     idle,
-    keeper::now_ns,
     ledger::{EncoderCounter, EncoderLedger},
+    source::live::clock,
 };
 
 /// Between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(10);
-
-const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Starts the thread; it looks for files at once, and then after each hour.
 pub fn start(dir: PathBuf, sensor: String, counts: Arc<EncoderLedger>) -> io::Result<Beside> {
@@ -50,7 +51,7 @@ impl Work {
     fn look(&mut self, stop: &AtomicBool) {
         let settings = CompactSettings::default();
         let settle_ns = i64::try_from(settings.settle.as_nanos()).unwrap_or(i64::MAX);
-        let hour = now_ns().saturating_sub(settle_ns).div_euclid(HOUR_NS);
+        let hour = clock::unix_ns().saturating_sub(settle_ns).div_euclid(HOUR_NS);
         if self.planned_hour == Some(hour) {
             return;
         }
@@ -69,9 +70,9 @@ impl Work {
             self.compactor = Compactor::open(&self.dir, &self.sensor, settings)?;
         }
         let Some(compactor) = &mut self.compactor else { return Ok(()) };
-        compactor.plan(now_ns())?;
+        compactor.plan(clock::unix_ns())?;
         loop {
-            match compactor.step(now_ns(), stop) {
+            match compactor.step(clock::unix_ns(), stop) {
                 Ok(Some(merged)) => count(&self.counts, &merged),
                 Ok(None) | Err(CompactError::Stopped) => return Ok(()),
                 Err(failed) => {

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -137,7 +137,7 @@ impl Encoding {
                 },
                 default(TICK) => {}
             }
-            let written = self.writer.tick(now_ns());
+            let written = self.writer.tick(clock::unix_ns());
             count(&self.ledger, &written);
             self.durable.merge();
         }
@@ -147,7 +147,7 @@ impl Encoding {
         let oldest_ns = sealed.parsed.first().map_or(0, |mark| mark.parsed_ns);
         self.ledger.writing_ns.store(oldest_ns, Ordering::Relaxed);
         self.ledger.add(EncoderCounter::Batches, 1);
-        let written = match self.writer.write(&sealed.batch, now_ns()) {
+        let written = match self.writer.write(&sealed.batch, clock::unix_ns()) {
             Ok(written) => {
                 let durable_ns = clock::monotonic_ns();
                 for mark in &sealed.parsed {
@@ -192,7 +192,7 @@ impl Encoding {
             return true;
         }
         self.writer.set_ledger(interval.totals.clone());
-        match self.writer.write_stats(&rows, now_ns()) {
+        match self.writer.write_stats(&rows, clock::unix_ns()) {
             Ok(written) => {
                 count(&self.ledger, &written);
                 true
@@ -220,11 +220,4 @@ fn count(ledger: &EncoderLedger, written: &Written) {
     ledger.add(EncoderCounter::RowsStaged, written.rows_staged);
     ledger.add(EncoderCounter::FilesPublished, written.files_published);
     ledger.add(EncoderCounter::BytesWritten, written.bytes);
-}
-
-/// Unix time in nanoseconds, for the age of files; rows carry the frames' time.
-fn now_ns() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "this loop owns the clock that ages files")]
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

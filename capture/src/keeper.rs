@@ -1,10 +1,6 @@
 //! Retention at work: looks at the disk and at the clock, and lets old files go, beside the encoder.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io, sync::Arc, time::Duration};
 
 use storage::retention::Keeper;
 use tracing::error;
@@ -12,6 +8,7 @@ use tracing::error;
 use crate::{
     beside::Beside,
     ledger::{EncoderCounter, EncoderLedger},
+    source::live::clock,
 };
 
 /// Between two looks at the room left: a disk of 1 GB/s fills by less than a percent of its size in that time.
@@ -33,7 +30,7 @@ pub fn start(mut keeper: Keeper, counts: Arc<EncoderLedger>) -> io::Result<Besid
 }
 
 fn keep(keeper: &mut Keeper, counts: &EncoderLedger) {
-    let (removed, error) = keeper.run(now_ns());
+    let (removed, error) = keeper.run(clock::unix_ns());
     if let Some(error) = error {
         error!("retention could not remove what is not to be kept: {error}");
     }
@@ -41,11 +38,4 @@ fn keep(keeper: &mut Keeper, counts: &EncoderLedger) {
         counts.add(EncoderCounter::FilesRemoved, 1);
         counts.add(EncoderCounter::BytesRemoved, file.bytes);
     }
-}
-
-/// Unix time in nanoseconds, for the age of hours.
-pub fn now_ns() -> i64 {
-    #[expect(clippy::disallowed_methods, reason = "this loop owns the clock that ages hours")]
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -216,3 +216,26 @@ pub struct RowValues {
     /// Flags of capture and pairing, added to those of the heads.
     pub flags: Flags,
 }
+
+impl RowValues {
+    /// Of a row with nothing measured, the first of its connection.
+    pub const fn unmeasured(ts_ns: i64, ts_source: TimeSource, pair_state: PairState) -> RowValues {
+        RowValues {
+            ts_ns,
+            ts_source,
+            transaction_index: 0,
+            pair_state,
+            req_seq: None,
+            req_end_seq: None,
+            resp_seq: None,
+            resp_ack: None,
+            req_body_bytes: None,
+            resp_body_bytes: None,
+            ttfb_us: None,
+            req_duration_us: None,
+            resp_head_duration_us: None,
+            total_us: None,
+            flags: Flags::NONE,
+        }
+    }
+}

@@ -7,7 +7,6 @@ use capture::view::{
 };
 use storage::{
     batch::Glance,
-    flags::Flags,
     values::{PairState, RowValues, TimeSource},
 };
 
@@ -48,22 +47,7 @@ fn seen() -> Sighting {
         path_template: Some(b"/api/items/{n}"),
         status: Some(503),
     };
-    let values = RowValues {
-        ts_ns: 0,
-        ts_source: TimeSource::Pcap,
-        transaction_index: 0,
-        pair_state: PairState::AckVerified,
-        req_seq: None,
-        req_end_seq: None,
-        resp_seq: None,
-        resp_ack: None,
-        req_body_bytes: None,
-        resp_body_bytes: None,
-        ttfb_us: Some(1),
-        req_duration_us: None,
-        resp_head_duration_us: None,
-        total_us: None,
-        flags: Flags::NONE,
-    };
+    let values =
+        RowValues { ttfb_us: Some(1), ..RowValues::unmeasured(0, TimeSource::Pcap, PairState::AckVerified) };
     Sighting::of(&glance, &values)
 }

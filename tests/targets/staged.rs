@@ -102,23 +102,7 @@ fn batch(ts_ns: i64) -> Batch {
         syn_seen: false,
         tcp_rtt_us: None,
     });
-    let values = RowValues {
-        ts_ns,
-        ts_source: TimeSource::Pcap,
-        transaction_index: 0,
-        pair_state: PairState::RequestOnly,
-        req_seq: None,
-        req_end_seq: None,
-        resp_seq: None,
-        resp_ack: None,
-        req_body_bytes: None,
-        resp_body_bytes: None,
-        ttfb_us: None,
-        req_duration_us: None,
-        resp_head_duration_us: None,
-        total_us: None,
-        flags: storage::flags::Flags::NONE,
-    };
+    let values = RowValues::unmeasured(ts_ns, TimeSource::Pcap, PairState::RequestOnly);
     for _ in 0..3 {
         batch.row(connection, None, None, &values);
     }

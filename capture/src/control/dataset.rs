@@ -20,7 +20,7 @@ use crate::{
         user::{IdentitySettings, assume},
     },
     idle,
-    keeper::now_ns,
+    source::live::clock,
 };
 
 use super::encryption::keyring;
@@ -73,11 +73,11 @@ fn compact_sensor(dir: &Path, sensor: &str, settings: CompactSettings) -> anyhow
         print(&[format!("left alone: sensor {sensor} is being compacted by a running process")])?;
         return Ok(true);
     };
-    let planned = compactor.plan(now_ns()).context("the manifest could not be read")?;
+    let planned = compactor.plan(clock::unix_ns()).context("the manifest could not be read")?;
     print(&[format!("sensor {sensor}: {planned} merges to do")])?;
     let mut ended_well = true;
     loop {
-        match compactor.step(now_ns(), &AtomicBool::new(false)) {
+        match compactor.step(clock::unix_ns(), &AtomicBool::new(false)) {
             Ok(Some(merged)) => print(&[merged_line(&merged)])?,
             Ok(None) => return Ok(ended_well),
             Err(failed) => {

@@ -109,7 +109,6 @@ mod tests {
     use proptest::prelude::*;
     use storage::{
         batch::Batch,
-        flags::Flags,
         values::{ConnectionValues, PairState, RowValues, TimeSource},
     };
 
@@ -156,23 +155,7 @@ mod tests {
             syn_seen: false,
             tcp_rtt_us: None,
         });
-        let row = RowValues {
-            ts_ns: 1,
-            ts_source: TimeSource::Pcap,
-            transaction_index: 0,
-            pair_state: PairState::RequestOnly,
-            req_seq: None,
-            req_end_seq: None,
-            resp_seq: None,
-            resp_ack: None,
-            req_body_bytes: None,
-            resp_body_bytes: None,
-            ttfb_us: None,
-            req_duration_us: None,
-            resp_head_duration_us: None,
-            total_us: None,
-            flags: Flags::NONE,
-        };
+        let row = RowValues::unmeasured(1, TimeSource::Pcap, PairState::RequestOnly);
         let (mut parser, mut redactor) = tools();
         for (is_complete, lines) in heads {
             if !is_shared {

@@ -133,7 +133,7 @@ impl Sighting {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use storage::{flags::Flags, values::TimeSource};
+    use storage::values::TimeSource;
 
     /// A transaction of these values, one millisecond to its first byte for each of `millis`.
     pub(crate) fn sighting(request: (&str, &str, &str), status: i32, millis: i64) -> Sighting {
@@ -155,21 +155,11 @@ pub(crate) mod testing {
 
     pub(crate) fn row(ttfb_us: i64) -> RowValues {
         RowValues {
-            ts_ns: 1_700_000_000_123_456_789,
-            ts_source: TimeSource::Xdp,
-            transaction_index: 0,
-            pair_state: PairState::AckVerified,
-            req_seq: None,
-            req_end_seq: None,
-            resp_seq: None,
-            resp_ack: None,
             req_body_bytes: Some(0),
             resp_body_bytes: Some(512),
             ttfb_us: Some(ttfb_us),
-            req_duration_us: None,
-            resp_head_duration_us: None,
             total_us: Some(ttfb_us + 100),
-            flags: Flags::NONE,
+            ..RowValues::unmeasured(1_700_000_000_123_456_789, TimeSource::Xdp, PairState::AckVerified)
         }
     }
 

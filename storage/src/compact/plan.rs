@@ -5,9 +5,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{dataset::name::DatasetFile, manifest::LiveFile};
-
-const HOUR_NS: i64 = 3_600_000_000_000;
+use crate::{
+    dataset::{HOUR_NS, name::DatasetFile},
+    manifest::LiveFile,
+};
 
 /// Files of this size and more stay as they are.
 pub const SMALL_BYTES_MAX: u64 = 128 << 20;

@@ -29,7 +29,7 @@ use crate::{
     disk::sync_folder,
     encode::{
         Layout, RowGroups,
-        footer::{is_encrypted, read_tail},
+        footer::{is_encrypted, read_tail, text_of},
     },
     encrypt::Keyring,
     file::{Files, Hashed, IoMode},
@@ -55,14 +55,10 @@ struct Kind {
 
 impl Kind {
     fn of(metadata: &ParquetMetaData) -> Kind {
-        let said = ["schema_version", "redaction_policy"].map(|key| value_of(metadata, key));
+        let said =
+            ["schema_version", "redaction_policy"].map(|key| text_of(metadata, key).map(str::to_owned));
         Kind { schema: metadata.file_metadata().schema_descr().root_schema_ptr(), said }
     }
-}
-
-fn value_of(metadata: &ParquetMetaData, key: &str) -> Option<String> {
-    let pairs = metadata.file_metadata().key_value_metadata()?;
-    pairs.iter().find(|pair| pair.key == key)?.value.clone()
 }
 
 fn open(file: &File) -> Result<ArrowReaderMetadata> {
@@ -266,9 +262,9 @@ fn pairs(newest: &ParquetMetaData, files: &[Candidate], ledger: &str) -> io::Res
 
 /// The ledger of the newest file, which has the latest counts, with the rows of all.
 fn ledger(newest: &ParquetMetaData, rows: u64, row_groups: usize, span: TimeSpan) -> String {
-    let text = value_of(newest, LEDGER_KEY);
+    let text = text_of(newest, LEDGER_KEY);
     let mut ledger: Map<String, Value> =
-        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     ledger.insert("rows".to_owned(), rows.into());
     ledger.insert("row_groups".to_owned(), row_groups.into());
     ledger.insert("ts_min_ns".to_owned(), span.first_ns().into());

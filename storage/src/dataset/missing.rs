@@ -9,7 +9,7 @@ use parquet::file::{
 };
 use serde_json::Value;
 
-use crate::schema::HTTP_TABLE;
+use crate::{encode::footer::text_of, schema::HTTP_TABLE};
 
 /// True for a file of table `http`.
 pub(crate) fn is_http(metadata: &ParquetMetaData) -> bool {
@@ -36,11 +36,6 @@ pub(crate) fn rows_maybe_missing(metadata: &ParquetMetaData) -> u64 {
 fn flush_interval_ns(metadata: &ParquetMetaData) -> Option<i64> {
     let ledger: Value = serde_json::from_str(text_of(metadata, "ledger")?).ok()?;
     ledger["flush_interval_ms"].as_i64()?.checked_mul(1_000_000)
-}
-
-fn text_of<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
-    let pairs = metadata.file_metadata().key_value_metadata()?;
-    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
 }
 
 /// Latest `ts_ns` of a row group.

@@ -43,7 +43,7 @@ use crate::{
 pub use self::{
     access::FOLDER_MODE,
     error::{LossReason, OpenError, WriteError},
-    partition::Partition,
+    partition::{HOUR_NS, Partition},
     recover::{RecoverReport, RecoveredFile, recover, recover_with},
     settings::{FILE_AGE_MAX_DEFAULT, FILE_BYTES_MAX_DEFAULT, WriterSettings, ZSTD_LEVEL_DEFAULT},
     staging::{QUARANTINE_FOLDER, SENSOR_BYTES_MAX, STAGING_FOLDER},

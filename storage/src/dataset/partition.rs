@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-const HOUR_NS: i64 = 3_600_000_000_000;
+/// Nanoseconds of an hour.
+pub const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// One hour of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -61,6 +61,12 @@ impl PageIndexProvider for Indexes {
     }
 }
 
+/// What a file says of itself under this key.
+pub(crate) fn text_of<'a>(metadata: &'a ParquetMetaData, key: &str) -> Option<&'a str> {
+    let pairs = metadata.file_metadata().key_value_metadata()?;
+    pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+}
+
 /// What is known of the row groups written so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Footer {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::encode::footer::text_of;
+
 /// Bytes read at a time when a file is hashed.
 const READ_BYTES: usize = 256 << 10;
 
@@ -141,8 +143,7 @@ pub(crate) fn facts_of(file: String, metadata: &ParquetMetaData, bytes: u64, sha
             (_, _) => {}
         }
     }
-    let pairs = metadata.file_metadata().key_value_metadata();
-    let ledger = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "ledger")?.value.as_deref());
+    let ledger = text_of(metadata, "ledger");
     FileFacts {
         file,
         rows: u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0),

@@ -23,6 +23,7 @@ use crate::{
     },
     disk,
     encode::footer::read_whole,
+    encode::footer::text_of,
 };
 
 /// Key in a file's metadata with a JSON list of the files whose rows it took over.
@@ -116,9 +117,7 @@ fn entry_of(manifest: &Manifest, file: &DatasetFile, bytes_left: &mut u64) -> io
 
 /// The files that this one says it replaces, where all of them are the sensor's own.
 fn replaces(metadata: &ParquetMetaData, sensor: &str) -> Option<Vec<String>> {
-    let pairs = metadata.file_metadata().key_value_metadata()?;
-    let text = pairs.iter().find(|pair| pair.key == REPLACES_KEY)?.value.as_deref()?;
-    let names: Vec<String> = serde_json::from_str(text).ok()?;
+    let names: Vec<String> = serde_json::from_str(text_of(metadata, REPLACES_KEY)?).ok()?;
     let is_own = |name: &String| DatasetFile::parse(name).is_some_and(|file| file.sensor == sensor);
     names.iter().all(is_own).then_some(names)
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{dataset::name::DatasetFile, manifest::RemoveReason};
-
-const HOUR_NS: i64 = 3_600_000_000_000;
+use crate::{
+    dataset::{HOUR_NS, name::DatasetFile},
+    manifest::RemoveReason,
+};
 
 /// What is kept; nothing is removed by a limit that is not set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,6 +14,11 @@ pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC).unsigned_abs()
 }
 
+/// Unix time in nanoseconds, for the age of files and hours; zero before 1970.
+pub fn unix_ns() -> i64 {
+    clock_ns(libc::CLOCK_REALTIME).max(0)
+}
+
 fn clock_ns(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place to write to, and both clocks exist on every kernel.

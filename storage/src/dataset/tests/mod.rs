@@ -21,7 +21,6 @@ use crate::{
     encode::footer::{read_whole, row_group_end},
     encrypt::Keyring,
     file::IoMode,
-    flags::Flags,
     manifest::{REPLACES_KEY, list_files, verify},
     retention::{Keep, Keeper},
     values::{ConnectionValues, PairState, RowValues, TimeSource},
@@ -50,23 +49,7 @@ pub(crate) fn batch(ts_ns: i64) -> Batch {
         syn_seen: false,
         tcp_rtt_us: None,
     });
-    let values = RowValues {
-        ts_ns,
-        ts_source: TimeSource::Pcap,
-        transaction_index: 0,
-        pair_state: PairState::RequestOnly,
-        req_seq: None,
-        req_end_seq: None,
-        resp_seq: None,
-        resp_ack: None,
-        req_body_bytes: None,
-        resp_body_bytes: None,
-        ttfb_us: None,
-        req_duration_us: None,
-        resp_head_duration_us: None,
-        total_us: None,
-        flags: Flags::NONE,
-    };
+    let values = RowValues::unmeasured(ts_ns, TimeSource::Pcap, PairState::RequestOnly);
     batch.row(connection, None, None, &values);
     batch
 }

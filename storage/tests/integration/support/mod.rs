@@ -207,23 +207,7 @@ pub(crate) fn connection(batch: &mut Batch, client_port: u16) -> ConnectionId {
 
 /// Row values with nothing measured.
 pub(crate) fn row_values(ts_ns: i64) -> RowValues {
-    RowValues {
-        ts_ns,
-        ts_source: TimeSource::Pcap,
-        transaction_index: 0,
-        pair_state: PairState::AckVerified,
-        req_seq: None,
-        req_end_seq: None,
-        resp_seq: None,
-        resp_ack: None,
-        req_body_bytes: None,
-        resp_body_bytes: None,
-        ttfb_us: None,
-        req_duration_us: None,
-        resp_head_duration_us: None,
-        total_us: None,
-        flags: Flags::NONE,
-    }
+    RowValues::unmeasured(ts_ns, TimeSource::Pcap, PairState::AckVerified)
 }
 
 /// A batch of `rows` plain transactions, one every millisecond from `start_ns`.
