@@ -66,7 +66,8 @@ impl UringFile {
 
     fn write_rest(&mut self) -> io::Result<()> {
         let mut ring = lock(&self.ring);
-        let Some(buffer) = &self.buffer else { return ring.drain(self.target.key) };
+        // A write of no bytes would come back as one that wrote none, which is an error.
+        let (Some(buffer), 1..) = (&self.buffer, self.filled) else { return ring.drain(self.target.key) };
         let len = if self.direct { self.filled.next_multiple_of(ALIGNMENT) } else { self.filled };
         ring.bytes(buffer)[self.filled..len].fill(0);
         ring.write_through(&self.target, buffer, self.offset, len)?;

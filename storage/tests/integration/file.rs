@@ -71,6 +71,19 @@ proptest! {
     }
 }
 
+/// A file that is synced at a block's end has nothing left to write at the next sync, and nothing when it ends.
+#[test]
+fn a_sync_with_nothing_to_write_is_no_error() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk");
+    let files = Files::new(IoMode::Auto);
+    for (number, len) in [0, 4096, RING_BUFFER_BYTES, RING_BUFFER_BYTES + 4096].into_iter().enumerate() {
+        let path = dir.path().join(number.to_string());
+        let steps = [Step::Sync, Step::Write(len - len.min(1)), Step::Write(len.min(1)), Step::Sync, Step::Sync];
+        let expected = write_steps(&files, &path, &steps);
+        assert!(fs::read(&path).expect("readable") == expected, "{len} bytes");
+    }
+}
+
 #[test]
 fn several_files_share_a_ring() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder on the disk");
