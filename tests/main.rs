@@ -21,5 +21,6 @@ mod tidy;
 mod traffic;
 mod truth;
 mod unsafe_code;
+mod upload;
 mod verdicts;
 mod view;

@@ -18,6 +18,7 @@ use storage::{
     dataset::{LossReason, Writer, Written},
     retention::{Keep, Keeper},
     schema::StatsRow,
+    upload::Uploads,
 };
 use tracing::error;
 
@@ -30,6 +31,7 @@ use crate::{
     ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
     limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
     source::live::clock,
+    upload::{Uploader, Uploading},
 };
 
 /// A batch to be written.
@@ -56,6 +58,7 @@ pub struct Encoder {
     thread: JoinHandle<Encoding>,
     /// Threads that see to what is published.
     beside: Vec<Beside>,
+    uploading: Option<Uploading>,
 }
 
 impl Encoder {
@@ -77,15 +80,23 @@ impl Encoder {
         let thread = std::thread::Builder::new()
             .name("hdrcap-encode".into())
             .spawn(move || encoding.run(&batches, intervals))?;
-        Ok(Encoder { queue, stats, ledger, folder, thread, beside: Vec::new() })
+        Ok(Encoder { queue, stats, ledger, folder, thread, beside: Vec::new(), uploading: None })
     }
 
     /// Starts the thread of retention, where something is not to be kept.
-    pub fn keep(&mut self, sensor: &str, keep: Keep) -> std::io::Result<()> {
+    ///
+    /// Where files are uploaded, `uploads` says which of those it removes had not been.
+    pub fn keep(&mut self, sensor: &str, keep: Keep, uploads: Option<Arc<Uploads>>) -> std::io::Result<()> {
         if !keep.is_everything() {
-            let keeper = Keeper::new(&self.folder, sensor, keep);
+            let keeper = Keeper::new(&self.folder, sensor, keep).telling(uploads);
             self.beside.push(keeper::start(keeper, Arc::clone(&self.ledger))?);
         }
+        Ok(())
+    }
+
+    /// Starts the thread that uploads what is published.
+    pub fn upload(&mut self, uploader: Uploader) -> std::io::Result<()> {
+        self.uploading = Some(Uploading::start(uploader, Arc::clone(&self.ledger))?);
         Ok(())
     }
 
@@ -108,6 +119,9 @@ impl Encoder {
         encoding.give_up_stats();
         let written = encoding.writer.close();
         count(&encoding.ledger, &written);
+        if let Some(uploading) = self.uploading {
+            uploading.finish();
+        }
     }
 }
 

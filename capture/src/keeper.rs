@@ -37,5 +37,6 @@ fn keep(keeper: &mut Keeper, counts: &EncoderLedger) {
     for file in removed {
         counts.add(EncoderCounter::FilesRemoved, 1);
         counts.add(EncoderCounter::BytesRemoved, file.bytes);
+        counts.add(EncoderCounter::UploadMissed, u64::from(file.is_missed));
     }
 }

@@ -20,4 +20,5 @@ mod private;
 pub mod redact;
 pub mod settings;
 pub mod source;
+pub mod upload;
 pub mod view;

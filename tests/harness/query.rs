@@ -103,7 +103,12 @@ fn duckdb_script() -> PathBuf {
     tree::root().join("tests/harness/duckdb_query.py")
 }
 
-fn python() -> PathBuf {
+/// The Python that `scripts/setup` made, or the one that `HDRCAP_PYTHON` names.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn python() -> PathBuf {
     let named = std::env::var_os("HDRCAP_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| tree::target().join("venv/bin/python"));
     assert!(

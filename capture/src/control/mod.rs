@@ -59,6 +59,7 @@ use crate::{
     encoder::Encoder,
     limits,
     settings::{MetricsAddress, Sampling, Settings, Source, VxlanPorts},
+    upload::Uploader,
     view::hub::HubPlan,
 };
 
@@ -178,8 +179,11 @@ fn confine(
         removals: sockets.chain(settings.control.folder()).map(Path::to_owned).collect(),
         reads: reads.to_vec(),
         is_live: matches!(settings.source, Source::Live(_)),
-        connects: false,
+        connects: settings.storage.upload.is_some(),
     };
+    let uploader = settings.storage.upload.as_ref();
+    let uploader = uploader.map(|upload| Uploader::new(upload, &settings.storage.folder, &settings.sensor));
+    let uploader = uploader.transpose()?;
     let mut safeguards = confine::confine(&needs);
     safeguards.push(Safeguard {
         name: "io_uring",
@@ -198,7 +202,12 @@ fn confine(
         warn!("{missing}");
     }
     let mut encoder = Encoder::start(writer, &settings.sensor).context("the encoder could not be started")?;
-    encoder.keep(&settings.sensor, settings.storage.keep).context("retention could not be started")?;
+    let uploads = uploader.as_ref().map(Uploader::uploads);
+    let kept = encoder.keep(&settings.sensor, settings.storage.keep, uploads);
+    kept.context("retention could not be started")?;
+    if let Some(uploader) = uploader {
+        encoder.upload(uploader).context("the upload could not be started")?;
+    }
     if settings.storage.compacts {
         encoder.compact(&settings.sensor).context("compaction could not be started")?;
     }

@@ -143,6 +143,16 @@ counters! {
         CompactBytesOut = "compact_bytes_out",
         /// Merges that did not work, of files that are as they were.
         CompactFailed = "compact_failed",
+        /// Files uploaded.
+        UploadFiles = "upload_files",
+        /// Bytes of these files.
+        UploadBytes = "upload_bytes",
+        /// Uploaded files taken back, as compaction has put their rows into another.
+        UploadWithdrawn = "upload_withdrawn",
+        /// Attempts to upload that failed; what they left is tried again.
+        UploadFailed = "upload_failed",
+        /// Files that retention removed before they were uploaded.
+        UploadMissed = "upload_missed",
     }
 }
 

@@ -6,8 +6,10 @@ use clap::{Parser, Subcommand};
 use storage::retention::KeepFree;
 
 use super::{
-    ActionChoice, LogFormat, MetricsAddress, Net, PortSet, Sampling, SteerChoice, VxlanPorts, XdpModeChoice,
+    ActionChoice, LogFormat, MetricsAddress, Net, PortSet, Sampling, SteerChoice, UploadTarget, VxlanPorts,
+    XdpModeChoice,
     metrics::parse_portion,
+    upload::parse_endpoint,
     values::{parse_bytes, parse_duration, parse_room, parse_sampling},
     view::{ControlArgs, TailArgs, TopArgs},
 };
@@ -280,6 +282,17 @@ pub(super) struct StorageArgs {
     /// file, and a copy, apart from the dataset: without it nobody reads what was captured.
     #[arg(long, value_name = "FILE")]
     pub(super) encryption_keys: Option<PathBuf>,
+
+    /// Upload published files to this place, such as s3://bucket/prefix; credentials from AWS_* variables
+    ///
+    /// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and the like. What cannot be sent is tried
+    /// again, also after a restart. Nothing is removed here for having been sent.
+    #[arg(long, value_name = "URL")]
+    pub(super) upload: Option<UploadTarget>,
+
+    /// Server to upload to, for stores other than that of AWS, such as https://minio.example:9000
+    #[arg(long, value_name = "URL", requires = "upload", value_parser = parse_endpoint)]
+    pub(super) upload_endpoint: Option<String>,
 
     /// Name of this capturing host in rows and file names [default: the host name]
     #[arg(long, value_name = "NAME")]

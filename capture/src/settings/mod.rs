@@ -8,6 +8,7 @@ mod environment;
 mod metrics;
 mod ports;
 mod resolve;
+mod upload;
 mod values;
 mod view;
 
@@ -24,6 +25,7 @@ pub use crate::confine::user::IdentitySettings;
 pub use environment::Environment;
 pub use metrics::MetricsAddress;
 pub use ports::{PortRange, PortSet, VxlanPorts};
+pub use upload::{UploadSettings, UploadTarget};
 pub use values::Net;
 
 use crate::view::{tail::TailSettings, top::TopSettings};
@@ -249,6 +251,8 @@ pub struct StorageSettings {
     pub compacts: bool,
     /// File of the keys that files are encrypted with; without one they are not.
     pub encryption_keys: Option<PathBuf>,
+    /// Where published files are uploaded to, if they are.
+    pub upload: Option<UploadSettings>,
 }
 
 /// What becomes of secrets.

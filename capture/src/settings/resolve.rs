@@ -13,7 +13,7 @@ use storage::retention::Keep;
 use super::{
     ActionChoice, CollectorCount, Environment, FilterSettings, HealthSettings, IdentitySettings, Job,
     LiveSettings, NewKeys, PortSet, RedactJob, RedactSettings, ReportSettings, Sampling, Settings, Source,
-    SteerChoice, StopChoice, StorageSettings, VxlanPorts, XdpModeChoice,
+    SteerChoice, StopChoice, StorageSettings, UploadSettings, VxlanPorts, XdpModeChoice,
     args::{
         Args, CaptureArgs, Command, FilterArgs, KeyCommand, LiveArgs, RedactArgs, RedactChoice, ReportArgs,
         StorageArgs,
@@ -238,6 +238,10 @@ fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSetting
         keep,
         compacts: args.compact,
         encryption_keys: args.encryption_keys.clone(),
+        upload: args
+            .upload
+            .clone()
+            .map(|target| UploadSettings { target, endpoint: args.upload_endpoint.clone() }),
     })
 }
 

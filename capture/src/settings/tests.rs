@@ -68,6 +68,7 @@ fn two_words_are_enough() {
                 keep: Keep::default(),
                 compacts: false,
                 encryption_keys: None,
+                upload: None,
             },
             redact: RedactSettings::Tokens {
                 key_file: "/var/lib/hdrcap/redaction.key".into(),
@@ -147,7 +148,7 @@ fn every_option_reaches_its_place() {
     let settings = capture(
         "--pcap a.pcap - --out d --port 80 --port 8080-8090 --net 10.0.0.0/8 --net ::1 --sample 1/10 --head-limit 64k \
          --collectors 2 --flush-interval 500ms --file-bytes 1g --file-age 1h --zstd-level 9 --keep 30d \
-         --keep-bytes 2TB --keep-free 10% --compact --sensor s1 --key-file /k \
+         --keep-bytes 2TB --keep-free 10% --compact --upload s3://heads/lan --upload-endpoint https://minio:9000 --sensor s1 --key-file /k \
          --redact-policy p.toml --json -q --stats-interval 1s --log-format json \
          --metrics 9108,unix:/m --health-loss 0.5% --health-lag 1m",
     );
@@ -172,6 +173,10 @@ fn every_option_reaches_its_place() {
         keep,
         compacts: true,
         encryption_keys: None,
+        upload: Some(UploadSettings {
+            target: "s3://heads/lan".parse().unwrap(),
+            endpoint: Some("https://minio:9000".to_owned()),
+        }),
     };
     assert_eq!(settings.storage, storage);
     let redact = RedactSettings::Tokens { key_file: "/k".into(), policy_file: Some("p.toml".into()) };

@@ -5,13 +5,14 @@
 
 mod policy;
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, sync::Arc};
 
 use crate::{
     dataset::name::DatasetFile,
     disk,
     file::disk_room,
     manifest::{Entry, Manifest, RemoveReason, published_files},
+    upload::Uploads,
 };
 
 pub use self::policy::{Keep, KeepFree};
@@ -35,6 +36,8 @@ pub struct Removed {
     pub bytes: u64,
     /// Why it went.
     pub reason: RemoveReason,
+    /// It was to be uploaded and had not been yet.
+    pub is_missed: bool,
 }
 
 /// Removes what is not to be kept of one sensor's files.
@@ -42,6 +45,7 @@ pub struct Removed {
 pub struct Keeper {
     manifest: Manifest,
     keep: Keep,
+    uploads: Option<Arc<Uploads>>,
     last_ns: Option<i64>,
     /// Runs since the clock leapt, up to `STEADY_RUNS_MIN`.
     steady_runs: u32,
@@ -50,7 +54,13 @@ pub struct Keeper {
 impl Keeper {
     /// Keeps of `sensor`'s files in the dataset at `dir` what `keep` says.
     pub fn new(dir: &Path, sensor: &str, keep: Keep) -> Keeper {
-        Keeper { manifest: Manifest::new(dir, sensor), keep, last_ns: None, steady_runs: STEADY_RUNS_MIN }
+        let manifest = Manifest::new(dir, sensor);
+        Keeper { manifest, keep, uploads: None, last_ns: None, steady_runs: STEADY_RUNS_MIN }
+    }
+
+    /// Tells of each file it removes whether it had been uploaded.
+    pub fn telling(self, uploads: Option<Arc<Uploads>>) -> Keeper {
+        Keeper { uploads, ..self }
     }
 
     /// True where the disk has less room than is to be left free.
@@ -75,7 +85,11 @@ impl Keeper {
                 continue;
             }
             tracing::info!(file = %kept.file.name, bytes = kept.bytes, ?reason, "removed by retention");
-            removed.push(Removed { file: kept.file.name, bytes: kept.bytes, reason });
+            let is_missed = self.uploads.as_ref().is_some_and(|uploads| !uploads.has(&kept.file.name));
+            if is_missed {
+                tracing::warn!(file = %kept.file.name, "retention removed a file that was not uploaded yet");
+            }
+            removed.push(Removed { file: kept.file.name, bytes: kept.bytes, reason, is_missed });
         }
         Ok(())
     }
