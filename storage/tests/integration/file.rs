@@ -78,7 +78,8 @@ fn a_sync_with_nothing_to_write_is_no_error() {
     let files = Files::new(IoMode::Auto);
     for (number, len) in [0, 4096, RING_BUFFER_BYTES, RING_BUFFER_BYTES + 4096].into_iter().enumerate() {
         let path = dir.path().join(number.to_string());
-        let steps = [Step::Sync, Step::Write(len - len.min(1)), Step::Write(len.min(1)), Step::Sync, Step::Sync];
+        let steps =
+            [Step::Sync, Step::Write(len - len.min(1)), Step::Write(len.min(1)), Step::Sync, Step::Sync];
         let expected = write_steps(&files, &path, &steps);
         assert!(fs::read(&path).expect("readable") == expected, "{len} bytes");
     }
