@@ -7,6 +7,7 @@ mod corpus;
 mod dataset;
 mod encryption;
 mod errors;
+mod flood;
 mod growth;
 mod ledger;
 mod live;

@@ -77,6 +77,8 @@ const NO_OUTCOMES: &[&str] = &[
     "records_orphan",
     "records_duplicate",
     "records_misdirected",
+    "heads_given_up",
+    "transactions_given_up",
     "connections_evicted",
     "connections_aged",
     "batches",

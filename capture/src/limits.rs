@@ -5,7 +5,12 @@
 use storage::batch::{BATCH_BYTES_MAX, BATCH_KNOWN_BYTES_MAX};
 
 use crate::{
-    flow::{connection::Connection, handshake::Handshake, table::FlowKey, transaction::Transaction},
+    flow::{
+        handshake::Handshake,
+        partial::PARTIAL_BYTES,
+        table::{FlowKey, SLOT_BYTES},
+        transaction::Transaction,
+    },
     http::LINE_MEMORY_BYTES_MAX,
     redact::RECALL_BYTES_MAX,
     view::{sighting::Sighting, window::WINDOW_BYTES_MAX},
@@ -66,8 +71,14 @@ pub const PARTIAL_AGE_NS_MAX: u64 = 10_000_000_000;
 /// Nanoseconds of record time that directions, rings and segments of one connection may be late against each other.
 pub const LATE_AGE_NS_MAX: u64 = 1_000_000_000;
 
-/// Open transactions of a connection that memory is reckoned with; more are rare, and bounded all the same.
-pub const TRANSACTION_COUNT_TYPICAL: usize = 2;
+/// Transactions in progress in one collector; those of connections longest without news become rows beyond.
+pub const TRANSACTION_COUNT_MAX: usize = FLOW_COUNT_MAX;
+
+/// Transactions a connection keeps room for once it had one: what a queue begins with.
+pub const TRANSACTION_ROOM_COUNT: usize = 4;
+
+/// Bytes of a new batch that transactions in progress may take; beyond, those longest without news become rows.
+pub const OPEN_BYTES_MAX: usize = BATCH_BYTES_MAX / 2;
 
 /// Nanoseconds of record time behind what looks like the last chunk until it is taken for it: more would have followed.
 pub const CHUNK_END_AGE_NS_MAX: u64 = 500_000_000;
@@ -97,11 +108,12 @@ const _: () = assert!(LATE_AGE_NS_MAX < PARTIAL_AGE_NS_MAX && LATE_AGE_NS_MAX < 
 
 /// Bytes all tables and buffers of one collector take at the most, with heads of up to `head_bytes_max`.
 ///
-/// What a batch holds beyond its limit is one head at the most, and a connection's transactions are small beside it.
+/// What a batch holds beyond its limit is one head at the most; a queue grows to twice what is in it.
 pub fn collector_bytes_max(head_bytes_max: u32) -> u64 {
-    let connections = FLOW_COUNT_MAX * size_of::<Connection>();
-    let transactions = FLOW_COUNT_MAX * TRANSACTION_COUNT_TYPICAL * size_of::<Transaction>();
-    let partials = PARTIAL_COUNT_MAX * head_bytes_max as usize;
+    let connections = FLOW_COUNT_MAX * SLOT_BYTES;
+    let places = FLOW_COUNT_MAX * TRANSACTION_ROOM_COUNT + 2 * TRANSACTION_COUNT_MAX;
+    let transactions = places * size_of::<Transaction>();
+    let partials = PARTIAL_COUNT_MAX * (head_bytes_max as usize + PARTIAL_BYTES);
     let handshakes = HANDSHAKE_COUNT_MAX * size_of::<(FlowKey, Handshake)>();
     let batches = (QUEUE_WORK_COUNT_MAX + 2) * (BATCH_BYTES_MAX + BATCH_KNOWN_BYTES_MAX);
     let memories = LINE_MEMORY_BYTES_MAX + RECALL_BYTES_MAX;

@@ -8,8 +8,7 @@ use crate::{
     ledger::Counter,
     limits::{
         ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX,
-        FLOW_CLOSED_AGE_NS_MAX, LATE_AGE_NS_MAX, PARTIAL_AGE_NS_MAX, PARTIAL_COUNT_MAX,
-        UNANSWERED_AGE_NS_MAX,
+        FLOW_CLOSED_AGE_NS_MAX, LATE_AGE_NS_MAX, PARTIAL_AGE_NS_MAX, UNANSWERED_AGE_NS_MAX,
     },
 };
 
@@ -23,7 +22,6 @@ impl Collector {
         for nth in (0..self.table.busy_count()).rev() {
             self.age(self.table.busy(nth), now_ns);
         }
-        self.limit_partials();
         while let Some(oldest) = self.table.oldest() {
             let age_max =
                 if self.table.get(oldest).is_closed { FLOW_CLOSED_AGE_NS_MAX } else { FLOW_AGE_NS_MAX };
@@ -78,30 +76,6 @@ impl Collector {
         while let Some(transaction) = connection.transactions.take_if(is_over) {
             stages.emit(connection, &transaction);
         }
-        let is_busy = connection.is_busy();
-        self.table.set_busy(at, is_busy);
-    }
-
-    /// Gives up the heads in progress of the connections longest without news where there are too many.
-    fn limit_partials(&mut self) {
-        let count = |collector: &mut Collector, nth: usize| {
-            let at = collector.table.busy(nth);
-            let ways = &collector.table.get(at).directions;
-            ways.iter().map(|way| way.assembler.held_count()).sum::<usize>()
-        };
-        let mut partials: usize = (0..self.table.busy_count()).map(|nth| count(self, nth)).sum();
-        let mut nth = 0;
-        while partials > PARTIAL_COUNT_MAX && nth < self.table.busy_count() {
-            let held = count(self, nth);
-            if held > 0 {
-                let at = self.table.busy(nth);
-                let connection = self.table.get(at);
-                for side in 0..2 {
-                    self.stages.finish_partials(connection, side);
-                }
-                partials -= held;
-            }
-            nth += 1;
-        }
+        self.table.refresh(at);
     }
 }

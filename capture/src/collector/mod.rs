@@ -7,6 +7,7 @@
 mod aging;
 mod heads;
 mod observe;
+mod pressure;
 mod rows;
 mod seal;
 mod show;
@@ -278,8 +279,7 @@ impl Collector {
         if self.table.get(at).is_closed {
             self.table.make_oldest(at);
         }
-        let is_busy = self.table.get(at).is_busy();
-        self.table.set_busy(at, is_busy);
+        self.table.refresh(at);
     }
 }
 
@@ -297,8 +297,9 @@ impl RecordSink for Collector {
             Some(RecordKind::Mark) => self.mark(record),
             None => self.stages.tally.count(Counter::RecordsInvalid),
         }
+        self.relieve();
         if self.stages.batch.is_full() {
-            self.seal_full();
+            self.seal();
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Seals a batch and hands it on; what is still open moves into the next one.
 
-use storage::batch::{BATCH_BYTES_MAX, Batch};
+use storage::batch::Batch;
 
 use super::{Collector, FullQueue};
-use crate::{encoder::Sealed, ledger::Counter};
+use crate::{encoder::Sealed, ledger::Counter, limits::OPEN_BYTES_MAX};
 
 impl Collector {
     /// Ends every open transaction, hands on the last batch, and publishes the last counts.
@@ -34,22 +34,18 @@ impl Collector {
         }
     }
 
-    /// Seals a batch that is full. Where what is open would fill the next one too, which would then be sealed with every
-    /// record, connections end, the longest silent first: their requests become rows, as if they had waited long enough.
-    pub(super) fn seal_full(&mut self) {
-        self.seal();
-        while self.stages.batch.raw_bytes() > BATCH_BYTES_MAX / 2 {
-            for _ in 0..self.table.len().div_ceil(2) {
-                let Some(oldest) = self.table.oldest() else { break };
-                self.stages.tally.count(Counter::ConnectionsEvicted);
-                self.end_connection(oldest);
-            }
-            self.seal();
+    /// Seals the batch and hands it on. What is open moves into the next one, but must leave room there: else those longest
+    /// open become rows.
+    pub(super) fn seal(&mut self) {
+        self.seal_once();
+        while self.stages.batch.raw_bytes() > OPEN_BYTES_MAX && self.table.held().transactions > 0 {
+            self.give_up_transactions();
+            self.seal_once();
         }
     }
 
-    /// Seals the batch and hands it on; where it is shed its rows are counted, and the collector goes on.
-    pub(super) fn seal(&mut self) {
+    /// Hands the batch on; where it is shed its rows are counted, and the collector goes on.
+    fn seal_once(&mut self) {
         let sealed = self.swap_batch();
         let rows = sealed.rows() as u64;
         let parsed = self.stages.observed.take_marks(rows);

@@ -165,6 +165,16 @@ impl Assembler {
         self.partials.len() + usize::from(!self.early.is_empty())
     }
 
+    /// Gives back the memory of heads that are no longer in progress.
+    pub fn let_go(&mut self) {
+        if self.partials.is_empty() && self.partials.capacity() > 0 {
+            self.partials = Vec::new();
+        }
+        if self.early.is_empty() && self.early.capacity() > 0 {
+            self.early = Vec::new();
+        }
+    }
+
     /// Pieces that wait for the beginning of their head.
     pub fn early_count(&self) -> usize {
         self.early.len()

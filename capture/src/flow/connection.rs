@@ -10,7 +10,7 @@ use super::{
     direction::{Direction, Extent},
     handshake::Handshake,
     seq,
-    table::FlowKey,
+    table::{FlowKey, Held},
     transaction::{Side, Transactions},
 };
 
@@ -132,11 +132,16 @@ impl Connection {
         way.head_ended(response.head_end, response.extent);
     }
 
-    /// Whether anything of it is still to become a row.
-    pub fn is_busy(&self) -> bool {
-        let is_waiting =
-            |way: &Direction| way.assembler.partial_count() > 0 || way.assembler.early_count() > 0;
-        !self.transactions.is_empty() || self.directions.iter().any(is_waiting)
+    /// What of it is still to become a row.
+    pub fn held(&self) -> Held {
+        let partials = self.directions.iter().map(|way| way.assembler.held_count()).sum();
+        Held { partials, transactions: self.transactions.len() }
+    }
+
+    /// Gives back memory that was needed while something was in progress.
+    pub fn let_go(&mut self) {
+        self.directions.iter_mut().for_each(|way| way.assembler.let_go());
+        self.transactions.let_go();
     }
 
     /// Whether a SYN begins another connection between the same ends.

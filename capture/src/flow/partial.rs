@@ -20,6 +20,9 @@ pub enum Fill {
     Done,
 }
 
+/// Bytes of a head in progress beside its own.
+pub const PARTIAL_BYTES: usize = 4 * size_of::<Partial>() + 2 * FILLED_RANGE_COUNT_MAX * size_of::<Range>();
+
 /// A half-open range of offsets from the head's first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
@@ -191,6 +194,9 @@ impl Partial {
         let to = from + bytes.len();
         let reached = self.filled.last().map_or(0, |range| range.to);
         if self.bytes.len() < to {
+            // Doubled like any vector, but never beyond what a head may take.
+            let room = to.next_power_of_two().min(self.bytes_max.max(to));
+            self.bytes.reserve_exact(room - self.bytes.len());
             self.bytes.resize(to, 0);
         }
         let mut at = from;

@@ -40,13 +40,26 @@ pub struct FlowIndex(u32);
 
 const NONE: u32 = u32::MAX;
 
+/// What is in progress on a connection, or on all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Heads, those included of which only later pieces came.
+    pub partials: usize,
+    /// Transactions.
+    pub transactions: usize,
+}
+
 #[derive(Debug)]
 struct Slot {
     older: u32,
     newer: u32,
     busy_at: u32,
+    held: Held,
     connection: Option<Connection>,
 }
+
+/// Bytes of a connection in the table: its slot, and its places in the index and the lists.
+pub const SLOT_BYTES: usize = size_of::<Slot>() + 4 * size_of::<u32>();
 
 /// Connections by tuple.
 #[derive(Debug)]
@@ -55,6 +68,7 @@ pub struct FlowTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     busy: Vec<u32>,
+    held: Held,
     oldest: u32,
     newest: u32,
     hasher: RandomState,
@@ -70,6 +84,7 @@ impl FlowTable {
             slots: Vec::new(),
             free: Vec::new(),
             busy: Vec::new(),
+            held: Held::default(),
             oldest: NONE,
             newest: NONE,
             hasher: RandomState::new(),
@@ -108,7 +123,13 @@ impl FlowTable {
     pub fn insert(&mut self, connection: Connection) -> FlowIndex {
         assert!(!self.is_full(), "the caller makes room first");
         let key = connection.key;
-        let slot = Slot { older: NONE, newer: NONE, busy_at: NONE, connection: Some(connection) };
+        let slot = Slot {
+            older: NONE,
+            newer: NONE,
+            busy_at: NONE,
+            held: Held::default(),
+            connection: Some(connection),
+        };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
@@ -129,6 +150,7 @@ impl FlowTable {
     /// Takes a connection out.
     pub fn remove(&mut self, at: FlowIndex) -> Connection {
         self.set_busy(at, false);
+        self.note_held(at, Held::default());
         self.unlink(at.0);
         let connection = self.slots[at.0 as usize].connection.take().expect("an index names a connection");
         let hash = self.hasher.hash_one(connection.key);
@@ -160,8 +182,40 @@ impl FlowTable {
         self.oldest = at.0;
     }
 
+    /// Keeps the table's view of a connection true after it was worked on.
+    pub fn refresh(&mut self, at: FlowIndex) {
+        let connection = self.get(at);
+        let held = connection.held();
+        if held == Held::default() {
+            connection.let_go();
+        }
+        self.set_busy(at, held != Held::default());
+        self.note_held(at, held);
+    }
+
+    /// The connection at an index, to be looked at.
+    pub fn peek(&self, at: FlowIndex) -> &Connection {
+        self.slots[at.0 as usize].connection.as_ref().expect("an index names a connection")
+    }
+
+    /// What is in progress on all connections.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
+    /// What is in progress on one, as of the last refresh.
+    pub fn held_by(&self, at: FlowIndex) -> Held {
+        self.slots[at.0 as usize].held
+    }
+
+    fn note_held(&mut self, at: FlowIndex, held: Held) {
+        let before = std::mem::replace(&mut self.slots[at.0 as usize].held, held);
+        self.held.partials = self.held.partials + held.partials - before.partials;
+        self.held.transactions = self.held.transactions + held.transactions - before.transactions;
+    }
+
     /// Puts a connection on, or takes it off, the list of those with work in progress.
-    pub fn set_busy(&mut self, at: FlowIndex, busy: bool) {
+    fn set_busy(&mut self, at: FlowIndex, busy: bool) {
         let place = self.slots[at.0 as usize].busy_at;
         match (busy, place) {
             (true, NONE) => {
@@ -262,6 +316,19 @@ mod tests {
         assert_eq!(order(&table), [places[2].0, places[0].0, again.0]);
         table.make_oldest(again);
         assert_eq!(order(&table), [again.0, places[2].0, places[0].0]);
+    }
+
+    #[test]
+    fn what_is_in_progress_is_summed_up() {
+        let mut table = FlowTable::new(8);
+        let places: Vec<FlowIndex> = (1..=3).map(|port| table.insert(connection(port))).collect();
+        let held = |partials, transactions| Held { partials, transactions };
+        table.note_held(places[0], held(2, 5));
+        table.note_held(places[1], held(1, 1));
+        table.note_held(places[0], held(0, 4));
+        assert_eq!((table.held(), table.held_by(places[0])), (held(1, 5), held(0, 4)));
+        table.remove(places[0]);
+        assert_eq!(table.held(), held(1, 1));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 pub use early::Early;
 
 use crate::http::Method;
-use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
+use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX, TRANSACTION_ROOM_COUNT};
 
 /// A request or response of a transaction: where it stood, when it came by, what its head declared.
 #[derive(Clone, Copy, Debug)]
@@ -233,6 +233,13 @@ impl Transactions {
     /// Open transactions.
     pub fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// Gives back the memory of many transactions; that of a few is kept for the next.
+    pub fn let_go(&mut self) {
+        if self.open.capacity() > TRANSACTION_ROOM_COUNT {
+            self.open.shrink_to(TRANSACTION_ROOM_COUNT);
+        }
     }
 
     /// Whether none is open.

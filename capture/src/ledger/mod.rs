@@ -71,6 +71,10 @@ counters! {
         AfterEnd = "after_end",
         /// Heads given up because a table was full.
         Evicted = "evicted",
+        /// Heads in progress no longer waited for because there were too many; what came of them became messages.
+        HeadsGivenUp = "heads_given_up",
+        /// Transactions no longer waited for because there were too many; they became rows as they were.
+        TransactionsGivenUp = "transactions_given_up",
         /// Messages that are requests.
         Requests = "requests",
         /// Messages that are final responses, or interim ones with no request.
