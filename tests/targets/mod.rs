@@ -9,8 +9,10 @@ pub(crate) mod control;
 pub(crate) mod frames;
 pub(crate) mod head;
 pub(crate) mod policy;
+pub(crate) mod reassemble;
 pub(crate) mod records;
 pub(crate) mod redaction;
+pub(crate) mod replay;
 pub(crate) mod staged;
 
 #[cfg(test)]
@@ -29,7 +31,9 @@ pub(crate) const ALL: &[Target] = &[
     ("frames", frames::run),
     ("head", head::run),
     ("policy", policy::run),
+    ("reassemble", reassemble::run),
     ("records", records::run),
     ("redaction", redaction::run),
+    ("replay", replay::run),
     ("staged", staged::run),
 ];
