@@ -1,13 +1,13 @@
 //! Both directions of a connection reach one collector, and where they do not, it is counted, told and remedied.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use bench::wire::{self, Segment};
 use harness::{
     cable::{self, SENDER, Wire},
     daemon::{Balance, Capture},
     query::Dataset,
-    run, wait,
+    wait,
 };
 
 /// Connections of each test.
@@ -58,14 +58,14 @@ impl Split {
     fn send(&mut self) {
         let frames = conversations(self.first_port);
         self.first_port += CONNECTIONS;
-        let expected = metric("records") + frames.len() as f64;
+        let expected = cable::metric("records") + frames.len() as f64;
         for (from, frame) in frames {
             let cpu = CPU_OF.iter().find(|(side, _)| *side == from).unwrap().1;
             cable::move_to(cpu);
             self.wire.send(&frame);
         }
         // Each frame is a mark or a head, and so a record.
-        wait::until("the records are counted", || (metric("records") >= expected).then_some(()));
+        wait::until("the records are counted", || (cable::metric("records") >= expected).then_some(()));
     }
 
     fn stop(self) -> Balance {
@@ -73,14 +73,6 @@ impl Split {
         balance.assert_closed();
         balance
     }
-}
-
-/// A counter of the capture in this thread's namespace, summed over its labels.
-fn metric(name: &str) -> f64 {
-    let scraped = run(Command::new("curl").args(["-s", "http://127.0.0.1:9108/metrics"])).stdout;
-    let scraped = String::from_utf8(scraped).unwrap();
-    let lines = scraped.lines().filter(|line| line.starts_with(&format!("hdrcap_{name}_total{{")));
-    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 #[test]
@@ -111,7 +103,7 @@ fn directions_that_do_not_meet_are_counted_and_told() {
         split.send();
         // A collector may read what a server says before another reads the client's SYN: then that is told astray.
         let of_one = 1.0..=2.0;
-        let astray = metric("records_misdirected") / f64::from(CONNECTIONS);
+        let astray = cable::metric("records_misdirected") / f64::from(CONNECTIONS);
         assert!(of_one.contains(&astray), "{astray} records of four are astray");
         wait::until("a warning with its remedy", || {
             split.send();

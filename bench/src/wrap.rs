@@ -84,15 +84,19 @@ impl Wrap {
         !matches!(self, Self::Mpls { .. } | Self::PseudoWire { .. } | Self::Pppoe)
     }
 
-    /// Whether it can go around this frame: some go around IP only.
-    pub fn fits(self, frame: &[u8]) -> bool {
-        let needs_ip = match self {
+    /// Whether it goes around packets, without the link layer they came in.
+    pub fn wraps_packets(self) -> bool {
+        match self {
             Self::Mpls { .. } | Self::Pppoe | Self::VxlanGpe { .. } | Self::Ipip => true,
             Self::Geneve { ethernet, .. } | Self::Gre { ethernet, .. } => !ethernet,
             Self::PseudoWire { .. } | Self::Vxlan { .. } => false,
             Self::Erspan1 | Self::Erspan2 { .. } | Self::Erspan3 { .. } => false,
-        };
-        !needs_ip || [IPV4, IPV6].contains(&packet(frame).0)
+        }
+    }
+
+    /// Whether it can go around this frame: some go around IP only.
+    pub fn fits(self, frame: &[u8]) -> bool {
+        !self.wraps_packets() || [IPV4, IPV6].contains(&packet(frame).0)
     }
 
     /// Any of them.

@@ -34,6 +34,15 @@ pub enum PairState {
 }
 
 impl PairState {
+    /// Every state.
+    pub const ALL: [PairState; 5] = [
+        PairState::AckVerified,
+        PairState::Positional,
+        PairState::RequestOnly,
+        PairState::ResponseOnly,
+        PairState::Ambiguous,
+    ];
+
     /// The word that stands in the files.
     pub const fn name(self) -> &'static str {
         match self {

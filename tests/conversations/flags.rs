@@ -14,6 +14,8 @@ use super::talk::{
     frames, rows_of,
 };
 
+const FIRST_PORT: u16 = 23_000;
+
 /// Flags of a request's head alone: one that has it, and one that has not.
 const REQUESTS: &[(&str, &str, &str)] = &[
     ("bad_utf8", "GET / HTTP/1.1|Host: a|X: \u{ff}||", "GET / HTTP/1.1|Host: a|X: \u{c3}\u{a4}||"),
@@ -198,10 +200,10 @@ const TALKS: &[(&str, &[Step<'_>], &[Step<'_>])] = &[
 
 /// The flags of all rows of each conversation.
 fn flags_of(talks: &[Vec<Step<'_>>]) -> Vec<Vec<String>> {
-    let mut rows = rows_of(frames(talks.iter().map(Vec::as_slice)));
-    let flags = (0..talks.len()).map(|number| {
-        let rows = rows.remove(&number).unwrap_or_default();
-        assert!(!rows.is_empty(), "no row came of {:?}", talks[number]);
+    let mut rows = rows_of(frames(FIRST_PORT, talks.iter().map(Vec::as_slice)));
+    let flags = (FIRST_PORT..).zip(talks).map(|(port, talk)| {
+        let rows = rows.remove(&port).unwrap_or_default();
+        assert!(!rows.is_empty(), "no row came of {talk:?}");
         rows.into_iter().flat_map(|row| row.flags).collect()
     });
     flags.collect()

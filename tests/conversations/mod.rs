@@ -2,7 +2,10 @@
 
 mod flags;
 mod http;
+mod pairs;
 mod table;
 mod talk;
 mod tcp;
+mod tunnels;
+mod ways;
 mod witnesses;

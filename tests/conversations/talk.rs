@@ -9,7 +9,7 @@ use bench::{
 use capture::redact::Policy;
 
 use crate::truth::{
-    pipeline::{self, Rings},
+    pipeline::{self, Setup},
     rows::{Row, RowSide},
 };
 
@@ -240,17 +240,12 @@ fn bytes_of(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Client port of the conversation of this number.
-pub(crate) fn port(number: usize) -> u16 {
-    20_000 + number as u16
-}
-
-/// Frames of all conversations, one after the other.
-pub(crate) fn frames<'a>(all: impl Iterator<Item = &'a [Step<'a>]>) -> Vec<TimedFrame> {
+/// Frames of all conversations, one after the other, each from a port of its own.
+pub(crate) fn frames<'a>(first_port: u16, all: impl Iterator<Item = &'a [Step<'a>]>) -> Vec<TimedFrame> {
     let mut ts_ns = 1_700_000_000_000_000_000;
     let mut frames = Vec::new();
-    for (number, steps) in all.enumerate() {
-        let talk = Talk::new(port(number), ts_ns);
+    for (port, steps) in (first_port..).zip(all) {
+        let talk = Talk::new(port, ts_ns);
         let is_wrapping = matches!(steps, [Step::Wrap, ..]);
         let talk = if is_wrapping { talk.wrapping() } else { talk };
         frames.extend(talk.frames(steps));
@@ -259,15 +254,16 @@ pub(crate) fn frames<'a>(all: impl Iterator<Item = &'a [Step<'a>]>) -> Vec<Timed
     frames
 }
 
-/// The rows of each conversation, by its number.
-pub(crate) fn rows_of(frames: Vec<TimedFrame>) -> BTreeMap<usize, Vec<Row>> {
-    let outcome = pipeline::run_redacted(Policy::default(), frames.into_iter(), Rings::One);
+/// The rows of each conversation, by its client's port.
+pub(crate) fn rows_of(frames: Vec<TimedFrame>) -> BTreeMap<u16, Vec<Row>> {
+    let setup = Setup { policy: Policy::default(), ..Setup::default() };
+    let outcome = pipeline::run_as(setup, frames.into_iter());
     assert_eq!(outcome.balance.discrepancies(), [""; 0], "the balance does not close");
-    let mut rows: BTreeMap<usize, Vec<Row>> = BTreeMap::new();
+    let mut rows: BTreeMap<u16, Vec<Row>> = BTreeMap::new();
     for row in outcome.rows {
         let ports = [row.client.1, row.server.1];
         let port = ports.into_iter().find(|port| *port != 80).expect("one end is the client");
-        rows.entry(usize::from(port) - 20_000).or_default().push(row);
+        rows.entry(port).or_default().push(row);
     }
     for rows in rows.values_mut() {
         rows.sort_by_key(|row| row.transaction_index);

@@ -21,8 +21,11 @@ const FOUND: Step<'_> = Down("HTTP/1.1 200 OK|Content-Length: 5||12345");
 const SIMPLE: &str = "GET /a (0) > 204 (0) ack_verified";
 const SECOND: &str = "GET /b (0) > 204 (0) ack_verified";
 
+/// Client port of the first conversation.
+pub(super) const FIRST_PORT: u16 = 20_000;
+
 /// Conversations whose rows follow.
-const LINES: &[Line<'_>] = &[
+pub(super) const LINES: &[Line<'_>] = &[
     ("one segment each", &[Open, GET, DONE], &[SIMPLE]),
     ("mid-stream, then proved", &[GET, DONE, AGAIN, DONE], &["GET /a (0) > 204 (0) positional", SECOND]),
     (
@@ -180,5 +183,5 @@ fn conversations_over_tcp_as_it_comes() {
         ("cut behind CR LF", &[Open, Up("GET /a HTTP/1.1|Host: a|"), Up("|"), DONE], &[SIMPLE]),
         ("cut behind CR LF CR", &[Open, Up("GET /a HTTP/1.1|Host: a|\r"), Up("\n"), DONE], &[SIMPLE]),
     ];
-    assert_told(&[LINES, &more].concat());
+    assert_told(FIRST_PORT, &[LINES, &more].concat());
 }

@@ -53,6 +53,19 @@ pub fn has_xdp() -> bool {
     String::from_utf8_lossy(&output.stdout).contains("prog/xdp")
 }
 
+/// A counter of the capture in this thread's namespace that has `--metrics 9108`, summed over its labels.
+///
+/// # Panics
+/// Where nothing answers there.
+#[must_use]
+pub fn metric(name: &str) -> f64 {
+    let scraped = run(Command::new("curl").args(["-s", "http://127.0.0.1:9108/metrics"])).stdout;
+    let scraped = String::from_utf8_lossy(&scraped).into_owned();
+    let lines = scraped.lines().filter(|line| line.starts_with(&format!("hdrcap_{name}_total{{")));
+    let values = lines.filter_map(|line| line.rsplit(' ').next());
+    values.map(|value| value.parse::<f64>().expect("a metric is a number")).sum()
+}
+
 /// Lets each CPU send on the queue of its number, as a card with a queue per CPU does.
 ///
 /// # Panics

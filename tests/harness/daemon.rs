@@ -101,7 +101,7 @@ impl Capture {
             .args(["--iface", MIRROR_PORT, "--json", "--out"])
             .arg(out)
             .args(options)
-            .args(if options.contains(&"--key-file") {
+            .args(if options.iter().any(|option| ["--key-file", "--redact"].contains(option)) {
                 vec![]
             } else {
                 vec!["--key-file".into(), key_file()]

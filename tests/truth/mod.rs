@@ -6,6 +6,7 @@
 mod adversary;
 mod excuses;
 mod judge;
+mod links;
 pub(crate) mod pipeline;
 pub(crate) mod rows;
 mod weights;

@@ -113,17 +113,27 @@ pub(crate) enum Rings {
     PerDirection(u64),
 }
 
-/// Runs frames through the pipeline, secrets as they are.
-pub(crate) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Outcome {
-    run_redacted(Policy::off(), frames, rings)
+/// What is done with frames.
+pub(crate) struct Setup {
+    pub(crate) policy: Policy,
+    pub(crate) rings: Rings,
+    /// Of frames in one ring; those of two are on Ethernet.
+    pub(crate) link: Link,
 }
 
-/// Runs frames through the pipeline with this policy for secrets.
-pub(crate) fn run_redacted(
-    policy: Policy,
-    frames: impl Iterator<Item = TimedFrame>,
-    rings: Rings,
-) -> Outcome {
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { policy: Policy::off(), rings: Rings::One, link: Link::Ethernet }
+    }
+}
+
+/// Runs Ethernet frames through the pipeline, secrets as they are.
+pub(crate) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Outcome {
+    run_as(Setup { rings, ..Setup::default() }, frames)
+}
+
+/// Runs frames through the pipeline.
+pub(crate) fn run_as(setup: Setup, frames: impl Iterator<Item = TimedFrame>) -> Outcome {
     let (outlet, inlet) = crossbeam_channel::unbounded();
     let ledger = Arc::new(CollectorLedger::default());
     let settings = CollectorSettings {
@@ -132,13 +142,13 @@ pub(crate) fn run_redacted(
         flush_interval_ns: None,
         full_queue: FullQueue::Wait,
     };
-    let redactor = Redactor::new(policy, Key::from_bytes([7; 32]));
+    let redactor = Redactor::new(setup.policy, Key::from_bytes([7; 32]));
     let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
     let mut tap = Tap { collector, handed_over: HandedOver::default() };
     let mut config = Box::<Config>::default();
     config.head_limit = HEAD_BYTES_MAX;
-    let interfaces = match rings {
-        Rings::One => vec![feed(&config, frames, &mut tap)],
+    let interfaces = match setup.rings {
+        Rings::One => vec![feed((&config, setup.link), frames, &mut tap)],
         Rings::PerDirection(seed) => feed_both(&config, &frames.collect::<Vec<_>>(), seed, &mut tap),
     };
     tap.collector.finish();
@@ -161,10 +171,14 @@ pub(crate) fn run_redacted(
     Outcome { rows, balance, handed_over: tap.handed_over }
 }
 
-fn feed(config: &Config, frames: impl Iterator<Item = TimedFrame>, tap: &mut Tap) -> InterfaceCounts {
+fn feed(
+    (config, link): (&Config, Link),
+    frames: impl Iterator<Item = TimedFrame>,
+    tap: &mut Tap,
+) -> InterfaceCounts {
     let mut decider = Decider::new(config);
     for frame in frames {
-        decider.decide(frame_ref(&frame), tap);
+        decider.decide(FrameRef { link, ..frame_ref(&frame) }, tap);
     }
     counts_of("mirror", &decider)
 }

@@ -30,6 +30,9 @@ pub(crate) struct Row {
     /// The response's field `X-Id`.
     pub(crate) x_id: Option<String>,
     pub(crate) flags: Vec<String>,
+    /// Kind, id and outer ends of the tunnel.
+    pub(crate) tunnel: Option<String>,
+    pub(crate) vlan_ids: Vec<u16>,
 }
 
 impl Row {
@@ -63,6 +66,9 @@ impl Cells<'_> {
         let infos = self.list("info_status");
         let infos = infos.map(|list| (0..list.len()).filter_map(|at| number(&list, at)).collect());
         let flags = self.list("flags").unwrap();
+        let vlan_ids =
+            self.list("vlan_ids").map(|list| (0..list.len()).filter_map(|at| number(&list, at)).collect());
+        let vlan_ids: Vec<i64> = vlan_ids.unwrap_or_default();
         Row {
             client: end("client"),
             server: end("server"),
@@ -74,6 +80,8 @@ impl Cells<'_> {
             info_status: infos.unwrap_or_default(),
             x_id: self.x_id(),
             flags: (0..flags.len()).filter_map(|at| text(&flags, at)).collect(),
+            tunnel: self.tunnel(),
+            vlan_ids: vlan_ids.into_iter().map(|id| id as u16).collect(),
         }
     }
 
@@ -88,6 +96,12 @@ impl Cells<'_> {
             header_names: self.text(&format!("{side}_header_names")).unwrap_or_default(),
             body_bytes: number("body_bytes"),
         })
+    }
+
+    fn tunnel(&self) -> Option<String> {
+        let id = self.number("tunnel_id").map_or("-".to_owned(), |id| id.to_string());
+        let end = |column| self.text(column).unwrap_or_default();
+        Some(format!("{} {id} {} {}", self.text("tunnel_type")?, end("outer_src_ip"), end("outer_dst_ip")))
     }
 
     fn x_id(&self) -> Option<String> {

@@ -17,7 +17,7 @@ const TEST_IFINDEX: u32 = 1;
 
 /// Records with their bytes, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Records(pub(super) Vec<(Record, Vec<u8>)>);
+pub(crate) struct Records(pub(crate) Vec<(Record, Vec<u8>)>);
 
 impl RecordSink for Records {
     fn record(&mut self, record: &Record, bytes: &[u8]) {
@@ -26,7 +26,7 @@ impl RecordSink for Records {
 }
 
 /// The loaded kernel half on one CPU.
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     loaded: Loaded,
     ring: Ring,
     counted: Counters,
@@ -34,25 +34,25 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// Loads it; the calling thread stays on its CPU from now on, because flows are remembered per CPU.
-    pub(super) fn new(config: &Config, ring_bytes: u32) -> Self {
+    pub(crate) fn new(config: &Config, ring_bytes: u32) -> Self {
         pin();
         let (loaded, mut rings) = Loaded::load(config, RingPlan { count: 1, bytes: ring_bytes }).unwrap();
         Self { loaded, ring: rings.remove(0), counted: Counters::default() }
     }
 
     /// What the verifier had to follow of each program.
-    pub(super) fn verified_instructions(&mut self) -> Vec<(&'static str, u32)> {
+    pub(crate) fn verified_instructions(&mut self) -> Vec<(&'static str, u32)> {
         self.loaded.verified_instructions().unwrap()
     }
 
     /// Runs the program once.
-    pub(super) fn run(&mut self, frame: &[u8]) {
+    pub(crate) fn run(&mut self, frame: &[u8]) {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
         self.loaded.program().unwrap().test_run(options).unwrap();
     }
 
     /// Runs the program many times on one frame and returns the nanoseconds of one run; the ring is empty afterwards.
-    pub(super) fn time(&mut self, frame: &[u8], repeat: u32) -> u128 {
+    pub(crate) fn time(&mut self, frame: &[u8], repeat: u32) -> u128 {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
         let result = self.loaded.program().unwrap().test_run(options).unwrap();
         self.records();
@@ -60,7 +60,7 @@ impl Kernel {
     }
 
     /// Runs the program once and returns the verdict it booked, and its records.
-    pub(super) fn decide(&mut self, frame: &[u8]) -> (Verdict, Records) {
+    pub(crate) fn decide(&mut self, frame: &[u8]) -> (Verdict, Records) {
         let before = self.counters();
         self.run(frame);
         let after = self.counters();
@@ -74,7 +74,7 @@ impl Kernel {
     }
 
     /// What the ring holds.
-    pub(super) fn records(&mut self) -> Records {
+    pub(crate) fn records(&mut self) -> Records {
         let mut records = Records::default();
         while self.ring.drain(256, &mut records) > 0 {}
         assert_eq!(self.ring.invalid_records(), 0);
@@ -82,14 +82,14 @@ impl Kernel {
         records
     }
 
-    pub(super) fn counters(&mut self) -> Counters {
+    pub(crate) fn counters(&mut self) -> Counters {
         self.counted = counters::read(&self.loaded, 1).unwrap()[0].sum;
         self.counted
     }
 }
 
 /// The user half of the comparison.
-pub(super) fn decide_in_user_space(decider: &mut Decider, frame: &[u8]) -> (Verdict, Records) {
+pub(crate) fn decide_in_user_space(decider: &mut Decider, frame: &[u8]) -> (Verdict, Records) {
     let mut records = Records::default();
     let frame = FrameRef {
         ts_ns: 0,

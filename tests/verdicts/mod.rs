@@ -6,5 +6,5 @@ mod cost;
 mod differential;
 mod each;
 mod frames;
-mod kernel;
+pub(crate) mod kernel;
 mod tunnels;
