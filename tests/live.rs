@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use harness::{
     daemon::Capture,
     lab::{Lab, SERVER_IPV4, SERVER_IPV6},
     query::{Dataset, duckdb, spark},
-    wait,
+    tree, wait,
     web::{Counts, Curl, Load, Recording, Web, counts},
 };
 use serde_json::Value;
@@ -96,6 +96,27 @@ fn rows_are_what_the_server_logged() {
     assert_eq!(counted(&by_kind), logged, "Spark sees other rows than the server logged");
     assert_eq!(whole[0]["rows"].as_u64(), Some(balance.count("rows_written")), "Spark reads other rows");
     assert_each_row_is_right(dataset, &web.log_path());
+}
+
+#[test]
+fn rows_can_be_queried_while_the_capture_runs() {
+    let lab = Lab::up();
+    let web = Web::start(&lab);
+    let out = tempfile::tempdir().unwrap();
+    let capture = Capture::start(&lab, out.path(), &["--stats-interval", "1s"]);
+    let requests = shopping(5);
+    requests.run(&lab, 2);
+    web.await_answered(requests.count());
+    let has = |table: &str| {
+        let folder = out.path().join(table);
+        tree::files(out.path(), ".parquet").iter().any(|path: &PathBuf| path.starts_with(&folder))
+    };
+    wait::until("every row can be queried by the default settings, and what is missing from them", || {
+        let sql = "SELECT count(*) FROM http_estimated";
+        let is_there = || Dataset(out.path()).number(sql) >= requests.count() as u64;
+        (has("http") && has("capture_stats") && is_there()).then_some(())
+    });
+    capture.stop("INT").balance().assert_closed();
 }
 
 /// Joins each row with the log line of its request and lists what differs; nginx leaves out a body it did not read.

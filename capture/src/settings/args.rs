@@ -250,7 +250,7 @@ pub(super) struct StorageArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(super) file_bytes: Option<u64>,
 
-    /// Publish a file at this age [default: 5m]
+    /// Publish a file when its oldest row is this old [default: with every flush; 5m with --pcap]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(super) file_age: Option<Duration>,
 

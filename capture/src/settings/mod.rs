@@ -241,7 +241,7 @@ pub struct StorageSettings {
     pub flush_interval: Duration,
     /// A file is published at this size.
     pub file_bytes_max: u64,
-    /// A file is published at this age.
+    /// A file is published when its oldest row is this old.
     pub file_age_max: Duration,
     /// Compression level, 1 to 22.
     pub zstd_level: i32,

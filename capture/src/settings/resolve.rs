@@ -34,7 +34,8 @@ const COLLECTOR_COUNT_MAX: u16 = 1024;
 const FILE_BYTES_MIN: u64 = 1 << 20;
 const FILE_BYTES_MAX: u64 = 1 << 40;
 const FILE_BYTES_DEFAULT: u64 = 256 << 20;
-const FILE_AGE_DEFAULT: Duration = Duration::from_secs(300);
+/// Nobody waits for the rows of capture files: theirs are collected. Those of a live capture go out with each flush.
+const FILE_AGE_PCAP_DEFAULT: Duration = Duration::from_secs(300);
 const FLUSH_INTERVAL_DEFAULT: Duration = Duration::from_secs(5);
 const STATS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
 const HEALTH_LOSS_SHARE_DEFAULT: f64 = 0.01;
@@ -98,7 +99,7 @@ fn resolve_capture(args: CaptureArgs, environment: &Environment) -> Result<Setti
     let Some(out) = args.out else {
         return Err(refuse(ErrorKind::MissingRequiredArgument, "no folder to write to: give --out DIR"));
     };
-    let storage = resolve_storage(out, &args.storage)?;
+    let storage = resolve_storage(out, &args.storage, &source)?;
     Ok(Settings {
         control: resolve_control(args.control, &sensor, &source, environment)?,
         source,
@@ -215,11 +216,15 @@ fn resolve_filter(args: FilterArgs) -> Result<FilterSettings> {
     })
 }
 
-fn resolve_storage(folder: PathBuf, args: &StorageArgs) -> Result<StorageSettings> {
+fn resolve_storage(folder: PathBuf, args: &StorageArgs, source: &Source) -> Result<StorageSettings> {
     let file_bytes_max = args.file_bytes.unwrap_or(FILE_BYTES_DEFAULT);
     within("--file-bytes", file_bytes_max, FILE_BYTES_MIN, FILE_BYTES_MAX)?;
     let flush_interval = args.flush_interval.unwrap_or(FLUSH_INTERVAL_DEFAULT);
-    let file_age_max = args.file_age.unwrap_or(FILE_AGE_DEFAULT.max(flush_interval));
+    let file_age_default = match source {
+        Source::Live(_) => flush_interval,
+        Source::Pcap(_) => FILE_AGE_PCAP_DEFAULT.max(flush_interval),
+    };
+    let file_age_max = args.file_age.unwrap_or(file_age_default);
     if file_age_max < flush_interval {
         let why = "--file-age is shorter than --flush-interval: a file would end before its first flush";
         return Err(refuse(ErrorKind::ValueValidation, why));

@@ -63,7 +63,7 @@ fn two_words_are_enough() {
                 folder: "/data".into(),
                 flush_interval: Duration::from_secs(5),
                 file_bytes_max: 256 << 20,
-                file_age_max: Duration::from_secs(300),
+                file_age_max: Duration::from_secs(5),
                 zstd_level: 1,
                 keep: Keep::default(),
                 compacts: false,

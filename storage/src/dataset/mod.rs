@@ -104,6 +104,8 @@ pub struct Writer {
     stranded: Vec<CountedFile>,
     /// Rows of table `http` in files that are not even tried again.
     rows_left: u64,
+    /// Whether a file of `capture_stats` was written by this writer.
+    has_stats: bool,
     recovered: RecoverReport,
     owner: Arc<Owner>,
 }
@@ -172,6 +174,7 @@ impl Writer {
             open: Vec::new(),
             stranded: Vec::new(),
             rows_left: 0,
+            has_stats: false,
             recovered: RecoverReport::default(),
             owner,
         })
@@ -347,10 +350,12 @@ impl Writer {
     /// Publishes files that are old enough and tries stranded ones again.
     pub fn tick(&mut self, now_ns: i64) -> Written {
         let mut outcome = Outcome::default();
-        let age_max = i64::try_from(self.settings.file_age_max.as_nanos()).unwrap_or(i64::MAX);
         for file in std::mem::take(&mut self.open) {
+            let open_max = self.settings.open_max(file.partition.table, self.has_stats).as_nanos();
+            let open_max = i64::try_from(open_max).unwrap_or(i64::MAX);
             // A clock set back makes a file young; one set back for good makes it as old as the new time says.
-            if now_ns.saturating_sub(file.opened_ns).saturating_abs() >= age_max {
+            if now_ns.saturating_sub(file.opened_ns).saturating_abs() >= open_max {
+                self.has_stats |= file.partition.table == STATS_TABLE;
                 self.publish(file, &mut outcome);
             } else {
                 self.open.push(file);

@@ -3,13 +3,20 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{error::OpenError, staging};
-use crate::{encrypt::Keyring, file::IoMode, schema::StatsSchema};
+use crate::{
+    encrypt::Keyring,
+    file::IoMode,
+    schema::{STATS_TABLE, StatsSchema},
+};
 
 /// Size at which a file is published, by default.
 pub const FILE_BYTES_MAX_DEFAULT: u64 = 256 << 20;
 
 /// Age at which a file is published, by default.
 pub const FILE_AGE_MAX_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Age of a file of `capture_stats` where those of `http` are published with every flush.
+const STATS_FILE_AGE: Duration = Duration::from_secs(300);
 
 /// zstd level, by default.
 pub const ZSTD_LEVEL_DEFAULT: i32 = 1;
@@ -25,9 +32,9 @@ pub struct WriterSettings {
     pub zstd_level: i32,
     /// Size at which a file is published.
     pub file_bytes_max: u64,
-    /// Age at which a file is published.
+    /// Age of its oldest row at which a file is published.
     pub file_age_max: Duration,
-    /// How often batches are sealed at the latest; only written into the files' ledger.
+    /// How often batches are sealed at the latest: a row may be that old when it comes here.
     pub flush_interval: Duration,
     /// Name of the redaction policy, for the files' metadata.
     pub redaction_policy: String,
@@ -60,6 +67,15 @@ impl WriterSettings {
             group: None,
             metadata: BTreeMap::new(),
         }
+    }
+
+    /// How long a file of `table` stays open after its first rows came, which may have waited for a flush before; of
+    /// `capture_stats` there may be one already.
+    pub(super) fn open_max(&self, table: &str, has_stats: bool) -> Duration {
+        let left = self.file_age_max.saturating_sub(self.flush_interval);
+        // Where files end with every flush, those of `capture_stats` are collected: nobody waits for them, and each would
+        // hold a few rows only. But for the first one: without any, the views over losses cannot be asked at all.
+        if table == STATS_TABLE && left.is_zero() && has_stats { STATS_FILE_AGE } else { left }
     }
 
     pub(super) fn check(&self) -> Result<(), OpenError> {

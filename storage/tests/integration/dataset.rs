@@ -12,6 +12,7 @@ use storage::{
     Batch,
     dataset::{LossReason, OPEN_FILES_MAX, OpenError, Writer, WriterSettings},
     file::IoMode,
+    schema::{StatsRow, StatsSchema},
 };
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -69,6 +70,7 @@ fn files_are_published_at_their_age_and_their_names_say_whose_they_are() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut settings = WriterSettings::new(dir.path(), "edge-7");
     settings.file_age_max = Duration::from_secs(300);
+    settings.flush_interval = Duration::ZERO;
     let mut writer = Writer::open(settings).expect("a writable folder");
     writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
     assert_eq!(writer.tick(NOON_NS + 299 * SECOND_NS).files_published, 0);
@@ -82,6 +84,47 @@ fn files_are_published_at_their_age_and_their_names_say_whose_they_are() {
     writer.write(&plain_batch(10, NOON_NS), NOON_NS + 301 * SECOND_NS).expect("written");
     assert_eq!(writer.close().files_published, 1);
     assert_eq!(row_count(dir.path()), 30);
+}
+
+#[test]
+fn a_file_that_may_be_as_old_as_a_flush_is_published_with_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = WriterSettings::new(dir.path(), "s");
+    settings.flush_interval = Duration::from_secs(5);
+    settings.file_age_max = settings.flush_interval;
+    let mut writer = Writer::open(settings.clone()).expect("a writable folder");
+    for flush in 0..3 {
+        writer.write(&plain_batch(10, NOON_NS), NOON_NS + flush * SECOND_NS).expect("written");
+        assert_eq!(writer.tick(NOON_NS + flush * SECOND_NS).files_published, 1);
+    }
+    drop(writer);
+    settings.file_age_max = Duration::from_secs(7);
+    let mut writer = Writer::open(settings).expect("a writable folder");
+    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    assert_eq!(
+        writer.tick(NOON_NS + 2 * SECOND_NS - 1).files_published,
+        0,
+        "its oldest row is not 7 s old yet"
+    );
+    assert_eq!(writer.tick(NOON_NS + 2 * SECOND_NS).files_published, 1);
+}
+
+#[test]
+fn where_files_end_with_every_flush_the_first_statistics_do_and_the_others_are_collected() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut settings = WriterSettings::new(dir.path(), "s");
+    settings.file_age_max = settings.flush_interval;
+    settings.stats = Some(StatsSchema::new(&["frames"], &[]));
+    let mut writer = Writer::open(settings).expect("a writable folder");
+    let mut publishes = |second: i64| {
+        let ts_ns = NOON_NS + second * SECOND_NS;
+        let (sensor, iface, core) = ("s", "eth1", None);
+        let row = StatsRow { ts_ns, sensor, iface, core, counters: &[7], gauges: &[] };
+        writer.write_stats(&[row], ts_ns).expect("written");
+        writer.tick(ts_ns);
+        published(dir.path()).len()
+    };
+    assert_eq!([0, 10, 20, 309, 310, 320].map(&mut publishes), [1, 1, 1, 1, 2, 2]);
 }
 
 #[test]
