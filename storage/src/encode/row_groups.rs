@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use arrow_array::RecordBatch;
+use bytes::Bytes;
 use parquet::{
-    arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
+    arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
+    column::writer::ColumnCloseResult,
     errors::{ParquetError, Result},
     file::{
         metadata::{ColumnChunkMetaData, KeyValue, RowGroupMetaData},
@@ -13,6 +15,7 @@ use parquet::{
 };
 
 use super::{
+    coded::{ChunkWriter, CodedColumn},
     footer::{Footer, RowGroupIndexes},
     properties::{FileLayout, Layout},
 };
@@ -25,7 +28,15 @@ pub(crate) struct RowGroups<W: Write> {
     out: TrackedWrite<W>,
     layout: Layout,
     columns: ArrowRowGroupWriterFactory,
+    /// Of a file that is not encrypted.
+    coded: Option<ChunkWriter>,
     footer: Footer,
+}
+
+/// An encoded column of a row group.
+enum Chunk {
+    Arrow(ArrowColumnChunk),
+    Coded(Bytes, ColumnCloseResult),
 }
 
 impl<W: Write + Send> RowGroups<W> {
@@ -34,23 +45,50 @@ impl<W: Write + Send> RowGroups<W> {
         let FileLayout { columns, cipher } = layout.file()?;
         let mut out = TrackedWrite::new(out);
         out.write_all(if cipher.is_some() { encrypt::MAGIC } else { MAGIC })?;
+        let coded = cipher.is_none().then(|| ChunkWriter::new(layout.properties.clone()));
         let created_by = layout.properties.created_by().to_owned();
         let footer = Footer::new(layout.parquet.clone(), created_by, cipher);
-        Ok(RowGroups { out, layout, columns, footer })
+        Ok(RowGroups { out, layout, columns, coded, footer })
     }
 
     /// Appends `rows` as one row group; after an error the file's end is undefined and only its snapshots hold.
     pub(crate) fn append(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.append_all(std::iter::once(Ok(rows.clone())))
+        let mut writers = self.columns.create_column_writers(self.footer.row_groups())?.into_iter();
+        let mut chunks = Vec::with_capacity(writers.len());
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            if let Some(coded) = &mut self.coded
+                && let Some(leaves) = CodedColumn::all_of(column)
+                && coded.takes(&self.layout.parquet.column(chunks.len()))
+            {
+                for leaf in leaves {
+                    let descriptor = self.layout.parquet.column(chunks.len());
+                    let (bytes, closed) = coded.write(leaf, &descriptor)?;
+                    chunks.push(Chunk::Coded(bytes, closed));
+                    writers.next();
+                }
+                continue;
+            }
+            for leaf in compute_leaves(field, column)? {
+                let mut writer = writers.next().expect("one writer per leaf of the same schema");
+                writer.write(&leaf)?;
+                chunks.push(Chunk::Arrow(writer.close()?));
+            }
+        }
+        self.append_chunks(chunks)
     }
 
-    /// Appends all of `rows` as one row group, as `append` does.
+    /// Appends all of `rows`, whose codes differ, as one row group, as `append` does.
     pub(crate) fn append_all(&mut self, rows: impl Iterator<Item = Result<RecordBatch>>) -> Result<()> {
-        let ordinal = self.footer.row_groups();
-        let mut writers = self.columns.create_column_writers(ordinal)?;
+        let mut writers = self.columns.create_column_writers(self.footer.row_groups())?;
         for rows in rows {
             encode_columns(&mut writers, &rows?)?;
         }
+        let chunks: Result<_> = writers.into_iter().map(|writer| Ok(Chunk::Arrow(writer.close()?))).collect();
+        self.append_chunks(chunks?)
+    }
+
+    fn append_chunks(&mut self, chunks: Vec<Chunk>) -> Result<()> {
+        let ordinal = self.footer.row_groups();
         let footer = &mut self.footer;
         let sorting = self.layout.sorting.clone();
         let mut group = SerializedRowGroupWriter::new(
@@ -70,8 +108,11 @@ impl<W: Write + Send> RowGroups<W> {
                 footer.push(row_group, RowGroupIndexes { columns, offsets })
             })),
         );
-        for writer in writers {
-            writer.close()?.append_to_row_group(&mut group)?;
+        for chunk in chunks {
+            match chunk {
+                Chunk::Arrow(chunk) => chunk.append_to_row_group(&mut group)?,
+                Chunk::Coded(bytes, closed) => group.append_column(&bytes, closed)?,
+            }
         }
         group.close()?;
         self.out.flush()?;
