@@ -130,6 +130,36 @@ pub(super) const LINES: &[Line<'_>] = &[
         &["POST /a (29) > 204 (0) ack_verified start_line_in_body", SECOND],
     ),
     (
+        "a start line without an empty line in a declared body",
+        &[
+            Open,
+            Up("POST /a HTTP/1.1|Host: a|Content-Length: 17||"),
+            Up("GET /b HTTP/1.1|"),
+            DONE,
+            NEXT,
+            DONE,
+        ],
+        &["POST /a (17) > 204 (0) ack_verified start_line_in_body", SECOND],
+    ),
+    (
+        "the same, in the middle of a body that goes on",
+        &[
+            Open,
+            Up("POST /a HTTP/1.1|Host: a|Content-Length: 35||x"),
+            Up("GET /b HTTP/1.1|"),
+            Up("GET /c HTTP/1.1|"),
+            DONE,
+            NEXT,
+            DONE,
+        ],
+        &["POST /a (35) > 204 (0) ack_verified start_line_in_body", SECOND],
+    ),
+    (
+        "a status line without an empty line in a declared body",
+        &[Open, GET, Down("HTTP/1.1 200 OK|Content-Length: 17||"), Down("HTTP/1.1 404 No||"), NEXT, DONE],
+        &["GET /a (0) > 200 (17) ack_verified start_line_in_body", SECOND],
+    ),
+    (
         "a status line in a declared body",
         &[
             Open,

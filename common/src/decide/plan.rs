@@ -115,8 +115,10 @@ impl<F: Frame> Planner<'_, F> {
         // Each place alone would be followed through all that comes.
         let (code, bytes) = place.parts();
         let place = Place::from_parts(self.frame.opaque(code), self.frame.opaque(bytes));
-        // What was taken for a head because of its place gives way to one that shows its first word.
-        let start = if place == Place::Next && direction.state & state::DOUBT == 0 {
+        // What was taken for a head because of its place gives way to one that shows its first word, and so does one that
+        // began inside of a body where the next head should begin.
+        let gives_way = direction.state & state::DOUBT != 0 || direction.is_expected_at(seq);
+        let start = if place == Place::Next && !gives_way {
             None
         } else {
             detect(self.frame, self.work.payload, self.work.captured)
