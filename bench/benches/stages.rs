@@ -16,7 +16,7 @@ use capture::{
     flow::{
         assembler::{Assembler, Fed, HeadSpan},
         direction::Extent,
-        transaction::{RequestTraits, Side, Transactions},
+        transaction::{Before, RequestTraits, Side, Transactions},
     },
     http::{HeadEnd, Parser},
     ledger::CollectorLedger,
@@ -206,7 +206,7 @@ fn f_pair(bencher: Bencher<'_, '_>) {
             transactions.open_request(
                 Side::new(request, &asked, Extent::None),
                 RequestTraits::default(),
-                true,
+                Before::Continuous,
             );
             if let Some(found) = transactions.find(answered.seq, Some(answered.ack)) {
                 transactions.answer(

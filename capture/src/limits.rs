@@ -19,6 +19,9 @@ use crate::{
 /// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
 pub const HEAD_RECENT_COUNT_MAX: usize = 4;
 
+/// Steps of a direction's acknowledgement that are remembered, to know a request that is only repeated: it comes soon.
+pub const REPLY_COUNT_MAX: usize = 4;
+
 /// Heads in progress in one direction: one is usual, more only behind a gap that is still open.
 pub const PARTIAL_COUNT_PER_DIRECTION_MAX: usize = 4;
 
@@ -100,6 +103,7 @@ pub const FLOW_CLOSED_AGE_NS_MAX: u64 = 5_000_000_000;
 
 const _: () = assert!(HEAD_RECENT_COUNT_MAX.is_power_of_two());
 const _: () = assert!(HANDSHAKE_COUNT_MAX.is_power_of_two());
+const _: () = assert!(REPLY_COUNT_MAX.is_power_of_two() && REPLY_COUNT_MAX < 256);
 const _: () = assert!(SHOWN_COUNT_MAX as usize <= SIGHTING_COUNT_MAX);
 const _: () = assert!(ANSWERED_SILENCE_NS_MAX < ANSWERED_AGE_NS_MAX && ANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);
 const _: () = assert!(UNANSWERED_AGE_NS_MAX < FLOW_AGE_NS_MAX);

@@ -156,7 +156,25 @@ pub(super) const LINES: &[Line<'_>] = &[
     (
         "the first pipelined answer is lost",
         &[Open, GET, AGAIN, Lost(&FOUND), DONE],
-        &["GET /a (0) > 204 (?) ambiguous", "GET /b (0) > - request_only"],
+        &["GET /a (0) > 204 (0) ambiguous", "GET /b (0) > - request_only"],
+    ),
+    (
+        "the second pipelined answer goes by first",
+        &[Open, GET, AGAIN, Late(&FOUND), DONE],
+        &["GET /a (0) > 200 (5) ack_verified", SECOND],
+    ),
+    (
+        "a pipelined request whose rest goes by behind its answer",
+        &[
+            Open,
+            Up("GET /a HTTP/1.1|"),
+            Lost(&Up("Host: a||")),
+            AGAIN,
+            DONE,
+            Again(39, &Up("Host: a||")),
+            DONE,
+        ],
+        &[SECOND, SIMPLE],
     ),
     (
         "a response whose ACK does not cover the request",

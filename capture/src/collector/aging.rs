@@ -4,7 +4,10 @@
 
 use super::Collector;
 use crate::{
-    flow::{table::FlowIndex, transaction::Transaction},
+    flow::{
+        table::FlowIndex,
+        transaction::{Call, Transaction},
+    },
     ledger::Counter,
     limits::{
         ANSWERED_AGE_NS_MAX, ANSWERED_SILENCE_NS_MAX, CHUNK_END_AGE_NS_MAX, FLOW_AGE_NS_MAX,
@@ -55,7 +58,7 @@ impl Collector {
             stages.emit_all(connection);
         }
         if connection.transactions.oldest_early_ts().is_some_and(|ts| is_old(ts, LATE_AGE_NS_MAX)) {
-            stages.join_early(connection, true);
+            stages.join_early(connection, Call::Last);
         }
         for side in 0..2 {
             connection.settle_chunked(side, now_ns.saturating_sub(CHUNK_END_AGE_NS_MAX));

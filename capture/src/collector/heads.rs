@@ -10,7 +10,7 @@ use crate::{
         connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{Early, RequestTraits, Side},
+        transaction::{Call, Early, RequestTraits, Side},
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -104,10 +104,15 @@ impl Stages {
         let id = self.batch.request(&values);
         let framing = head.framing();
         let extent = if span.complete { extent_of(framing.body, true) } else { Extent::Unknown };
-        let request = Side::new(id, span, extent).of_version(head.version.unwrap_or_default());
+        let mut request = Side::new(id, span, extent).of_version(head.version.unwrap_or_default());
         if let Some(ack) = request.ack {
             connection.close_acknowledged(ack);
+            if connection.directions[side].assembler.partial_count() == 0 {
+                self.join_early(connection, Call::Read(ack));
+            }
         }
+        request.ack = request.ack.filter(|_| !connection.is_repeat(side, request.seq, request.ack));
+        let before = connection.directions[side].before(span);
         let traits = RequestTraits {
             expects_continue: framing.expect_continue,
             asks_upgrade: framing.upgrade,
@@ -117,10 +122,10 @@ impl Stages {
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
         }
-        if let Some(displaced) = connection.transactions.open_request(request, traits, span.is_continuous) {
+        if let Some(displaced) = connection.transactions.open_request(request, traits, before) {
             self.emit(connection, &displaced);
         }
-        self.join_early(connection, false);
+        self.join_early(connection, Call::Early);
     }
 
     fn response(
@@ -140,13 +145,15 @@ impl Stages {
             .is_some_and(|end| seq::at_or_after(span.ack, end));
         let expected = connection.transactions.find_expected(span.seq, ack);
         let is_interim = head.framing(None).is_interim;
-        let is_answer_late = connection.awaits_answer_before(side, span.seq);
-        let found = if is_request_late || is_interim || is_answer_late {
+        let is_answer_late = connection.awaits_answer_before(side, span.seq)
+            || connection.transactions.misses_answer_before(span.seq, ack);
+        let likely = if is_request_late || is_interim || is_answer_late {
             expected
         } else {
             expected.or_else(|| connection.transactions.find(span.seq, ack))
         };
-        let method = found.and_then(|found| connection.transactions.get(found.position).traits.method);
+        let method = likely.and_then(|found| connection.transactions.get(found.position).traits.method);
+        let found = likely.filter(|found| !connection.transactions.get(found.position).is_behind_gap());
         let framing = head.framing(method);
         self.tally.count(whole_or_truncated(span));
         let interim = head.status.filter(|_| framing.is_interim);
@@ -154,7 +161,7 @@ impl Stages {
             self.tally.count(Counter::Interim);
             connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
             connection.directions[side].head_ended(span.end_seq, Extent::None);
-            self.join_early(connection, false);
+            self.join_early(connection, Call::Early);
             return;
         }
         let mut values = self.redactor.response(head, &[]);
@@ -163,9 +170,9 @@ impl Stages {
         let is_delimited = head.fields.has(Field::ContentLength) || head.fields.has(Field::TransferEncoding);
         let extent = if span.complete { extent_of(framing.body, is_delimited) } else { Extent::Unknown };
         // Whose answer it is decides whether a body comes: where that is a guess, the size is none.
-        let is_guessed = expected.is_none() && found.is_some();
+        let is_guessed = expected.is_none() && likely.is_some();
         // A message must not be taken for part of a body that is only guessed.
-        let is_told = expected.is_some() || extent == Extent::None && found.is_none();
+        let is_told = expected.is_some() || extent == Extent::None && likely.is_none();
         connection.directions[side].head_ended(span.end_seq, if is_told { extent } else { Extent::Unknown });
         if framing.body == Body::Tunnel && (is_told || head.status == Some(101)) {
             let is_upgrade = head.status == Some(101);
@@ -188,7 +195,7 @@ impl Stages {
         connection.close_before(found.position);
         let folded = connection.transactions.fold_before(found.position, span.seq);
         self.tally.add(Counter::Interim, folded);
-        self.join_early(connection, false);
+        self.join_early(connection, Call::Early);
     }
 
     /// Keeps a response whose request has not come by; whether a body comes behind it depends on that.
@@ -210,10 +217,10 @@ impl Stages {
         }
     }
 
-    /// Gives responses that came early their requests; where `is_last_call`, by position as well.
-    pub(super) fn join_early(&mut self, connection: &mut Connection, is_last_call: bool) {
+    /// Gives responses that came early their requests, by position as far as the `call` goes.
+    pub(super) fn join_early(&mut self, connection: &mut Connection, call: Call) {
         let begun = connection.oldest_answer_begun();
-        let folded = connection.transactions.join_early(is_last_call, begun);
+        let folded = connection.transactions.join_early(call, begun);
         self.tally.add(Counter::Interim, folded);
         connection.learn_body();
         connection.settle_bodies();

@@ -11,7 +11,10 @@ use storage::{
 use super::Stages;
 use crate::{
     community_id::{COMMUNITY_ID_BYTES, community_id},
-    flow::{connection::Connection, transaction::Transaction},
+    flow::{
+        connection::Connection,
+        transaction::{Call, Transaction},
+    },
     ledger::Counter,
 };
 
@@ -25,7 +28,7 @@ impl Stages {
 
     /// Appends a row for every transaction, as far as it is known.
     pub(super) fn emit_all(&mut self, connection: &mut Connection) {
-        self.join_early(connection, true);
+        self.join_early(connection, Call::Last);
         while let Some(transaction) = connection.transactions.take_oldest() {
             self.emit(connection, &transaction);
         }

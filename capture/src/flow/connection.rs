@@ -116,6 +116,11 @@ impl Connection {
         begun.is_some_and(|begun| seq::after(resp_seq, begun))
     }
 
+    /// Whether the client knew that the request at `seq` had arrived when it sent this copy of it, with `ack`.
+    pub fn is_repeat(&self, side: usize, seq: u32, ack: Option<u32>) -> bool {
+        ack.is_some_and(|ack| self.directions[1 - side].has_replied_to(seq, ack))
+    }
+
     /// Where the oldest answer begins whose head is in progress.
     pub fn oldest_answer_begun(&self) -> Option<u32> {
         self.directions[1 - self.client?].assembler.oldest_start()
@@ -168,6 +173,11 @@ impl Connection {
             self.directions[1 - side].observe_ack(record.ack);
         }
         if record.segment_len > 0 {
+            if record.tcp_flags & tcp_flag::ACK != 0 {
+                let is_copied = record.copied > 0;
+                let begin = if is_copied { record.seq } else { record.segment_seq };
+                self.directions[side].observe_reply(begin, record.ack);
+            }
             self.directions[side].observe(end, record.ts_ns);
             if let Some(client) = self.client.filter(|_| self.http_end.is_some()) {
                 self.transactions.note_tunnel_data(end, side == client);

@@ -3,8 +3,10 @@
 //!
 //! Invariant: `data_end` only moves forward; a sequence number is a fact of the sender, seen here or acknowledged there.
 
-use super::assembler::Assembler;
+use super::assembler::{Assembler, HeadSpan};
 use super::seq;
+use super::transaction::Before;
+use crate::limits::REPLY_COUNT_MAX;
 
 /// How far a message's body reaches, as its head says (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,9 @@ pub struct Direction {
     next_head: Option<u32>,
     fin_seq: Option<u32>,
     chunk_end: Option<(u32, u32)>,
+    /// Where it stood when it first acknowledged more: sequence number and ACK, the newest of them.
+    replies: [Option<(u32, u32)>; REPLY_COUNT_MAX],
+    reply_next: u8,
 }
 
 impl Direction {
@@ -68,6 +73,22 @@ impl Direction {
     /// Notes that the other direction acknowledged the data up to `end`.
     pub fn observe_ack(&mut self, end: u32) {
         self.acked = Some(self.acked.map_or(end, |known| seq::latest(known, end)));
+    }
+
+    /// Notes data from `begin` on that was sent with `ack`.
+    pub fn observe_reply(&mut self, begin: u32, ack: u32) {
+        let newest = self.replies[usize::from(self.reply_next.wrapping_sub(1)) % REPLY_COUNT_MAX];
+        if newest.is_none_or(|(_, known)| seq::after(ack, known)) {
+            self.replies[usize::from(self.reply_next) % REPLY_COUNT_MAX] = Some((begin, ack));
+            self.reply_next = self.reply_next.wrapping_add(1);
+        }
+    }
+
+    /// Whether the other end, once it had read this one's data up to `read`, knew that its own byte at `at` had arrived:
+    /// what it sends of that later is a repeat, whose ACK is not the one of the first time.
+    pub fn has_replied_to(&self, at: u32, read: u32) -> bool {
+        let replies = self.replies.iter().flatten();
+        replies.into_iter().any(|(begin, ack)| seq::after(read, *begin) && seq::after(*ack, at))
     }
 
     /// Notes that the data up to `end`, sent with `ack`, closed with what ends a chunked body.
@@ -115,6 +136,17 @@ impl Direction {
     pub fn continues_at(&self, at: u32) -> bool {
         // Behind a body whose length its head does not tell, a whole message may have passed unseen.
         self.next_head == Some(at)
+    }
+
+    /// What stands before a head that is whole now.
+    pub fn before(&self, span: &HeadSpan) -> Before {
+        if span.is_continuous {
+            Before::Continuous
+        } else if self.next_head.is_some_and(|next| seq::after(span.seq, next)) {
+            Before::Gap
+        } else {
+            Before::Unknown
+        }
     }
 
     /// Notes a whole head that ends at `head_end` and says how far its body reaches.
@@ -203,6 +235,20 @@ mod tests {
         assert_eq!(direction.ts_of(10), Some(7));
         assert_eq!(direction.ts_of(11), None);
         assert!(direction.reached(10) && direction.reached(u32::MAX) && !direction.reached(11));
+    }
+
+    #[test]
+    fn a_request_that_was_replied_to_is_a_repeat() {
+        let mut server = Direction::default();
+        server.observe_reply(500, 100);
+        server.observe_reply(900, 100);
+        assert!(server.has_replied_to(60, 600), "the client had read the reply at 500");
+        assert!(!server.has_replied_to(60, 500), "its answer begins there");
+        assert!(!server.has_replied_to(100, 600), "the next request");
+        for nth in 1..=4 {
+            server.observe_reply(1_000 * nth, 100 + nth);
+        }
+        assert!(!server.has_replied_to(60, 600) && server.has_replied_to(60, 1_001), "few are remembered");
     }
 
     #[test]

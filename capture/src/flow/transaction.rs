@@ -5,101 +5,22 @@
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
 mod early;
+mod side;
 
 use std::collections::VecDeque;
 
-use common::record::tcp_flag;
 use storage::{
     batch::{RequestId, ResponseId},
     flags::Flags,
     values::PairState,
 };
 
-use super::{
-    assembler::HeadSpan,
-    direction::{Direction, Extent},
-    seq,
-};
-pub use early::Early;
+use super::seq;
+pub use early::{Call, Early};
+pub use side::Side;
 
 use crate::http::Method;
 use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX, TRANSACTION_ROOM_COUNT};
-
-/// A request or response of a transaction: where it stood, when it came by, what its head declared.
-#[derive(Clone, Copy, Debug)]
-pub struct Side<Id> {
-    /// Its values in the current batch.
-    pub id: Id,
-    /// Sequence number of the head's first byte.
-    pub seq: u32,
-    /// Sequence number behind the head.
-    pub head_end: u32,
-    /// Acknowledgment number of the segment that began the head; `None` without the ACK flag.
-    pub ack: Option<u32>,
-    /// N of the sampling in force when the head began.
-    pub sample_weight: u32,
-    /// Time of the head's first byte.
-    pub ts_first: u64,
-    /// Time of the head's last byte.
-    pub ts_last: u64,
-    /// Body declared by the head.
-    pub extent: Extent,
-    /// Sequence number behind the body, once known.
-    pub end_seq: Option<u32>,
-    /// Time of the message's last byte, where it was seen.
-    pub ts_end: Option<u64>,
-    /// Body bytes on the wire, framing included, once known.
-    pub body_bytes: Option<i64>,
-    /// Minor version, of HTTP/1.0 and 1.1.
-    pub version_minor: Option<u8>,
-}
-
-impl<Id> Side<Id> {
-    /// A message whose head stood at `span` and declared `extent`.
-    pub fn new(id: Id, span: &HeadSpan, extent: Extent) -> Self {
-        let has_ack = span.tcp_flags & tcp_flag::ACK != 0;
-        let has_no_body = extent == Extent::None;
-        Side {
-            id,
-            seq: span.seq,
-            head_end: span.end_seq,
-            ack: has_ack.then_some(span.ack),
-            sample_weight: span.sample_weight,
-            ts_first: span.ts_first,
-            ts_last: span.ts_last,
-            extent,
-            end_seq: has_no_body.then_some(span.end_seq),
-            ts_end: has_no_body.then_some(span.ts_last),
-            body_bytes: has_no_body.then_some(0),
-            version_minor: None,
-        }
-    }
-
-    /// The message, with the version its start line names.
-    #[must_use]
-    pub fn of_version(self, version: &[u8]) -> Self {
-        let version_minor = match version {
-            b"1.0" => Some(0),
-            b"1.1" => Some(1),
-            _ => None,
-        };
-        Side { version_minor, ..self }
-    }
-
-    /// The message, now that it is known to have no body.
-    #[must_use]
-    pub fn without_body(self) -> Self {
-        let (end_seq, ts_end) = (Some(self.head_end), Some(self.ts_last));
-        Side { extent: Extent::None, end_seq, ts_end, body_bytes: Some(0), ..self }
-    }
-
-    /// Notes that the message ends at `end` of its direction.
-    pub fn end_at(&mut self, end: u32, way: &Direction) {
-        self.end_seq = Some(end);
-        self.body_bytes = Some(i64::from(end.wrapping_sub(self.head_end)));
-        self.ts_end = if end == self.head_end { Some(self.ts_last) } else { way.ts_of(end) };
-    }
-}
 
 /// What pairing and framing need to remember of a request beside its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +54,8 @@ pub struct Transaction {
     tunnel: Option<Flags>,
     response_expected: Option<u32>,
     is_anchored: bool,
+    /// Bytes are missing before its request that may hold another one.
+    is_behind_gap: bool,
     is_abandoned: bool,
 }
 
@@ -151,6 +74,7 @@ impl Transaction {
             tunnel: None,
             response_expected: None,
             is_anchored: false,
+            is_behind_gap: false,
             is_abandoned: false,
         }
     }
@@ -169,6 +93,11 @@ impl Transaction {
     /// Whether it waits for a response that may still come.
     pub fn is_unanswered(&self) -> bool {
         self.response.is_none() && self.request.is_some() && !self.is_abandoned
+    }
+
+    /// Whether a request that is missing before its own may still come, and take what looks like its answer.
+    pub fn is_behind_gap(&self) -> bool {
+        self.is_behind_gap
     }
 
     /// The response that waits for its request, where that is all there is.
@@ -208,6 +137,17 @@ impl Transaction {
         }
         self.response_expected = end_seq;
     }
+}
+
+/// What stands before a request in its direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// The request before it, or the beginning of the connection: no byte is missing.
+    Continuous,
+    /// Bytes that are missing.
+    Gap,
+    /// Nobody can say: the capture began later, or behind a body that does not tell its length.
+    Unknown,
 }
 
 /// Which transaction a response belongs to, and how sure that is.
@@ -257,20 +197,22 @@ impl Transactions {
         &self.open[position]
     }
 
-    /// Opens a transaction with its request; `is_continuous` where no byte is missing before it in its direction.
+    /// Opens a transaction with its request, at its place among those of its direction.
     ///
     /// Returns the oldest transaction where the limit leaves no room for it.
     pub fn open_request(
         &mut self,
         request: Side<RequestId>,
         traits: RequestTraits,
-        is_continuous: bool,
+        before: Before,
     ) -> Option<Transaction> {
+        let (is_continuous, is_behind_gap) = (before == Before::Continuous, before == Before::Gap);
         let displaced = self.make_room();
         let mut transaction = self.next_transaction();
-        let at = self
-            .open
-            .partition_point(|open| open.request.is_none_or(|side| !seq::after(side.seq, request.seq)));
+        // Responses that wait for their request stand between those, in no order.
+        let is_older =
+            |open: &Transaction| open.request.is_some_and(|side| !seq::after(side.seq, request.seq));
+        let at = self.open.iter().rposition(is_older).map_or(0, |older| older + 1);
         let before = self.open.range(..at).rev().find(|open| open.is_unanswered());
         self.is_pipelined |= before.is_some();
         transaction.response_expected = match before {
@@ -290,6 +232,7 @@ impl Transactions {
             (None, _) | (_, None) => true,
         };
         transaction.is_anchored = is_continuous && is_in_turn && (!self.is_pipelined || before_is_anchored);
+        transaction.is_behind_gap = is_behind_gap;
         transaction.request = Some(request);
         transaction.traits = traits;
         self.open.insert(at, transaction);
@@ -308,11 +251,21 @@ impl Transactions {
             next.response_expected = None;
         }
         next.is_anchored |= follows && is_anchored;
+        next.is_behind_gap &= !follows;
     }
 
     /// Whether a client's ACK says that the answer to its request begins at `resp_seq`.
     pub fn expects_response_at(&self, resp_seq: u32) -> bool {
         self.open.iter().any(|open| open.is_unanswered() && open.response_expected == Some(resp_seq))
+    }
+
+    /// Whether the answer to a request that the server had when it sent `ack` begins before `resp_seq` and is missing: where
+    /// it is only late, position tells nothing.
+    pub fn misses_answer_before(&self, resp_seq: u32, ack: Option<u32>) -> bool {
+        let is_before = |open: &Transaction| {
+            open.response_expected.is_some_and(|expected| seq::after(resp_seq, expected))
+        };
+        self.open.iter().any(|open| is_covered(open, ack) && is_before(open))
     }
 
     /// Finds the request a response at `resp_seq` with `ack` belongs to; `None` where it must stand alone.
@@ -370,7 +323,8 @@ impl Transactions {
         transaction.response = Some(response);
         transaction.pair_state = found.state;
         transaction.flags.insert(flags);
-        if let Some(next) = self.open.get_mut(found.position + 1)
+        let mut behind = self.open.range_mut(found.position + 1..);
+        if let Some(next) = behind.find(|open| open.request.is_some())
             && next.is_unanswered()
             && next.response_expected.is_none()
         {
@@ -385,7 +339,9 @@ impl Transactions {
         let this = self.open.get(position).filter(|open| open.pair_state == PairState::AckVerified)?;
         let (start, asked_at) = (this.response?.seq, this.request?.seq);
         // Behind an interim response the final one does not begin where the previous one ended.
-        if this.info_count > 0 {
+        let is_interim = |open: &Transaction| open.early.is_some_and(|early| early.interim.is_some());
+        let ends_here = |open: &Transaction| open.response.is_some_and(|side| side.head_end == start);
+        if this.info_count > 0 || self.open.iter().any(|open| is_interim(open) && ends_here(open)) {
             return None;
         }
         let before = self.open.get_mut(position.checked_sub(1)?)?;

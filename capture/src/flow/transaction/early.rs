@@ -21,6 +21,17 @@ pub struct Early {
     pub flags: Flags,
 }
 
+/// How much is known when early responses are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// What is missing may still come: only what an ACK says counts.
+    Early,
+    /// The client has read the stream up to here: what answers stand before it have their requests, by position if need be.
+    Read(u32),
+    /// Nothing more is waited for.
+    Last,
+}
+
 impl Transactions {
     /// Opens a transaction that has a response only, for as long as its request may still come.
     ///
@@ -42,10 +53,10 @@ impl Transactions {
     }
 
     /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
-    /// where `is_last_call` by position as well; `begun` as in `answer`. Returns how many interim ones were folded.
-    pub fn join_early(&mut self, is_last_call: bool, begun: Option<u32>) -> u64 {
+    /// by position as far as the `call` goes; `begun` as in `answer`. Returns how many interim ones were folded.
+    pub fn join_early(&mut self, call: Call, begun: Option<u32>) -> u64 {
         let mut folded = 0;
-        while let Some((from, found)) = self.next_join(is_last_call) {
+        while let Some((from, found)) = self.next_join(call) {
             let Some(Transaction { response: Some(response), early: Some(early), .. }) =
                 self.open.remove(from)
             else {
@@ -104,14 +115,20 @@ impl Transactions {
     }
 
     /// The first early response, in the order of its stream, that has a request now.
-    fn next_join(&self, is_last_call: bool) -> Option<(usize, Match)> {
+    fn next_join(&self, call: Call) -> Option<(usize, Match)> {
         let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
         let joins = early.filter_map(|(from, open)| {
             let response = open.response.as_ref()?;
-            let found = if is_last_call {
+            let is_over = match call {
+                Call::Early => false,
+                Call::Read(ack) => seq::after(ack, response.seq),
+                Call::Last => true,
+            };
+            let found = if is_over {
                 self.find(response.seq, response.ack)
             } else {
-                self.find_expected(response.seq, response.ack)
+                let expected = self.find_expected(response.seq, response.ack);
+                expected.filter(|found| !self.open[found.position].is_behind_gap)
             };
             Some((from, response.seq, found?))
         });

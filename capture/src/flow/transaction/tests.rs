@@ -1,6 +1,7 @@
 //! Pairing against hand-made connections: what is proved, what is only likely, what must stay alone.
 
 use super::*;
+use crate::flow::direction::Extent;
 
 const MSS: u32 = 100;
 
@@ -31,7 +32,8 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
 }
 
 fn open(transactions: &mut Transactions, seq: u32, ack: u32, is_continuous: bool) {
-    assert!(transactions.open_request(request(seq, ack), RequestTraits::default(), is_continuous).is_none());
+    let before = if is_continuous { Before::Continuous } else { Before::Unknown };
+    assert!(transactions.open_request(request(seq, ack), RequestTraits::default(), before).is_none());
 }
 
 fn reply(transactions: &mut Transactions, seq: u32, ack: u32) -> Option<Match> {
@@ -114,7 +116,7 @@ fn after_a_lost_response_the_next_pair_is_right_at_once() {
 fn an_interim_response_the_mirror_lost_makes_no_false_proof() {
     let mut transactions = Transactions::default();
     let traits = RequestTraits { expects_continue: true, ..RequestTraits::default() };
-    transactions.open_request(request(1_000, 500), traits, true);
+    transactions.open_request(request(1_000, 500), traits, Before::Continuous);
     // The client acknowledges the unseen 100 (Continue); the next response is still to the first request.
     open(&mut transactions, 1_100, 525, true);
     let found = reply(&mut transactions, 525, 1_200);
@@ -166,7 +168,7 @@ fn beyond_the_limit_the_oldest_leaves_flagged() {
         open(&mut transactions, 1_000 + nth * MSS, 500, true);
     }
     let displaced = transactions
-        .open_request(request(1_000_000, 500), RequestTraits::default(), false)
+        .open_request(request(1_000_000, 500), RequestTraits::default(), Before::Unknown)
         .expect("the limit is reached");
     assert_eq!(displaced.index, 0);
     assert!(displaced.flags.contains(Flags::PAIRING_OVERFLOW));
@@ -186,7 +188,7 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     early(&mut transactions, 500, 1_100, EARLY);
     assert!(transactions.take_settled().is_none(), "its request may still come");
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(false, None), 0);
+    assert_eq!(transactions.join_early(Call::Early, None), 0);
     assert_eq!(transactions.len(), 1);
     let joined = transactions.get(0);
     assert_eq!(joined.pair_state, PairState::AckVerified);
@@ -202,14 +204,14 @@ fn interim_answers_that_came_early_fold_in_order() {
     early(&mut transactions, 600, 1_100, interim(103));
     early(&mut transactions, 500, 1_100, interim(100));
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(false, None), 2);
+    assert_eq!(transactions.join_early(Call::Early, None), 2);
     let asked = |transactions: &Transactions| {
         let asked = transactions.open.iter().find(|open| open.request.is_some());
         asked.map(|open| (open.info_status().to_vec(), open.pair_state))
     };
     // The heads of `early` are of `MSS` bytes: the final response begins where the second interim one ends only at 700.
     assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::RequestOnly)));
-    transactions.join_early(true, None);
+    transactions.join_early(Call::Last, None);
     assert_eq!(asked(&transactions), Some((vec![100, 103], PairState::Positional)));
 }
 
@@ -252,4 +254,40 @@ fn a_late_request_whose_turn_is_over_proves_nothing() {
     open(&mut transactions, 1_100, 500, true);
     // The answer to the first one, for all that is known.
     assert_eq!(reply(&mut transactions, 500, 1_200).map(|found| found.state), Some(PairState::Positional));
+}
+
+#[test]
+fn an_answer_behind_a_missing_one_waits_for_it() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    open(&mut transactions, 1_100, 500, true);
+    assert!(!transactions.misses_answer_before(500, Some(1_200)), "it is the first one's");
+    assert!(transactions.misses_answer_before(650, Some(1_200)), "the first one's begins at 500");
+    early(&mut transactions, 650, 1_200, EARLY);
+    assert_eq!(
+        reply(&mut transactions, 500, 1_200),
+        Some(Match { position: 0, state: PairState::AckVerified })
+    );
+    transactions.join_early(Call::Early, None);
+    assert_eq!(transactions.get(1).pair_state, PairState::AckVerified, "it begins where the first one ends");
+}
+
+#[test]
+fn an_answer_to_a_request_behind_a_gap_waits_for_what_is_missing() {
+    let late_comes = |late: bool| {
+        let mut transactions = Transactions::default();
+        let behind = request(1_100, 500);
+        assert!(transactions.open_request(behind, RequestTraits::default(), Before::Gap).is_none());
+        early(&mut transactions, 500, 1_200, EARLY);
+        transactions.join_early(Call::Early, None);
+        assert_eq!(transactions.len(), 2, "a request before it may still come");
+        if late {
+            open(&mut transactions, 1_000, 500, false);
+        }
+        transactions.join_early(Call::Read(700), None);
+        let of = |transaction: &Transaction| transaction.response.is_some() && transaction.request.is_some();
+        transactions.open.iter().position(of).map(|at| transactions.get(at).request.map(|side| side.seq))
+    };
+    assert_eq!(late_comes(true), Some(Some(1_000)));
+    assert_eq!(late_comes(false), Some(Some(1_100)), "the client had read it, and nothing else came");
 }
