@@ -26,13 +26,15 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
 const OPEN: &[(&str, usize)] = &[
     ("a head is told right", 8),
     ("fields are told right", 8),
-    ("a pair is right", 8),
-    ("interim responses are folded", 7),
+    ("a pair is right", 4),
+    ("interim responses are folded", 3),
     ("a body is told right", 1),
     ("a row is a message", 2),
     ("a message is in one row", 1),
     ("what is handed over becomes a row", 2),
     ("what was captured is handed over", 1),
+    // That of a repeat, where the first copy was no mark; that of a piece behind, where the head's own came late.
+    ("a time is told right", 220),
 ];
 
 /// How often among a hundred seeds an excuse may be needed at the most.
@@ -60,7 +62,7 @@ fn prove(
     println!("{seen:#?}");
     let hundreds = (seeds(usual).count() as u64).div_ceil(100) as usize;
     broken.retain(|rule, cases| {
-        println!("broken {} times: {rule}", cases.len());
+        println!("broken {} times: {rule}, as by {}", cases.len(), cases[0]);
         let allowed = open.iter().find(|(name, _)| name == rule).map_or(0, |(_, often)| often * hundreds);
         cases.len() > allowed
     });

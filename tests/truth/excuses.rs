@@ -27,7 +27,7 @@ pub(super) enum Lie {
     ChunkedBody,
     /// In the body of a message that was not handed over whole.
     BodyOfUnseen,
-    /// In the body of a response whose request is not proved, so that its length is a guess.
+    /// In the body of a response whose request is not proved, or was not when it came by, so that its length is a guess.
     BodyOfUnproved,
     /// Behind the end of HTTP on its connection.
     Tunnel,

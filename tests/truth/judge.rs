@@ -12,7 +12,7 @@ use bench::{
 use super::{
     excuses::{Excuse, Lie, excuse, is_between},
     pipeline::{End, Outcome},
-    rows::{Row, RowSide},
+    rows::{Row, RowSide, TIMES},
 };
 
 /// What the capture promises.
@@ -184,16 +184,20 @@ impl<'a> Judge<'a> {
             if is_chunked(carrier) {
                 Some((at, Lie::ChunkedBody))
             } else if self.is_handed_over((at, position)) {
-                self.is_unproved(carrier).then_some((at, Lie::BodyOfUnproved))
+                self.is_unproved((at, position)).then_some((at, Lie::BodyOfUnproved))
             } else {
                 Some((at, Lie::BodyOfUnseen))
             }
         })
     }
 
-    fn is_unproved(&self, response: &SeenMessage) -> bool {
+    /// Whether a response is not proved, or was not when it came by: what was said before it came later.
+    fn is_unproved(&self, (connection, at): Place) -> bool {
+        let messages = &self.capture.truth.connections[connection].messages;
+        let response = &messages[at];
         let is_it = |row: &&Row| row.response.as_ref().is_some_and(|part| part.seq == response.seq);
         self.outcome.rows.iter().find(is_it).is_none_or(|row| row.pair_state != "ack_verified")
+            || messages[..at].iter().any(|before| before.head_ts_ns > response.head_ts_ns)
     }
 
     /// What a row says about a message.
@@ -281,15 +285,16 @@ impl<'a> Judge<'a> {
         };
         let must_be_right = row.pair_state == "ack_verified"
             || (self.promise != Promise::SomethingLost && !self.is_impaired[request.0]);
-        if !is_right && self.is_from_the_future(request) {
-            self.findings.count("wrong pairs of repeats with a later ACK");
-        } else if !is_right && must_be_right {
+        if !is_right && must_be_right {
             let rule =
                 if row.pair_state == "ack_verified" { "a proved pair is right" } else { "a pair is right" };
             self.wrong(rule, format!("{}: {row:?}", self.name(request)));
         }
         if !is_right {
             self.findings.count(format!("wrong pairs {}", row.pair_state));
+        }
+        if is_right && !row.is_partial() && !self.is_impaired[request.0] {
+            self.times(request, answer.filter(|_| row.response.is_some()), row);
         }
         let is_provable = !self.is_behind_chunks(request);
         if self.promise == Promise::Everything && is_provable && row.pair_state != "ack_verified" {
@@ -303,6 +308,32 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// A time is that of the bytes it is named after, each as of when it first came by; or it is not told.
+    fn times(&mut self, request: Place, answer: Option<Place>, row: &Row) {
+        let (asked, answered) = (self.message(request), answer.map(|answer| self.message(answer)));
+        let began = |seen: &SeenMessage| seen.start.map(|start| start.ts_ns);
+        let first = answered.and_then(began);
+        let spans = [
+            (began(asked), asked.end_ts_ns),
+            (asked.end_ts_ns, first),
+            (first, answered.and_then(|answered| answered.head_ts_ns)),
+            (began(asked), answered.and_then(|answered| answered.end_ts_ns)),
+        ];
+        let is_hidden = is_size_hidden(asked) || answered.is_some_and(is_size_hidden);
+        for ((column, told), (from, to)) in TIMES.into_iter().zip(row.times).zip(spans) {
+            let micros = |(from, to): (u64, u64)| Some((to.checked_sub(from)? / 1_000).cast_signed());
+            let expected = from.zip(to).and_then(micros);
+            if told == expected {
+                self.findings.count("times");
+            } else if told.is_some() || (self.promise == Promise::Everything && !is_hidden) {
+                let what = format!("{}: {column} is {told:?}, not {expected:?}: {row:?}", self.name(request));
+                self.wrong("a time is told right", what);
+            } else {
+                self.findings.count("times unknown");
+            }
+        }
+    }
+
     fn connection(&self, place: Place) -> &'a Connection {
         &self.capture.truth.connections[place.0]
     }
@@ -312,20 +343,6 @@ impl<'a> Judge<'a> {
         let len = seen.message.head.len() as u32;
         seen.head_is_whole()
             && self.outcome.handed_over.is_whole(ends(&self.connection(place).path, seen.side), seen.seq, len)
-    }
-
-    /// A request, or one before it, was first handed over from a repeat that acknowledges bytes of its own answer: no
-    /// client does that, as those bytes tell it that its request had arrived.
-    fn is_from_the_future(&self, request: Place) -> bool {
-        (0..=request.1).map(|at| (request.0, at)).any(|place| {
-            let seen = self.message(place);
-            let path = &self.connection(place).path;
-            let first = self.outcome.handed_over.first_ack(ends(path, seen.side), seen.seq);
-            let answer = self.answer(place).map(|answer| self.message(answer).seq);
-            let is_request = seen.message.kind == MessageKind::Request;
-            let is_later = |(ack, answer): (u32, u32)| ack.wrapping_sub(answer).cast_signed() > 0;
-            is_request && first.zip(answer).is_some_and(is_later)
-        })
     }
 
     /// A request behind a chunked one: another could have passed between, for all that the records say.

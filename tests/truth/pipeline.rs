@@ -47,8 +47,8 @@ pub(crate) struct HandedOver {
 
 #[derive(Default)]
 struct Way {
-    /// Sequence and acknowledgment number of each beginning of a head.
-    heads: Vec<(u32, u32)>,
+    /// Sequence number of each beginning of a head.
+    heads: Vec<u32>,
     /// Sequence number and length of each copied piece.
     pieces: Vec<(u32, u32)>,
 }
@@ -58,20 +58,14 @@ impl HandedOver {
         let ends = ((record.src_ip.bytes(), record.src_port), (record.dst_ip.bytes(), record.dst_port));
         let way = self.ways.entry(ends).or_default();
         if record.kind == RecordKind::Head as u8 {
-            way.heads.push((record.seq, record.ack));
+            way.heads.push(record.seq);
         }
         way.pieces.push((record.seq, u32::from(record.copied)));
     }
 
     /// Whether a head that begins at `seq` was told of.
     pub(crate) fn begins(&self, ends: (End, End), seq: u32) -> bool {
-        self.first_ack(ends, seq).is_some()
-    }
-
-    /// The ACK that a head's first bytes had when they were first handed over.
-    pub(crate) fn first_ack(&self, ends: (End, End), seq: u32) -> Option<u32> {
-        let heads = &self.ways.get(&ends)?.heads;
-        heads.iter().find(|(head, _)| *head == seq).map(|(_, ack)| *ack)
+        self.ways.get(&ends).is_some_and(|way| way.heads.contains(&seq))
     }
 
     /// Whether all bytes from `seq` on were copied, a head's beginning told.

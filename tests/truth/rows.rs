@@ -27,6 +27,8 @@ pub(crate) struct Row {
     pub(crate) request: Option<RowSide>,
     pub(crate) response: Option<RowSide>,
     pub(crate) info_status: Vec<i64>,
+    /// Microseconds, by `TIMES`.
+    pub(crate) times: [Option<i64>; 4],
     /// The response's field `X-Id`.
     pub(crate) x_id: Option<String>,
     pub(crate) flags: Vec<String>,
@@ -34,6 +36,9 @@ pub(crate) struct Row {
     pub(crate) tunnel: Option<String>,
     pub(crate) vlan_ids: Vec<u16>,
 }
+
+/// Columns that tell how long something took.
+pub(crate) const TIMES: [&str; 4] = ["req_duration_us", "ttfb_us", "resp_head_duration_us", "total_us"];
 
 impl Row {
     pub(crate) fn has_flag(&self, name: &str) -> bool {
@@ -78,6 +83,7 @@ impl Cells<'_> {
             request: self.side("req", &["method_raw", "target_raw"]),
             response: self.side("resp", &["status"]),
             info_status: infos.unwrap_or_default(),
+            times: TIMES.map(|column| self.number(column)),
             x_id: self.x_id(),
             flags: (0..flags.len()).filter_map(|at| text(&flags, at)).collect(),
             tunnel: self.tunnel(),

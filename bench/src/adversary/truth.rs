@@ -50,6 +50,10 @@ pub struct SeenMessage {
     pub lost: Vec<Range<usize>>,
     /// How its first byte was first captured; `None` where it was lost.
     pub start: Option<Start>,
+    /// When the last byte of its head was first captured, in Unix nanoseconds.
+    pub head_ts_ns: Option<u64>,
+    /// When its last byte was.
+    pub end_ts_ns: Option<u64>,
 }
 
 /// The frame that first carried the first byte of a message.
@@ -85,6 +89,8 @@ pub(super) struct Observed {
     isns: [u32; 2],
     carried: [Vec<bool>; 2],
     starts: Vec<Option<Start>>,
+    /// Times of the last bytes of head and message.
+    ends: Vec<[Option<u64>; 2]>,
     syn_seen: [bool; 2],
     frames: usize,
 }
@@ -93,7 +99,8 @@ impl Observed {
     pub(super) fn new(path: Path, script: Script, isns: [u32; 2]) -> Self {
         let carried = [0, 1].map(|side: usize| vec![false; script.streams[side].len()]);
         let starts = vec![None; script.messages.len()];
-        Self { path, script, isns, carried, starts, syn_seen: [false; 2], frames: 0 }
+        let ends = vec![[None; 2]; script.messages.len()];
+        Self { path, script, isns, carried, starts, ends, syn_seen: [false; 2], frames: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -117,27 +124,38 @@ impl Observed {
                 *start = Some(Start { ts_ns, begins_segment, bytes, ack: segment.ack });
             }
         }
+        for (placed, ends) in self.script.messages.iter().zip(&mut self.ends) {
+            for (len, ts) in [placed.message.head.len(), placed.len()].into_iter().zip(ends) {
+                let holds_last =
+                    placed.side == segment.from && (begin..end).contains(&(placed.offset + len - 1));
+                *ts = ts.or(holds_last.then_some(ts_ns));
+            }
+        }
         if !segment.payload.is_empty() {
             self.carried[side][begin..end].fill(true);
         }
     }
 
     pub(super) fn conclude(self) -> Connection {
-        let Self { path, script, isns, carried, starts, syn_seen, frames } = self;
+        let Self { path, script, isns, carried, starts, ends, syn_seen, frames } = self;
         let seq = |side: Side, offset: usize| isns[side as usize].wrapping_add(1).wrapping_add(offset as u32);
-        let messages = script.messages.into_iter().zip(starts).map(|(placed, start)| {
-            let Placed { side, offset, .. } = placed;
-            let end = offset + placed.len();
-            SeenMessage {
-                side,
-                seq: seq(side, offset),
-                head_end_seq: seq(side, offset + placed.message.head.len()),
-                end_seq: seq(side, end),
-                lost: gaps(&carried[side as usize][offset..end]),
-                start,
-                message: placed.message,
-            }
-        });
+        let seen = starts.into_iter().zip(ends);
+        let messages =
+            script.messages.into_iter().zip(seen).map(|(placed, (start, [head_ts_ns, end_ts_ns]))| {
+                let Placed { side, offset, .. } = placed;
+                let end = offset + placed.len();
+                SeenMessage {
+                    side,
+                    seq: seq(side, offset),
+                    head_end_seq: seq(side, offset + placed.message.head.len()),
+                    end_seq: seq(side, end),
+                    lost: gaps(&carried[side as usize][offset..end]),
+                    start,
+                    head_ts_ns,
+                    end_ts_ns,
+                    message: placed.message,
+                }
+            });
         Connection {
             path,
             messages: messages.collect(),
