@@ -171,12 +171,12 @@ impl Partial {
         }
         self.span.flags.insert(Flags::GAP_IN_HEAD);
         let mut bytes = self.bytes[..prefix].to_vec();
-        for (position, range) in self.filled.iter().enumerate().skip(1) {
+        for range in &self.filled[1..] {
             let piece = &self.bytes[range.from..range.to];
             let Some(line_end) = memchr::memchr(b'\n', piece) else { continue };
-            if position == 1 {
-                bytes.truncate(memchr::memrchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1));
-            }
+            // Nothing goes behind a start line that was cut.
+            let Some(last_end) = memchr::memrchr(b'\n', &bytes) else { break };
+            bytes.truncate(last_end + 1);
             bytes.extend_from_slice(field_section(&piece[line_end + 1..]));
         }
         if let Some(end) = empty_line_end(&bytes, 0) {
@@ -363,6 +363,19 @@ mod tests {
         let (span, bytes) = partial.give_up();
         assert_eq!(bytes, b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
         assert!(span.flags.contains(Flags::GAP_IN_HEAD) && !span.complete);
+    }
+
+    #[test]
+    fn a_cut_line_is_joined_with_none_behind_any_gap() {
+        let mut partial = Partial::new(&record(0, 27), 1 << 16, true);
+        partial.fill(&record(0, 27), b"GET / HTTP/1.1\r\nA: 1\r\nCook");
+        partial.fill(&record(30, 4), b"a=se");
+        partial.fill(&record(40, 14), b"cret\r\nB: 2\r\n\r\n");
+        assert_eq!(partial.give_up().1, b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n");
+        let mut partial = Partial::new(&record(0, 3), 1 << 16, true);
+        partial.fill(&record(0, 3), b"GET");
+        partial.fill(&record(10, 11), b"x\r\nB: 2\r\n\r\n");
+        assert_eq!(partial.give_up().1, b"GET");
     }
 
     #[test]
