@@ -22,8 +22,10 @@ fn main() -> ExitCode {
         Job::Verify { dir, heads, encryption_keys } => {
             control::dataset::verify(&dir, &heads, encryption_keys.as_deref())
         }
-        Job::Compact { dir, zstd_level } => control::dataset::compact(&dir, zstd_level),
-        Job::Files(dir) => control::dataset::files(&dir),
+        Job::Compact { dir, zstd_level, encryption_keys } => {
+            control::dataset::compact(&dir, zstd_level, encryption_keys.as_deref())
+        }
+        Job::Files { dir, waiting } => control::dataset::files(&dir, waiting.as_ref()),
         Job::Redact(job) => control::secrets::redact(&job),
         Job::KeyId(path) => control::secrets::key_id(&path),
         Job::KeyRotate(path) => control::secrets::rotate_key(&path),

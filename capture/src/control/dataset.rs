@@ -20,6 +20,7 @@ use crate::{
         user::{IdentitySettings, assume},
     },
     idle,
+    settings::UploadTarget,
     source::live::clock,
 };
 
@@ -93,10 +94,15 @@ fn merged_line(merged: &Merged) -> String {
     format!("merged {files_before} files into {file}: {rows} rows, {bytes} bytes, before {bytes_before}")
 }
 
-/// Prints the path of every file that the manifests list, each row being in one of them.
-pub fn files(dir: &Path) -> anyhow::Result<ExitCode> {
+/// Prints the path of every file that the manifests list, each row being in one of them; with `waiting` of those that were
+/// not uploaded there yet.
+pub fn files(dir: &Path, waiting: Option<&UploadTarget>) -> anyhow::Result<ExitCode> {
     must_be_folder(dir)?;
-    let files = live_files(dir).with_context(|| format!("{} could not be read", dir.display()))?;
+    let files = match waiting {
+        None => live_files(dir),
+        Some(place) => storage::upload::waiting(dir, &place.to_string()),
+    };
+    let files = files.with_context(|| format!("{} could not be read", dir.display()))?;
     for file in files {
         writeln!(io::stdout(), "{}", dir.join(file).display()).context("the files could not be printed")?;
     }

@@ -10,7 +10,9 @@ use crate::settings::{LogFormat, ReportSettings};
 /// Starts logging; `HDRCAP_LOG` may name other levels than the settings do.
 pub fn start(report: &ReportSettings, progress: &ProgressBar) {
     let level = if report.quiet { "warn" } else { "info" };
-    let filter = EnvFilter::try_from_env("HDRCAP_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // The store's client tells of each retry what the upload tells once.
+    let levels = format!("{level},object_store=warn");
+    let filter = EnvFilter::try_from_env("HDRCAP_LOG").unwrap_or_else(|_| EnvFilter::new(levels));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

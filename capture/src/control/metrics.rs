@@ -195,6 +195,12 @@ impl Answer {
                 "The most batches that waited since the last row of capture_stats",
                 of.encoder.queue_max as f64,
             ),
+            (
+                "upload_waiting_files",
+                "Published files that are to be uploaded and are not yet",
+                of.encoder.upload_files_waiting as f64,
+            ),
+            ("upload_waiting_bytes", "Bytes of these files", of.encoder.upload_bytes_waiting as f64),
             ("lag_seconds", "Time the slowest stage is behind", self.health.lag_seconds),
             ("loss_share", "Largest share lost at a stage in the last minute", self.health.loss_share),
             ("healthy", "1 where nothing passes its threshold", f64::from(u8::from(self.health.healthy))),
@@ -251,6 +257,7 @@ mod tests {
         let mut core = CoreView::default();
         core.counts[Counter::Shed as usize] = 3;
         let mut snapshot = Snapshot { interfaces: vec![interface], cores: vec![core], ..Snapshot::default() };
+        snapshot.encoder.upload_bytes_waiting = 7;
         snapshot.latencies.parsed.counts[2] = 5;
         snapshot.latencies.parsed.seconds = 0.5;
         Answer { snapshot, signs: vec![Sign::Duplicates], ..Answer::default() }
@@ -266,6 +273,7 @@ mod tests {
             "hdrcap_frames_total{iface=\"eth1\"} 7",
             "hdrcap_shed_total{core=\"0\"} 3",
             "hdrcap_rows_written_total 0",
+            "hdrcap_upload_waiting_bytes 7.0",
             "hdrcap_mirror_sign{sign=\"duplicates\",iface=\"\"} 1.0",
             "hdrcap_kernel_to_parsed_seconds_bucket{le=\"0.0001\"} 0",
             "hdrcap_kernel_to_parsed_seconds_bucket{le=\"0.00025\"} 5",

@@ -174,12 +174,14 @@ fn confine(
     reads: &[PathBuf],
 ) -> anyhow::Result<Encoder> {
     let sockets = settings.report.metrics.iter().filter_map(MetricsAddress::folder);
+    let connects = settings.storage.upload.is_some();
+    let tokens = if connects { Uploader::reads() } else { Vec::new() };
     let needs = Needs {
         folders: vec![settings.storage.folder.clone()],
         removals: sockets.chain(settings.control.folder()).map(Path::to_owned).collect(),
-        reads: reads.to_vec(),
+        reads: [reads, &tokens].concat(),
         is_live: matches!(settings.source, Source::Live(_)),
-        connects: settings.storage.upload.is_some(),
+        connects,
     };
     let uploader = settings.storage.upload.as_ref();
     let uploader = uploader.map(|upload| Uploader::new(upload, &settings.storage.folder, &settings.sensor));

@@ -57,6 +57,10 @@ pub struct EncoderView {
     pub queue_max: u64,
     /// Nanoseconds since the oldest row that is being written was parsed.
     pub writing_ns: u64,
+    /// Published files that are to be uploaded and are not yet.
+    pub upload_files_waiting: u64,
+    /// Their bytes.
+    pub upload_bytes_waiting: u64,
 }
 
 /// Latencies of all threads together.

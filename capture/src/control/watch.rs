@@ -152,6 +152,8 @@ impl Watch {
             queue: queued as u64,
             queue_max: queue_max.max(queued as u64),
             writing_ns: since(self.encoder.writing_ns.load(Ordering::Relaxed), now_ns),
+            upload_files_waiting: self.encoder.upload_files_waiting.now(),
+            upload_bytes_waiting: self.encoder.upload_bytes_waiting.now(),
         }
     }
 

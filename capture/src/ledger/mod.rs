@@ -295,6 +295,10 @@ pub struct EncoderLedger {
     pub durable: Merged,
     /// Monotonic time of the oldest row being written, in nanoseconds; zero while nothing is.
     pub writing_ns: AtomicU64,
+    /// Published files that are to be uploaded and are not yet.
+    pub upload_files_waiting: Fill,
+    /// Their bytes.
+    pub upload_bytes_waiting: Fill,
 }
 
 impl EncoderLedger {

@@ -79,6 +79,9 @@ pub(super) enum Command {
     Files {
         /// Folder that was given as --out
         dir: PathBuf,
+        /// Only those that were not uploaded to this place yet, the one that was given as --upload
+        #[arg(long, value_name = "URL")]
+        waiting: Option<UploadTarget>,
     },
     /// Show what would be stored of a head, read from standard input
     ///

@@ -57,9 +57,16 @@ pub enum Job {
         dir: PathBuf,
         /// Compression level.
         zstd_level: i32,
+        /// File of the keys to read and write encrypted files with.
+        encryption_keys: Option<PathBuf>,
     },
     /// Print the files that hold the rows of this dataset.
-    Files(PathBuf),
+    Files {
+        /// The dataset's folder.
+        dir: PathBuf,
+        /// Only those that are not at this place yet.
+        waiting: Option<UploadTarget>,
+    },
     /// Show what would be stored of a head.
     Redact(RedactJob),
     /// Print the id of the key in this file.

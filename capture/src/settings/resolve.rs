@@ -56,8 +56,10 @@ pub(super) fn resolve(args: Args, environment: &Environment) -> Result<Job> {
         Some(Command::Verify { dir, heads, encryption_keys }) => {
             Ok(Job::Verify { dir, heads, encryption_keys })
         }
-        Some(Command::Compact { dir, zstd_level }) => Ok(Job::Compact { dir, zstd_level }),
-        Some(Command::Files { dir }) => Ok(Job::Files(dir)),
+        Some(Command::Compact { dir, zstd_level, encryption_keys }) => {
+            Ok(Job::Compact { dir, zstd_level, encryption_keys })
+        }
+        Some(Command::Files { dir, waiting }) => Ok(Job::Files { dir, waiting }),
         Some(Command::Redact { explain, policy, key_file }) => {
             Ok(Job::Redact(RedactJob { explains: explain, policy_file: policy, key_file }))
         }

@@ -1,11 +1,14 @@
 //! HTTP/1.1 for the object store, over TLS where the endpoint says https: the hyper that answers scrapers, and rustls.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http_body_util::{BodyExt as _, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector as TcpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector as TcpConnector},
+    },
     rt::TokioExecutor,
 };
 use object_store::{
@@ -26,29 +29,39 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Makes the client.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(super) struct Connector {
+    /// The store is asked without TLS, so it does without certificates to trust, where this host has none.
+    pub(super) is_plain: bool,
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let failed = |source| object_store::Error::Generic { store: "S3", source };
         let mut tcp = TcpConnector::new();
         tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
         tcp.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .map_err(|error| failed(error.into()))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(https))))
+        match HttpsConnectorBuilder::new().with_native_roots() {
+            Ok(tls) => Ok(client(tls.https_or_http().enable_http1().wrap_connector(tcp))),
+            Err(_) if self.is_plain => Ok(client(tcp)),
+            Err(error) => Err(object_store::Error::Generic {
+                store: "S3",
+                source: format!(
+                    "{error}: install ca-certificates, or name a file of those to trust in SSL_CERT_FILE"
+                )
+                .into(),
+            }),
+        }
     }
 }
 
+fn client<C: Connect + Clone + fmt::Debug + Send + Sync + 'static>(connector: C) -> HttpClient {
+    HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector)))
+}
+
 #[derive(Debug)]
-struct Service(Client<HttpsConnector<TcpConnector>, HttpRequestBody>);
+struct Service<C>(Client<C, HttpRequestBody>);
 
 #[async_trait::async_trait]
-impl HttpService for Service {
+impl<C: Connect + Clone + fmt::Debug + Send + Sync + 'static> HttpService for Service<C> {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let answer = async {
             let answer = self.0.request(request).await;

@@ -5,10 +5,13 @@
 //! that every tool for S3 reads, and are in no setting, no log line and no error.
 
 mod client;
+mod trouble;
 
 use std::{
-    fs::File,
+    env,
+    fs::{File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -24,6 +27,8 @@ use object_store::{
 use storage::upload::{Step, Uploads};
 use tokio::{sync::oneshot, time::timeout};
 use tracing::{error, info, warn};
+
+use self::trouble::explained;
 
 use crate::{
     ledger::{EncoderCounter, EncoderLedger},
@@ -43,6 +48,9 @@ const PART_BYTES: usize = 8 << 20;
 const REQUEST_RETRIES_MAX: usize = 2;
 const RETRY_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// Name files that are read again and again for credentials that end; each is put there anew, so its folder is read.
+const TOKEN_FILES: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+
 /// Time to send what was published last, when the capture has ended; the rest is the next start's.
 const LAST_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -59,6 +67,7 @@ impl Uploader {
     /// Finds credentials and certificates, while there is the right to read them; nothing is sent yet.
     pub fn new(settings: &UploadSettings, dir: &Path, sensor: &str) -> anyhow::Result<Uploader> {
         let place = settings.target.to_string();
+        let is_plain = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&settings.target.bucket)
             .with_retry(RetryConfig {
@@ -66,9 +75,9 @@ impl Uploader {
                 retry_timeout: RETRY_TIME_MAX,
                 ..RetryConfig::default()
             })
-            .with_http_connector(client::Connector);
+            .with_http_connector(client::Connector { is_plain });
         if let Some(endpoint) = &settings.endpoint {
-            builder = builder.with_endpoint(endpoint).with_allow_http(endpoint.starts_with("http://"));
+            builder = builder.with_endpoint(endpoint).with_allow_http(is_plain);
         }
         let store = builder.build().with_context(|| format!("{place} cannot be reached as told"))?;
         let uploads =
@@ -80,6 +89,12 @@ impl Uploader {
     /// What is at the other place.
     pub fn uploads(&self) -> Arc<Uploads> {
         Arc::clone(&self.uploads)
+    }
+
+    /// Folders with files that are read later.
+    pub fn reads() -> Vec<PathBuf> {
+        let files = TOKEN_FILES.into_iter().filter_map(env::var_os).map(PathBuf::from);
+        files.filter_map(|file| file.parent().map(Path::to_owned)).collect()
     }
 
     /// Makes every step that is due, up to the first that does not work.
@@ -99,19 +114,32 @@ impl Uploader {
                 Step::Withdraw(file) => {
                     match self.store.delete(&self.object(file)).await {
                         Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                        Err(error) => return Err(error).with_context(|| format!("{file} was not withdrawn")),
+                        Err(error) => {
+                            return Err(explained(&error).context(format!("{file} was not withdrawn")));
+                        }
                     }
                     counts.add(EncoderCounter::UploadWithdrawn, 1);
                 }
             }
             self.uploads.done(step).context("what was uploaded cannot be remembered")?;
+            self.note_backlog(counts);
         }
         Ok(())
     }
 
+    /// Notes how much waits. Where the manifest cannot be read, the pass says so.
+    fn note_backlog(&self, counts: &EncoderLedger) {
+        if let Ok(backlog) = self.uploads.backlog() {
+            counts.upload_files_waiting.note(backlog.files);
+            counts.upload_bytes_waiting.note(backlog.bytes);
+        }
+    }
+
     /// Sends one file; `None` where it went since.
     async fn send(&self, name: &str) -> anyhow::Result<Option<u64>> {
-        let mut file = match File::open(self.dir.join(name)) {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW);
+        let mut file = match options.open(self.dir.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other?,
         };
@@ -119,16 +147,17 @@ impl Uploader {
         let first = part(&mut file)?;
         if first.len() < PART_BYTES {
             let bytes = first.len() as u64;
-            self.store.put(&object, PutPayload::from(first)).await?;
+            self.store.put(&object, PutPayload::from(first)).await.map_err(|error| explained(&error))?;
             return Ok(Some(bytes));
         }
-        let mut upload = self.store.put_multipart(&object).await?;
+        let mut upload = self.store.put_multipart(&object).await.map_err(|error| explained(&error))?;
         let mut next = first;
         let mut bytes = 0;
         let sent: anyhow::Result<()> = async {
             while !next.is_empty() {
                 bytes += next.len() as u64;
-                upload.put_part(PutPayload::from(std::mem::take(&mut next))).await?;
+                let part_sent = upload.put_part(PutPayload::from(std::mem::take(&mut next))).await;
+                part_sent.map_err(|error| explained(&error))?;
                 next = part(&mut file)?;
             }
             Ok(())
@@ -140,7 +169,7 @@ impl Uploader {
             }
             return Err(error);
         }
-        upload.complete().await?;
+        upload.complete().await.map_err(|error| explained(&error))?;
         Ok(Some(bytes))
     }
 
@@ -184,26 +213,77 @@ impl Uploading {
 }
 
 async fn run(uploader: &Uploader, counts: &EncoderLedger, mut stopped: oneshot::Receiver<()>) {
-    let mut looks_left_out = 0;
+    let mut patience = Patience::default();
     loop {
-        let pass = async {
-            match uploader.pass(counts).await {
-                Ok(()) => looks_left_out = 0,
-                Err(error) => {
-                    looks_left_out = (looks_left_out * 2 + 1).min(LOOKS_LEFT_OUT_MAX);
-                    counts.add(EncoderCounter::UploadFailed, 1);
-                    warn!("upload to {}: {error:#}; tried again", uploader.place);
-                }
-            }
-            tokio::time::sleep(LOOK * (looks_left_out + 1)).await;
-        };
-        tokio::select! {
+        let look = patience.look(uploader, counts);
+        tokio::pin!(look);
+        let is_under_way = tokio::select! {
             biased;
-            _ = &mut stopped => break,
-            () = pass => {}
+            () = &mut look => false,
+            _ = &mut stopped => true,
+        };
+        if !is_under_way && timeout(LOOK, &mut stopped).await.is_err() {
+            continue;
+        }
+        let last = async {
+            // What is on its way is not broken off: parts of it would stay there.
+            if is_under_way {
+                look.await;
+            }
+            uploader.pass(counts).await
+        };
+        return last_words(uploader, counts, timeout(LAST_TIME_MAX, last).await);
+    }
+}
+
+/// When to try again, and what was said of the last attempt.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Looks to leave out until the next attempt, and after the last one.
+    looks_left: u32,
+    looks_left_out: u32,
+    told: String,
+}
+
+impl Patience {
+    /// One look: at what waits, and where it is time, an attempt to send it.
+    async fn look(&mut self, uploader: &Uploader, counts: &EncoderLedger) {
+        uploader.note_backlog(counts);
+        if self.looks_left > 0 {
+            self.looks_left -= 1;
+            return;
+        }
+        match uploader.pass(counts).await {
+            Ok(()) => {
+                if !self.told.is_empty() {
+                    info!("upload to {} goes on", uploader.place);
+                }
+                *self = Patience::default();
+            }
+            Err(error) => self.lengthen(uploader, counts, format!("{error:#}")),
         }
     }
-    let left = match timeout(LAST_TIME_MAX, uploader.pass(counts)).await {
+
+    fn lengthen(&mut self, uploader: &Uploader, counts: &EncoderLedger, why: String) {
+        counts.add(EncoderCounter::UploadFailed, 1);
+        self.looks_left_out = (self.looks_left_out * 2 + 1).min(LOOKS_LEFT_OUT_MAX);
+        self.looks_left = self.looks_left_out;
+        // The same again is told every five minutes.
+        if why != self.told || self.looks_left_out == LOOKS_LEFT_OUT_MAX {
+            warn!("upload to {}: {why}; tried again from time to time", uploader.place);
+            self.told = why;
+        }
+    }
+}
+
+/// Says what is left for the next start.
+fn last_words(
+    uploader: &Uploader,
+    counts: &EncoderLedger,
+    ended: Result<anyhow::Result<()>, tokio::time::error::Elapsed>,
+) {
+    uploader.note_backlog(counts);
+    let why = match ended {
         Ok(Ok(())) => return,
         Ok(Err(error)) => {
             counts.add(EncoderCounter::UploadFailed, 1);
@@ -211,6 +291,6 @@ async fn run(uploader: &Uploader, counts: &EncoderLedger, mut stopped: oneshot::
         }
         Err(_) => "it takes too long".to_owned(),
     };
-    let waiting = uploader.uploads.due().map_or(0, |due| due.len());
-    warn!("{waiting} files are not at {} yet ({left}): the next start goes on", uploader.place);
+    let (files, bytes) = (counts.upload_files_waiting.now(), counts.upload_bytes_waiting.now());
+    warn!("{files} files, {bytes} bytes, are not at {} yet: {why}; the next start goes on", uploader.place);
 }

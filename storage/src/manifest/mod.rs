@@ -192,7 +192,8 @@ impl Manifest {
         }
     }
 
-    fn path(&self) -> PathBuf {
+    /// Where it is, once it has a line.
+    pub(crate) fn path(&self) -> PathBuf {
         path_of(&self.dir, &self.sensor)
     }
 
