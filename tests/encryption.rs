@@ -91,7 +91,17 @@ fn duckdb_reads_with_the_key_and_nobody_without() {
     let [plain, sealed] = ["plain", "sealed"].map(|name| folder.path().join(name));
     let keys = new_keys(folder.path(), "keys.toml", &[]);
     let other = new_keys(folder.path(), "other.toml", &[]);
-    replay(&[&pcap], &plain, &[]).balance().assert_closed();
+    for _ in 0..3 {
+        replay(&[&pcap], &plain, &[]).balance().assert_closed();
+    }
+    capture(&pcap, &sealed, &keys);
+    capture(&pcap, &sealed, &keys);
+    let compact = ["compact", sealed.to_str().unwrap()];
+    let locked = hdrcap(&compact);
+    assert!(locked.status.success() && locked.stdout.contains("2 files are encrypted"), "{locked:?}");
+    let merged = hdrcap(&[&compact[..], &["--encryption-keys", keys.to_str().unwrap()]].concat());
+    assert!(merged.status.success() && merged.stdout.contains("merged 2 files"), "{merged:?}");
+    // Beside what was merged, a file as it was captured.
     capture(&pcap, &sealed, &keys);
     for file in tree::files(&sealed, ".parquet") {
         let bytes = fs::read(&file).unwrap();

@@ -10,6 +10,7 @@ use std::{
 use storage::{
     compact::{CompactError, CompactSettings, Compactor, Merged},
     dataset::HOUR_NS,
+    encrypt::Keyring,
 };
 use tracing::{error, info};
 
@@ -23,9 +24,16 @@ use crate::{
 /// Between two looks at the clock.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Starts the thread; it looks for files at once, and then after each hour.
-pub fn start(dir: PathBuf, sensor: String, counts: Arc<EncoderLedger>) -> io::Result<Beside> {
-    let mut work = Work { dir, sensor, counts, compactor: None, planned_hour: None };
+/// Starts the thread; it looks for files at once, and then after each hour. What `keyring` can read of encrypted ones is
+/// merged, and encrypted with it again.
+pub fn start(
+    dir: PathBuf,
+    sensor: String,
+    keyring: Keyring,
+    counts: Arc<EncoderLedger>,
+) -> io::Result<Beside> {
+    let settings = CompactSettings { keyring, ..CompactSettings::default() };
+    let mut work = Work { dir, sensor, settings, counts, compactor: None, planned_hour: None };
     let mut is_idle = false;
     Beside::start("hdrcap-compact", LOOK, move |stop| {
         if !is_idle {
@@ -41,6 +49,7 @@ pub fn start(dir: PathBuf, sensor: String, counts: Arc<EncoderLedger>) -> io::Re
 struct Work {
     dir: PathBuf,
     sensor: String,
+    settings: CompactSettings,
     counts: Arc<EncoderLedger>,
     compactor: Option<Compactor>,
     /// The hour in which files were looked for last.
@@ -49,13 +58,12 @@ struct Work {
 
 impl Work {
     fn look(&mut self, stop: &AtomicBool) {
-        let settings = CompactSettings::default();
-        let settle_ns = i64::try_from(settings.settle.as_nanos()).unwrap_or(i64::MAX);
+        let settle_ns = i64::try_from(self.settings.settle.as_nanos()).unwrap_or(i64::MAX);
         let hour = clock::unix_ns().saturating_sub(settle_ns).div_euclid(HOUR_NS);
         if self.planned_hour == Some(hour) {
             return;
         }
-        if let Err(error) = self.merge_all(settings, stop) {
+        if let Err(error) = self.merge_all(stop) {
             error!("compaction could not begin: {error}");
             self.counts.add(EncoderCounter::CompactFailed, 1);
         }
@@ -65,9 +73,9 @@ impl Work {
         }
     }
 
-    fn merge_all(&mut self, settings: CompactSettings, stop: &AtomicBool) -> io::Result<()> {
+    fn merge_all(&mut self, stop: &AtomicBool) -> io::Result<()> {
         if self.compactor.is_none() {
-            self.compactor = Compactor::open(&self.dir, &self.sensor, settings)?;
+            self.compactor = Compactor::open(&self.dir, &self.sensor, self.settings.clone())?;
         }
         let Some(compactor) = &mut self.compactor else { return Ok(()) };
         compactor.plan(clock::unix_ns())?;

@@ -16,6 +16,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use storage::{
     batch::Batch,
     dataset::{LossReason, Writer, Written},
+    encrypt::Keyring,
     retention::{Keep, Keeper},
     schema::StatsRow,
     upload::Uploads,
@@ -100,10 +101,10 @@ impl Encoder {
         Ok(())
     }
 
-    /// Starts the thread of compaction.
-    pub fn compact(&mut self, sensor: &str) -> std::io::Result<()> {
+    /// Starts the thread of compaction, of a dataset that is encrypted with these keys, if it is.
+    pub fn compact(&mut self, sensor: &str, keyring: Keyring) -> std::io::Result<()> {
         let counts = Arc::clone(&self.ledger);
-        self.beside.push(compacting::start(self.folder.clone(), sensor.to_owned(), counts)?);
+        self.beside.push(compacting::start(self.folder.clone(), sensor.to_owned(), keyring, counts)?);
         Ok(())
     }
 

@@ -49,19 +49,20 @@ pub fn verify(dir: &Path, heads: &[String], encryption_keys: Option<&Path>) -> a
 /// Merges the small files of every sensor, those of the present hour apart; says what became what.
 ///
 /// As root it becomes the owner of the folder, so that what it writes belongs with the rest.
-pub fn compact(dir: &Path, zstd_level: i32) -> anyhow::Result<ExitCode> {
+pub fn compact(dir: &Path, zstd_level: i32, encryption_keys: Option<&Path>) -> anyhow::Result<ExitCode> {
     must_be_folder(dir)?;
     confine::forbid_core_dumps();
+    let keyring = keyring(encryption_keys)?;
     assume(&IdentitySettings::default(), dir, Purpose::Files)?;
     confine::confine(&Needs { folders: vec![dir.to_owned()], ..Needs::default() });
     if let Err(error) = idle::become_idle() {
         writeln!(io::stderr(), "at ordinary priority: the kernel refuses another ({error})")
             .unwrap_or_default();
     }
-    let settings = CompactSettings { zstd_level, ..CompactSettings::default() };
+    let settings = CompactSettings { zstd_level, keyring, ..CompactSettings::default() };
     let mut ended_well = true;
     for sensor in sensors(dir).with_context(|| format!("{} could not be read", dir.display()))? {
-        ended_well &= compact_sensor(dir, &sensor, settings)?;
+        ended_well &= compact_sensor(dir, &sensor, settings.clone())?;
     }
     Ok(if ended_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -80,13 +81,20 @@ fn compact_sensor(dir: &Path, sensor: &str, settings: CompactSettings) -> anyhow
     loop {
         match compactor.step(clock::unix_ns(), &AtomicBool::new(false)) {
             Ok(Some(merged)) => print(&[merged_line(&merged)])?,
-            Ok(None) => return Ok(ended_well),
+            Ok(None) => break,
             Err(failed) => {
                 ended_well = false;
                 writeln!(io::stderr(), "hdrcap: {failed}").unwrap_or_default();
             }
         }
     }
+    if compactor.locked() > 0 {
+        print(&[format!(
+            "left as they are: {} files are encrypted with a key that was not given (--encryption-keys)",
+            compactor.locked()
+        )])?;
+    }
+    Ok(ended_well)
 }
 
 fn merged_line(merged: &Merged) -> String {

@@ -55,7 +55,7 @@ pub(super) fn run(
     let losses = LossReader::begin(source.nics());
     let ports = source.nics().iter().map(port).collect();
     let manager = Manager::of_process();
-    let encoder = confine((settings, identity), writer, &[])?;
+    let encoder = confine((settings, identity), (writer, &plane.keyring), &[])?;
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));

@@ -170,7 +170,7 @@ fn open_writer(
 /// Gives up every privilege, with everything open and before the first thread; says what is in force.
 fn confine(
     (settings, identity): (&Settings, &Identity),
-    writer: Writer,
+    (writer, keyring): (Writer, &Keyring),
     reads: &[PathBuf],
 ) -> anyhow::Result<Encoder> {
     let sockets = settings.report.metrics.iter().filter_map(MetricsAddress::folder);
@@ -211,7 +211,7 @@ fn confine(
         encoder.upload(uploader).context("the upload could not be started")?;
     }
     if settings.storage.compacts {
-        encoder.compact(&settings.sensor).context("compaction could not be started")?;
+        encoder.compact(&settings.sensor, keyring.clone()).context("compaction could not be started")?;
     }
     Ok(encoder)
 }

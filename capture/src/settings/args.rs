@@ -72,6 +72,9 @@ pub(super) enum Command {
         /// Compression level of the new files, 1 (fast) to 22 (small)
         #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=22))]
         zstd_level: i32,
+        /// Key file, to merge encrypted files as well, which stay encrypted
+        #[arg(long, value_name = "FILE")]
+        encryption_keys: Option<PathBuf>,
     },
     /// Print the files that hold the rows of a dataset, each row once, as its manifests say
     ///

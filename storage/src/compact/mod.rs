@@ -11,6 +11,7 @@ mod rewrite;
 mod sort;
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fs, io,
     path::{Path, PathBuf},
@@ -25,6 +26,7 @@ use self::{
 use crate::{
     dataset::{StagingLock, advice, name::new_file_name, sensor_folder},
     disk::{self, create_folder, sync_folder},
+    encrypt::Keyring,
     file::free_bytes,
     manifest::{Entry, FileFacts, Manifest, reconcile},
 };
@@ -44,7 +46,7 @@ const LOCK_FILE: &str = "compact.lock";
 const ROOM_TIMES: u64 = 4;
 
 /// How files are merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct CompactSettings {
     /// zstd level, 1 to 22.
     pub zstd_level: i32,
@@ -52,11 +54,18 @@ pub struct CompactSettings {
     pub settle: Duration,
     /// Bytes of rows in memory before they are sorted and put down.
     pub memory_bytes_max: usize,
+    /// To read encrypted files with, which stay as they are without, and to encrypt what they become.
+    pub keyring: Keyring,
 }
 
 impl Default for CompactSettings {
     fn default() -> CompactSettings {
-        CompactSettings { zstd_level: 9, settle: Duration::from_secs(600), memory_bytes_max: 256 << 20 }
+        CompactSettings {
+            zstd_level: 9,
+            settle: Duration::from_secs(600),
+            memory_bytes_max: 256 << 20,
+            keyring: Keyring::default(),
+        }
     }
 }
 
@@ -103,6 +112,7 @@ pub struct Compactor {
     /// Where it works: the sensor's staging folder.
     folder: PathBuf,
     queue: VecDeque<Group>,
+    locked: u64,
     _lock: StagingLock,
 }
 
@@ -119,9 +129,14 @@ impl Compactor {
                 disk::remove_if_there(&folder.join(name.as_ref()))?;
             }
         }
-        let manifest = Manifest::new(dir, sensor);
+        let manifest = Manifest::new(dir, sensor).with_keyring(settings.keyring.clone());
         reconcile(&manifest)?;
-        Ok(Some(Compactor { manifest, settings, folder, queue: VecDeque::new(), _lock: lock }))
+        Ok(Some(Compactor { manifest, settings, folder, queue: VecDeque::new(), locked: 0, _lock: lock }))
+    }
+
+    /// Files that stayed as they are so far, as they are encrypted with a key that was not given.
+    pub fn locked(&self) -> u64 {
+        self.locked
     }
 
     /// Looks for files to merge as of `now_ns` (Unix time), also such as failed before: the number of merges to come.
@@ -162,6 +177,8 @@ impl Compactor {
             folder: &self.folder,
             zstd_level: self.settings.zstd_level,
             memory_bytes_max: self.settings.memory_bytes_max,
+            keyring: &self.settings.keyring,
+            locked: Cell::default(),
             stop,
         };
         let merged =
@@ -169,6 +186,7 @@ impl Compactor {
                 let merged = facts.map(|facts| self.replace(&taken, &staged, facts)).transpose()?;
                 Ok((merged, left))
             });
+        self.locked += rewrite.locked.get();
         match merged {
             Ok((merged, left)) => {
                 self.queue.extend((left.len() > 1).then_some(left));

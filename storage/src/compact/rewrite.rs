@@ -1,6 +1,7 @@
 //! Several files into one: read, sorted, written, and read back until nothing can be missing.
 
 use std::{
+    cell::Cell,
     fs::File,
     io,
     path::Path,
@@ -31,7 +32,7 @@ use crate::{
         Layout, RowGroups,
         footer::{is_encrypted, read_tail, text_of},
     },
-    encrypt::Keyring,
+    encrypt::{Keyring, PassingKey, Reading, is_key_missing},
     file::{Files, Hashed, IoMode},
     manifest::{FileFacts, REPLACES_KEY, facts_of},
 };
@@ -49,20 +50,28 @@ const LEDGER_KEY: &str = "ledger";
 #[derive(Clone, Debug, PartialEq)]
 struct Kind {
     schema: Arc<Type>,
+    is_encrypted: bool,
     /// Version of the schema, and redaction policy.
     said: [Option<String>; 2],
 }
 
 impl Kind {
-    fn of(metadata: &ParquetMetaData) -> Kind {
+    fn of(metadata: &ParquetMetaData, is_encrypted: bool) -> Kind {
         let said =
             ["schema_version", "redaction_policy"].map(|key| text_of(metadata, key).map(str::to_owned));
-        Kind { schema: metadata.file_metadata().schema_descr().root_schema_ptr(), said }
+        Kind { schema: metadata.file_metadata().schema_descr().root_schema_ptr(), is_encrypted, said }
     }
 }
 
-fn open(file: &File) -> Result<ArrowReaderMetadata> {
-    ArrowReaderMetadata::load(file, ArrowReaderOptions::new().with_skip_arrow_metadata(true))
+fn open(file: &File, keyring: &Keyring) -> Result<ArrowReaderMetadata> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    if !is_encrypted(file)? {
+        return ArrowReaderMetadata::load(file, options);
+    }
+    let reading = Reading::new(keyring);
+    let options = options.with_file_decryption_properties(reading.properties()?);
+    let loaded = ArrowReaderMetadata::load(file, options);
+    reading.result(loaded)
 }
 
 /// A merge under way.
@@ -73,6 +82,10 @@ pub(super) struct Rewrite<'a> {
     pub(super) folder: &'a Path,
     pub(super) zstd_level: i32,
     pub(super) memory_bytes_max: usize,
+    /// To read encrypted files with, and to encrypt what they become.
+    pub(super) keyring: &'a Keyring,
+    /// Files met that want a key which is not there.
+    pub(super) locked: Cell<u64>,
     /// Ends it soon, without a result.
     pub(super) stop: &'a AtomicBool,
 }
@@ -86,6 +99,7 @@ struct Gathered {
     span: TimeSpan,
     /// Metadata of the file with the latest row.
     newest: ArrowReaderMetadata,
+    is_encrypted: bool,
 }
 
 impl Rewrite<'_> {
@@ -116,11 +130,11 @@ impl Rewrite<'_> {
     }
 
     fn gather(&self, files: &[Candidate]) -> io::Result<Option<Gathered>> {
-        let mut sorter = Sorter::new(self.folder, self.memory_bytes_max);
+        let mut sorter = Sorter::new(self.folder, self.memory_bytes_max, self.passing_key()?);
         let (mut taken, mut left) = (Group::new(), Group::new());
         let mut print = Fingerprint::default();
         let mut span = TimeSpan::of(std::iter::empty());
-        let mut kind = None;
+        let mut kind: Option<Kind> = None;
         let mut newest: Option<(i64, ArrowReaderMetadata)> = None;
         for candidate in files {
             let file = match File::open(candidate.file.path(self.dir)) {
@@ -128,12 +142,16 @@ impl Rewrite<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            // Sorted runs lie in clear for a while.
-            if is_encrypted(&file).map_err(io_error)? {
-                continue;
-            }
-            let metadata = open(&file).map_err(io_error)?;
-            let own = Kind::of(metadata.metadata());
+            let metadata = match open(&file, self.keyring).map_err(io_error) {
+                // It stays as it is until somebody has the key.
+                Err(error) if is_key_missing(&error) => {
+                    tracing::debug!(file = %candidate.file.name, %error, "left as it is");
+                    self.locked.set(self.locked.get() + 1);
+                    continue;
+                }
+                other => other?,
+            };
+            let own = Kind::of(metadata.metadata(), is_encrypted(&file).map_err(io_error)?);
             // The next file may take as many runs again.
             let is_full = taken.len() > 1 && sorter.runs() > RUNS_MAX / 2;
             if is_full || *kind.get_or_insert_with(|| own.clone()) != own {
@@ -148,7 +166,13 @@ impl Rewrite<'_> {
             taken.push(candidate.clone());
         }
         let Some((_, newest)) = newest else { return Ok(None) };
-        Ok(Some(Gathered { rows: sorter.finish()?, taken, left, print, span, newest }))
+        let is_encrypted = kind.is_some_and(|kind| kind.is_encrypted);
+        Ok(Some(Gathered { rows: sorter.finish()?, taken, left, print, span, newest, is_encrypted }))
+    }
+
+    /// Where files are encrypted, so are sorted runs.
+    fn passing_key(&self) -> io::Result<Option<PassingKey>> {
+        self.keyring.footer_id().map(|_| PassingKey::random()).transpose().map_err(io_error)
     }
 
     /// Takes the rows of one file; the time they span.
@@ -193,8 +217,10 @@ impl Rewrite<'_> {
     }
 
     fn write(&self, from: Gathered, files: &[Candidate], path: &Path, name: String) -> io::Result<FileFacts> {
-        let Gathered { rows, print, span, newest, .. } = from;
-        let layout = Layout::sorted(newest.schema(), self.zstd_level).map_err(io_error)?;
+        let Gathered { rows, print, span, newest, is_encrypted, .. } = from;
+        // What was in clear stays so, beside files that are encrypted as well.
+        let keyring = if is_encrypted { self.keyring.clone() } else { Keyring::default() };
+        let layout = Layout::sorted(newest.schema(), self.zstd_level, &keyring).map_err(io_error)?;
         if layout.parquet.root_schema() != newest.metadata().file_metadata().schema_descr().root_schema() {
             return Err(io::Error::other("their columns are not those of a table of hdrcap"));
         }
@@ -216,12 +242,12 @@ impl Rewrite<'_> {
         let (out, sha256) = row_groups.finish(&tail).map_err(io_error)?.finish();
         out.finish()?;
         let bytes = data_len + tail.len() as u64;
-        Ok(facts_of(name, &read_tail(data_len, tail, &Keyring::default()).map_err(io_error)?, bytes, sha256))
+        Ok(facts_of(name, &read_tail(data_len, tail, &keyring).map_err(io_error)?, bytes, sha256))
     }
 
     fn read_back(&self, path: &Path) -> io::Result<Fingerprint> {
         let file = File::open(path)?;
-        let metadata = open(&file).map_err(io_error)?;
+        let metadata = open(&file, self.keyring).map_err(io_error)?;
         let mut print = Fingerprint::default();
         for batch in self.read(file, metadata)? {
             print.add(&batch?).map_err(io::Error::other)?;

@@ -26,6 +26,7 @@ use super::merge::Merge;
 use crate::{
     dataset::io_error,
     disk::{self, Change},
+    encrypt::PassingKey,
     file::FILE_MODE,
 };
 
@@ -74,6 +75,8 @@ pub(super) struct Sorter<'a> {
     /// Where runs are put down.
     folder: &'a Path,
     bytes_max: usize,
+    /// Runs are encrypted with it, if they are.
+    key: Option<PassingKey>,
     /// Small batches that are to be one: each costs something whenever rows are picked from all of them.
     small: Vec<RecordBatch>,
     small_rows: usize,
@@ -84,10 +87,11 @@ pub(super) struct Sorter<'a> {
 
 impl<'a> Sorter<'a> {
     /// Holds at most `bytes_max` of rows in memory.
-    pub(super) fn new(folder: &'a Path, bytes_max: usize) -> Sorter<'a> {
+    pub(super) fn new(folder: &'a Path, bytes_max: usize, key: Option<PassingKey>) -> Sorter<'a> {
         Sorter {
             folder,
             bytes_max,
+            key,
             small: Vec::new(),
             small_rows: 0,
             batches: Vec::new(),
@@ -128,7 +132,7 @@ impl<'a> Sorter<'a> {
         self.join_small()?;
         let sorted = InMemory::sort(std::mem::take(&mut self.batches)).map_err(io_error)?;
         self.bytes = 0;
-        self.runs.push(Run::write(self.folder, sorted).map_err(io_error)?);
+        self.runs.push(Run::write(self.folder, sorted, self.key.as_ref()).map_err(io_error)?);
         Ok(())
     }
 
@@ -200,14 +204,18 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn write(folder: &Path, sorted: InMemory) -> Result<Run> {
+    fn write(folder: &Path, sorted: InMemory, key: Option<&PassingKey>) -> Result<Run> {
         let file = nameless(folder)?;
         let schema = sorted.batches.first().map(RecordBatch::schema).expect("a run has rows");
-        let properties = WriterProperties::builder()
+        let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-            .set_statistics_enabled(EnabledStatistics::None)
-            .build();
-        let mut out = ArrowWriter::try_new(file.try_clone()?, schema, Some(properties))?;
+            .set_statistics_enabled(EnabledStatistics::None);
+        let mut options = ArrowReaderOptions::new();
+        if let Some(key) = key {
+            properties = properties.with_file_encryption_properties(key.encryption());
+            options = options.with_file_decryption_properties(key.decryption());
+        }
+        let mut out = ArrowWriter::try_new(file.try_clone()?, schema, Some(properties.build()))?;
         for rows in sorted {
             let rows = rows?;
             let parts = rows.get_array_memory_size().div_ceil(RUN_GROUP_BYTES).clamp(1, rows.num_rows());
@@ -218,7 +226,7 @@ impl Run {
             }
         }
         out.close()?;
-        let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+        let metadata = ArrowReaderMetadata::load(&file, options)?;
         Ok(Run { file, metadata, next: 0 })
     }
 
@@ -264,8 +272,16 @@ mod tests {
     }
 
     fn sorted(batches: &[RecordBatch], bytes_max: usize) -> (Vec<(Option<String>, i64)>, usize) {
+        sorted_with(batches, bytes_max, None)
+    }
+
+    fn sorted_with(
+        batches: &[RecordBatch],
+        bytes_max: usize,
+        key: Option<PassingKey>,
+    ) -> (Vec<(Option<String>, i64)>, usize) {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut sorter = Sorter::new(dir.path(), bytes_max);
+        let mut sorter = Sorter::new(dir.path(), bytes_max, key);
         for batch in batches {
             sorter.push(batch.clone()).expect("a writable folder");
         }
@@ -293,6 +309,8 @@ mod tests {
             .collect();
         let (in_memory, no_runs) = sorted(&batches, usize::MAX);
         let (from_runs, runs) = sorted(&batches, 20_000);
+        let key = PassingKey::random().expect("a key");
+        assert!(sorted_with(&batches, 20_000, Some(key)) == (from_runs.clone(), runs), "encrypted as well");
         assert_eq!(no_runs, 0);
         assert!(runs > 3, "{runs}");
         let mut naive = in_memory.clone();

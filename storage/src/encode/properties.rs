@@ -69,8 +69,8 @@ impl Layout {
     }
 
     /// The same for rows that are sorted by host, where the table has one, and time; those without a host first.
-    pub(crate) fn sorted(arrow: &SchemaRef, level: i32) -> Result<Layout> {
-        let mut layout = Layout::new(Arc::clone(arrow), level, &Keyring::default())?;
+    pub(crate) fn sorted(arrow: &SchemaRef, level: i32, keyring: &Keyring) -> Result<Layout> {
+        let mut layout = Layout::new(Arc::clone(arrow), level, keyring)?;
         let columns = layout.parquet.columns();
         let places = SORTED_BY.iter().filter_map(|name| {
             let place = columns.iter().position(|column| column.path().parts() == [*name])?;

@@ -7,6 +7,7 @@
 mod file;
 mod keyring;
 mod module;
+mod passing;
 mod reading;
 mod thrift;
 
@@ -14,5 +15,6 @@ pub use self::keyring::{KEY_BYTES, KEY_FILE_BYTES_MAX, KEYS_MAX, KeyFileError, K
 pub(crate) use self::{
     file::{FileCipher, MAGIC, column_metadata_ranges, properties},
     module::ROW_GROUPS_MAX,
+    passing::PassingKey,
     reading::{Reading, is_key_missing},
 };

@@ -20,6 +20,7 @@ use storage::{
     dataset::{Writer, WriterSettings, recover, recover_with},
     encrypt::Keyring,
     manifest::{verify, verify_with},
+    retention::{Keep, Keeper},
 };
 
 use crate::support::{NOON_NS, files, plain_batch, published, read};
@@ -229,7 +230,7 @@ fn a_file_waits_unharmed_for_its_key() {
 }
 
 #[test]
-fn a_compaction_leaves_encrypted_files_as_they_are() {
+fn a_compaction_without_the_keys_leaves_encrypted_files_as_they_are() {
     let ring = Keyring::random(&[]).expect("keys");
     let dir = tempfile::tempdir().expect("a temporary folder");
     for _ in 0..2 {
@@ -246,8 +247,100 @@ fn a_compaction_leaves_encrypted_files_as_they_are() {
     let day_later = NOON_NS + 86_400_000_000_000;
     assert_eq!(compactor.plan(day_later).expect("readable"), 1, "their sizes would make them one");
     assert_eq!(compactor.step(day_later, &AtomicBool::new(false)).expect("nothing fails"), None);
-    assert_eq!(before.len(), 2);
+    assert_eq!((before.len(), compactor.locked()), (2, 2));
     assert!(contents() == before);
+}
+
+#[test]
+fn a_compaction_with_the_keys_merges_encrypted_files_and_encrypts_them_with_the_key_of_now() {
+    for ring in rings() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for _ in 0..2 {
+            let mut writer = writer(dir.path(), &ring);
+            write(&mut writer);
+            writer.close();
+        }
+        let rows = |ring: &Keyring| {
+            let files = published(dir.path());
+            let mut rows: Vec<String> = files.iter().flat_map(|path| lines(&decrypted(path, ring))).collect();
+            rows.sort();
+            rows
+        };
+        let before = rows(&ring);
+        let rotated = ring.rotated();
+        // As little memory makes it put every batch down as a run.
+        let settings =
+            CompactSettings { keyring: rotated.clone(), memory_bytes_max: 1, ..CompactSettings::default() };
+        let compactor = Compactor::open(dir.path(), "sensor-a", settings).expect("a writable folder");
+        let mut compactor = compactor.expect("nobody else is at work");
+        let day_later = NOON_NS + 86_400_000_000_000;
+        assert_eq!(compactor.plan(day_later).expect("readable"), 1);
+        let merged = compactor.step(day_later, &AtomicBool::new(false)).expect("merged").expect("two files");
+        assert_eq!((merged.files_before, merged.rows, compactor.locked()), (2, 300, 0));
+        assert_eq!(published(dir.path()).len(), 1);
+        assert!(rows(&rotated) == before, "every row is there, as it was");
+        assert_eq!(words_in_clear(dir.path()), [""; 0]);
+        let report = verify_with(dir.path(), &[], &rotated).expect("readable");
+        assert!(report.problems.is_empty() && report.locked == 0, "{report:?}");
+        // The keys that the old files had do not open the new one.
+        assert_eq!(verify_with(dir.path(), &[], &ring).expect("readable").locked, 1);
+        let manifest = fs::read_to_string(files(dir.path(), ".jsonl").remove(0)).expect("text");
+        assert!(!manifest.contains("shop"), "{manifest}");
+    }
+}
+
+#[test]
+fn files_in_clear_and_encrypted_ones_are_not_merged_with_each_other() {
+    let ring = Keyring::random(&[]).expect("keys");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for ring in [&Keyring::default(), &ring, &Keyring::default(), &ring] {
+        let mut writer = writer(dir.path(), ring);
+        write(&mut writer);
+        writer.close();
+    }
+    let settings = CompactSettings { keyring: ring, ..CompactSettings::default() };
+    let compactor = Compactor::open(dir.path(), "sensor-a", settings).expect("a writable folder");
+    let mut compactor = compactor.expect("nobody else is at work");
+    let day_later = NOON_NS + 86_400_000_000_000;
+    compactor.plan(day_later).expect("readable");
+    let stop = AtomicBool::new(false);
+    let merged = std::iter::from_fn(|| compactor.step(day_later, &stop).expect("nothing fails"));
+    assert_eq!(merged.map(|one| (one.files_before, one.rows)).collect::<Vec<_>>(), [(2, 300); 2]);
+    let ends = published(dir.path()).into_iter().map(|path| {
+        let bytes = fs::read(path).expect("readable");
+        bytes[bytes.len() - 4..].to_vec()
+    });
+    let mut ends: Vec<Vec<u8>> = ends.collect();
+    ends.sort();
+    assert_eq!(ends, [b"PAR1", b"PARE"]);
+}
+
+#[test]
+fn retention_and_verification_know_encrypted_files_with_the_keys_and_without() {
+    const HOUR_NS: i64 = 3_600_000_000_000;
+    let ring = Keyring::random(&[]).expect("keys");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut writer = writer(dir.path(), &ring);
+    for hour in 0..4 {
+        writer.write(&plain_batch(ROWS, NOON_NS - hour * HOUR_NS), NOON_NS).expect("written");
+    }
+    writer.close();
+    let keep = Keep { age: Some(Duration::from_secs(3600)), ..Keep::default() };
+    let (removed, error) = Keeper::new(dir.path(), "sensor-a", keep).run(NOON_NS);
+    assert!(error.is_none() && removed.len() == 2, "{removed:?}, {error:?}");
+    assert_eq!((published(dir.path()).len(), row_count(dir.path(), &ring)), (2, 2 * ROWS));
+    for (keyring, locked) in [(&Keyring::default(), 2), (&ring, 0)] {
+        let report = verify_with(dir.path(), &[], keyring).expect("readable");
+        assert!(report.problems.is_empty() && report.locked == locked, "{report:?}");
+    }
+    let file = published(dir.path()).remove(0);
+    let mut bytes = fs::read(&file).expect("readable");
+    bytes[100] ^= 1;
+    fs::write(&file, bytes).expect("writable");
+    for keyring in [&Keyring::default(), &ring] {
+        let report = verify_with(dir.path(), &[], keyring).expect("readable");
+        assert_eq!(report.problems.len(), 1, "a changed byte is seen without a key as well: {report:?}");
+    }
 }
 
 #[test]
