@@ -24,7 +24,6 @@ mod viewers;
 mod watch;
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -152,7 +151,6 @@ fn open_writer(
         flush_interval: storage.flush_interval,
         redaction_policy: redaction_policy.to_owned(),
         stats: Some(StatsSchema::new(&stats::counter_names(), &GAUGES)),
-        metadata: BTreeMap::from([("hdrcap_version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         group: identity.group,
         keyring: keyring.clone(),
         ..WriterSettings::new(&storage.folder, &settings.sensor)

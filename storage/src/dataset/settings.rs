@@ -28,7 +28,7 @@ pub struct WriterSettings {
     pub dir: PathBuf,
     /// Name of this sensor: in every row, in file names, and the owner of a staging folder.
     pub sensor: String,
-    /// zstd level, 1 to 19.
+    /// zstd level, 1 to 22.
     pub zstd_level: i32,
     /// Size at which a file is published.
     pub file_bytes_max: u64,
@@ -82,11 +82,11 @@ impl WriterSettings {
         if !staging::is_sensor_name(&self.sensor) {
             return Err(OpenError::Sensor(self.sensor.clone()));
         }
-        if !(1..=19).contains(&self.zstd_level) {
+        if !(1..=22).contains(&self.zstd_level) {
             return Err(OpenError::Setting {
                 name: "zstd level",
                 value: i64::from(self.zstd_level),
-                allowed: "1 to 19",
+                allowed: "1 to 22",
             });
         }
         if self.file_bytes_max == 0 {

@@ -55,7 +55,7 @@ pub(crate) struct FileLayout {
 }
 
 impl Layout {
-    /// The layout of a table with this schema, compressed with zstd at `level` (1 to 19), encrypted where the ring has keys.
+    /// The layout of a table with this schema, compressed with zstd at `level` (1 to 22), encrypted where the ring has keys.
     pub(crate) fn new(arrow: SchemaRef, level: i32, keyring: &Keyring) -> Result<Layout> {
         let parquet = ArrowSchemaConverter::new().schema_root(SCHEMA_ROOT).convert(&arrow)?;
         let builder = properties(&arrow, level)?;
