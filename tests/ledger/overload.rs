@@ -209,6 +209,11 @@ impl Disk {
         Disk { folder, device: Some(image) }
     }
 
+    /// What it is mounted from.
+    fn source(&self) -> String {
+        printed(Command::new("findmnt").args(["--noheadings", "--output", "SOURCE"]).arg(self.path()))
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -218,6 +223,18 @@ impl Disk {
         run(Command::new("fsfreeze").arg("--freeze").arg(self.path()));
         Frozen(self)
     }
+}
+
+/// What a program printed, without the space around it.
+fn printed(command: &mut Command) -> String {
+    String::from_utf8(run(command).stdout).unwrap().trim().to_owned()
+}
+
+/// A program among the filesystems that this capture sees: those of a network namespace are its own.
+fn beside(capture: &Capture, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.args(["--mount", "--target", &capture.pid().to_string(), "--", program]);
+    command
 }
 
 /// A disk that makes its writers wait until this is dropped; to be dropped before a capture is, which waits for it.
@@ -266,6 +283,41 @@ fn a_disk_that_waits_sheds_rows_at_the_full_queue() {
     assert!(balance.count("shed") > 0);
     assert_eq!(balance.count("rows"), asked as u64, "every request became a row, written or shed");
     assert_eq!(balance.count("rows_written") + balance.count("shed"), asked as u64);
+}
+
+#[test]
+fn a_disk_that_is_unmounted_costs_what_is_counted_until_it_is_back() {
+    let lab = Lab::up();
+    let web = Web::start(&lab);
+    let disk = Disk::on_a_file();
+    let out = disk.path().join("data");
+    let capture = start(&lab, &out, &["--file-age", "1s"]);
+    let requests = shopping(2);
+    let mut asked = 0;
+    let mut ask_until = |what: &str, is_so: &dyn Fn(&Value) -> bool| {
+        wait::until(what, || {
+            requests.run(&lab, 2);
+            asked += requests.count();
+            is_so(&balance_of_now(&lab)).then_some(())
+        });
+        asked
+    };
+    let count = |balance: &Value, name: &str| balance[name].as_u64().unwrap();
+    ask_until("the first file is published", &|balance| count(balance, "rows_published") > 0);
+
+    run(beside(&capture, "umount").arg("--lazy").arg(disk.path()));
+    ask_until("rows find no disk", &|balance| count(balance, "disk_error") > 0);
+    let left = printed(beside(&capture, "ls").arg("-A").arg(disk.path()));
+    assert_eq!(left, "", "nothing is put where the disk was");
+    run(beside(&capture, "mount").arg(disk.source()).arg(disk.path()));
+    let published = count(&balance_of_now(&lab), "rows_published");
+    let asked =
+        ask_until("files are published again", &|balance| count(balance, "rows_published") > published);
+
+    web.await_answered(asked);
+    let balance = compared(&lab, capture, &out, Left::Nothing);
+    assert!(balance.count("disk_error") > 0);
+    assert_eq!((balance.count("rows"), balance.count("rows_staged")), (asked as u64, 0));
 }
 
 #[test]
@@ -373,6 +425,13 @@ fn the_files_hold_the_balance_and_a_signal_prints_it() {
     ] {
         assert_eq!(last[name], balance.count(name).to_string(), "{name} in the ledger of the files");
     }
+    let keys = format!(
+        "SELECT file_name, decode(key) AS key, count(*) AS times FROM parquet_kv_metadata('{}/**/*.parquet') \
+         GROUP BY ALL HAVING times > 1",
+        out.path().display()
+    );
+    let twice = harness::query::duckdb(&keys);
+    assert!(twice.is_empty(), "a file says each thing once: {twice:?}");
     let rows = format!(
         "SELECT sum(json_extract_string(decode(value), '$.rows')::BIGINT)::BIGINT AS rows \
          FROM parquet_kv_metadata('{}/http/**/*.parquet') WHERE decode(key) = 'ledger'",
