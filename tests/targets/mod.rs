@@ -6,8 +6,10 @@
 pub(crate) mod arguments;
 pub(crate) mod capture_file;
 pub(crate) mod control;
+pub(crate) mod encryption_keys;
 pub(crate) mod frames;
 pub(crate) mod head;
+pub(crate) mod manifest;
 pub(crate) mod policy;
 pub(crate) mod reassemble;
 pub(crate) mod records;
@@ -28,8 +30,10 @@ pub(crate) const ALL: &[Target] = &[
     ("arguments", arguments::run),
     ("capture_file", capture_file::run),
     ("control", control::run),
+    ("encryption_keys", encryption_keys::run),
     ("frames", frames::run),
     ("head", head::run),
+    ("manifest", manifest::run),
     ("policy", policy::run),
     ("reassemble", reassemble::run),
     ("records", records::run),
