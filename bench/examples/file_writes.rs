@@ -1,11 +1,12 @@
 //! What it costs to put a file on disk: through io_uring, by plain writes, and its SHA-256 on the way.
 //!
-//! `cargo run --release -p bench --example file_writes -- FOLDER [ring|plain]`, on the filesystem that matters.
+//! `cargo run --release -p bench --example file_writes -- FOLDER [ROUNDS]`, on the filesystem that matters. The ways take
+//! turns, so that whatever else the machine does meets both.
 
 use std::{
     fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -20,27 +21,53 @@ const WRITE_BYTES: usize = 32 << 10;
 /// A row group, about: data is synced behind each.
 const SYNC_BYTES: usize = 16 << 20;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
+
+/// What one round took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall_ms: u128,
+    cpu_ms: u64,
+}
 
 fn main() -> io::Result<()> {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let mut words = std::env::args().skip(1);
+    let folder = PathBuf::from(words.next().unwrap_or_else(|| ".".to_owned()));
+    let rounds = words.next().and_then(|word| word.parse().ok()).unwrap_or(ROUNDS);
     let page: Vec<u8> =
         (0..WRITE_BYTES).map(|at| (at.wrapping_mul(2_654_435_761) >> 11).to_le_bytes()[0]).collect();
-    let ways =
-        std::env::args().nth(2).map_or_else(|| vec!["ring".to_owned(), "plain".to_owned()], |way| vec![way]);
-    for way in ways {
-        let files = Files::new(if way == "ring" { IoMode::Auto } else { IoMode::Plain });
-        if way == "ring" && !files.uses_ring() {
-            return Err(io::Error::other("there is no io_uring here: sysctl kernel.io_uring_disabled=0"));
-        }
-        best(&way, || write_file(&files, &Path::new(&folder).join("file_writes.tmp"), &page))?;
+    let (ring, plain) = (Files::new(IoMode::Auto), Files::new(IoMode::Plain));
+    if !ring.uses_ring() {
+        return Err(io::Error::other("there is no io_uring here: sysctl kernel.io_uring_disabled=0"));
     }
-    best("sha256 alone", || {
-        let mut hash = Sha256::new();
-        (0..FILE_BYTES / WRITE_BYTES).for_each(|_| hash.update(&page));
-        std::hint::black_box(hash.finalize());
-        Ok(())
-    })
+    let path = folder.join("file_writes.tmp");
+    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        costs[0].push(cost(|| write_file(&ring, &path, &page))?);
+        costs[1].push(cost(|| write_file(&plain, &path, &page))?);
+        costs[2].push(cost(|| hash(&page))?);
+    }
+    for (name, costs) in ["io_uring", "plain writes", "sha256 alone"].iter().zip(&costs) {
+        let cpu: u64 = costs.iter().map(|cost| cost.cpu_ms).sum::<u64>() / costs.len() as u64;
+        let walls = costs.iter().map(|cost| cost.wall_ms);
+        let (least, median) = (walls.clone().min().unwrap_or(0), median(walls.collect()));
+        let size = FILE_BYTES >> 20;
+        writeln!(io::stdout(), "{name:<14}{size} MiB: {cpu} ms of CPU; {median} ms, at the least {least}")?;
+    }
+    let ratios = costs[0].iter().zip(&costs[1]);
+    let cpu = median(ratios.clone().map(|(a, b)| u128::from(a.cpu_ms * 1000 / b.cpu_ms.max(1))).collect());
+    let wall = median(ratios.map(|(a, b)| a.wall_ms * 1000 / b.wall_ms.max(1)).collect());
+    writeln!(
+        io::stdout(),
+        "io_uring to plain writes, median of {rounds} rounds: {:.2} of the CPU, {:.2} of the time",
+        cpu as f64 / 1000.0,
+        wall as f64 / 1000.0
+    )
+}
+
+fn median(mut values: Vec<u128>) -> u128 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
 fn write_file(files: &Files, path: &Path, page: &[u8]) -> io::Result<()> {
@@ -55,18 +82,19 @@ fn write_file(files: &Files, path: &Path, page: &[u8]) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Prints the best of several rounds: wall time, and the time this process was on a CPU.
+fn hash(page: &[u8]) -> io::Result<()> {
+    let mut hash = Sha256::new();
+    (0..FILE_BYTES / WRITE_BYTES).for_each(|_| hash.update(page));
+    std::hint::black_box(hash.finalize());
+    Ok(())
+}
+
+/// Wall time, and the time this process was on a CPU.
 #[expect(clippy::disallowed_methods, reason = "a benchmark owns its clock")]
-fn best(name: &str, mut round: impl FnMut() -> io::Result<()>) -> io::Result<()> {
-    let mut figures = Vec::new();
-    for _ in 0..ROUNDS {
-        let (start, on_cpu) = (Instant::now(), on_cpu_ms()?);
-        round()?;
-        figures.push((start.elapsed().as_millis(), on_cpu_ms()? - on_cpu));
-    }
-    let wall = figures.iter().map(|figure| figure.0).min().unwrap_or(0);
-    let cpu = figures.iter().map(|figure| figure.1).min().unwrap_or(0);
-    writeln!(io::stdout(), "{name:<14}{} MiB: {wall} ms, {cpu} ms of CPU", FILE_BYTES >> 20)
+fn cost(round: impl FnOnce() -> io::Result<()>) -> io::Result<Cost> {
+    let (start, on_cpu) = (Instant::now(), on_cpu_ms()?);
+    round()?;
+    Ok(Cost { wall_ms: start.elapsed().as_millis(), cpu_ms: on_cpu_ms()? - on_cpu })
 }
 
 /// Milliseconds of CPU, user and system, by clock ticks of 10 ms.
