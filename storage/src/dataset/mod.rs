@@ -115,6 +115,8 @@ pub struct Writer {
 struct Owner {
     _lock: StagingLock,
     manifest: Manifest,
+    /// Of the filesystem that it all is on.
+    device: Option<u64>,
 }
 
 /// Rows of one batch that could not be written.
@@ -137,7 +139,8 @@ impl Writer {
             advice: advice(&source),
             source,
         })?;
-        let owner = Owner { _lock: lock, manifest };
+        let device = access::device_of(&settings.dir);
+        let owner = Owner { _lock: lock, manifest, device };
         let mut writer = Writer::with_owner(settings, Arc::new(owner))?;
         writer.recovered = recovered;
         Ok(writer)
@@ -284,6 +287,11 @@ impl Writer {
         }
     }
 
+    /// Whether the dataset's filesystem was unmounted: nothing is to be put in its place.
+    fn is_away(&self) -> bool {
+        access::device_of(&self.settings.dir) != self.owner.device
+    }
+
     /// The partition's open file, or a new one.
     fn take_file(
         &mut self,
@@ -292,6 +300,9 @@ impl Writer {
         now_ns: i64,
         outcome: &mut Outcome,
     ) -> io::Result<FileInProgress> {
+        if self.is_away() {
+            return Err(away());
+        }
         if let Some(at) = self.open.iter().position(|file| file.partition == partition) {
             return Ok(self.open.swap_remove(at));
         }
@@ -320,7 +331,9 @@ impl Writer {
     /// Publishes a file; where that fails, its rows are safe and it is tried again at ticks.
     fn publish(&mut self, file: FileInProgress, outcome: &mut Outcome) {
         let staged = file.counted();
-        match file.finish(&self.common, &self.owner.manifest) {
+        let finished =
+            if self.is_away() { Err(away()) } else { file.finish(&self.common, &self.owner.manifest) };
+        match finished {
             Ok(()) => outcome.written.published(staged.http_rows),
             Err(error) => {
                 tracing::warn!(path = %staged.file.target.display(), %error, advice = advice(&error),
@@ -350,6 +363,10 @@ impl Writer {
     /// Publishes files that are old enough and tries stranded ones again.
     pub fn tick(&mut self, now_ns: i64) -> Written {
         let mut outcome = Outcome::default();
+        // Files that cannot be reached are not gone, and go on when they can.
+        if self.is_away() {
+            return outcome.written;
+        }
         for file in std::mem::take(&mut self.open) {
             let open_max = self.settings.open_max(file.partition.table, self.has_stats).as_nanos();
             let open_max = i64::try_from(open_max).unwrap_or(i64::MAX);
@@ -388,6 +405,10 @@ impl Writer {
     pub fn dir(&self) -> &Path {
         &self.settings.dir
     }
+}
+
+fn away() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the filesystem that was there is not mounted any more")
 }
 
 /// What one call did, and the losses in it.
