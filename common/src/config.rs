@@ -14,6 +14,9 @@ pub const VXLAN_PORTS: [u16; 3] = [4789, 8472, 4790];
 /// Entries of the table that maps an interface index to its counters; a power of two.
 pub const IFACE_TABLE_COUNT: usize = 256;
 
+/// `Config::memory_key` where nobody needs a secret one.
+const MEMORY_KEY_DEFAULT: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Which ring a record goes to.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,9 @@ pub struct Config {
     pub iface_multiplier: u32,
     /// Non-zero: a UDP datagram of any port that looks exactly like VXLAN is taken for it.
     pub vxlan_any: u32,
+    /// What places flows and datagrams in memory: drawn at each start of a live capture, so that no sender can fill one place;
+    /// the same in every replay, so that it gives the same rows.
+    pub memory_key: u64,
     /// Counter slot by spread interface index.
     pub iface_slots: [u8; IFACE_TABLE_COUNT],
     /// Prefixes: a flow is kept where source or destination is in one of them.
@@ -134,6 +140,7 @@ impl Default for Config {
             net_count: 0,
             iface_multiplier: 1,
             vxlan_any: 0,
+            memory_key: MEMORY_KEY_DEFAULT,
             iface_slots: [0; IFACE_TABLE_COUNT],
             nets: [Net::default(); NET_COUNT_MAX],
             ports: [0; PORT_WORD_COUNT],

@@ -45,8 +45,8 @@ pub const DATAGRAM_NS_MAX: u64 = 1_000_000_000;
 /// Ring buffers one process reads from, one per CPU.
 pub const RING_COUNT_MAX: usize = 1024;
 
-const _: () = assert!(DATAGRAM_COUNT.is_power_of_two(), "a place is picked by masking");
-const _: () = assert!(FLOW_SET_COUNT.is_power_of_two(), "a set is picked by masking the flow hash");
+const _: () = assert!(DATAGRAM_COUNT.is_power_of_two(), "a place is picked by the highest bits of a product");
+const _: () = assert!(FLOW_SET_COUNT.is_power_of_two(), "a set is picked by the highest bits of a product");
 const _: () = assert!(HEAD_BYTES_MAX as u64 <= STEP_COUNT_MAX as u64 * RECORD_COPY_BYTES_MAX as u64);
 const _: () = assert!(RECORD_COPY_BYTES_MAX <= u16::MAX as usize);
 const _: () = assert!(HEAD_BYTES_DEFAULT <= HEAD_BYTES_MAX);

@@ -56,6 +56,7 @@ fn narrow_config() -> Config {
     assert!(config.add_net(Net::v6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 126).unwrap()));
     config.set_sampling(2);
     config.head_limit = 3000;
+    config.memory_key = 0x0123_4567_89ab_cdef;
     config
 }
 

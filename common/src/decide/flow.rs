@@ -1,12 +1,13 @@
 //! The flow memory: which connections speak HTTP, and where each direction's head in progress continues.
 //!
-//! A table of small sets: the flow hash picks the set, its upper half is the tag, a newer connection takes the slot of one
+//! A table of small sets: the flow hash picks the set, by a key of this run, its upper half is the tag, a newer connection takes the slot of one
 //! that speaks no HTTP, else of an older one without a head in progress. Both halves use the same size, so both forget alike.
 
 mod direction;
 
 pub use direction::{Direction, Expectation, Lead, Place, Stretch, state};
 
+use super::hash::place;
 use crate::limits::FLOW_SET_COUNT;
 
 /// One connection.
@@ -66,10 +67,10 @@ impl Slot {
 }
 
 impl Set {
-    /// The set of a flow.
+    /// The set of a flow, by `Config::memory_key`.
     #[inline(always)]
-    pub const fn index(hash: u64) -> u32 {
-        hash as u32 & (FLOW_SET_COUNT as u32 - 1)
+    pub const fn index(hash: u64, key: u64) -> u32 {
+        place(hash, key, FLOW_SET_COUNT)
     }
 
     /// What tells this flow from others of its set.

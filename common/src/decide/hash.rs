@@ -1,6 +1,6 @@
 //! The symmetric flow hash: one number for both directions of a connection, on every host and in every run.
 //!
-//! Used by select (sampling, upper half), steering (lower half from the top), and the flow memory (lowest bits).
+//! Used by select (sampling, upper half), steering (lower half from the top), and the flow memory (keyed, by `place`).
 
 use crate::record::Address;
 
@@ -31,6 +31,13 @@ pub fn flow_hash(src: (Address, u16), dst: (Address, u16)) -> FlowHash {
 #[inline(always)]
 pub const fn ring_of(flow_hash: u64, ring_count: u32) -> u32 {
     (((flow_hash & 0xffff_ffff) * ring_count as u64) >> 32) as u32
+}
+
+/// The place of a hash among `count`, a power of two, by a key that nobody on the wire knows: whoever chooses hashes cannot
+/// make many of them meet in one place (multiply-shift: of two hashes at most two in `count` keys do).
+#[inline(always)]
+pub const fn place(hash: u64, key: u64, count: usize) -> u32 {
+    ((hash ^ hash >> 32).wrapping_mul(key | 1) >> (64 - count.trailing_zeros())) as u32
 }
 
 #[inline(always)]
@@ -71,6 +78,20 @@ mod tests {
         assert_eq!(hashes.len(), 64 * 256);
         let expected = 65536.0 * (1.0 - (-16384.0 / 65536.0f64).exp());
         assert!(slots.len() as f64 > expected * 0.97, "{} slots of about {expected}", slots.len());
+    }
+
+    #[test]
+    fn hashes_that_meet_by_one_key_spread_by_another() {
+        const COUNT: usize = 8 * 1024;
+        let (known, secret) = (MIX_A, 0x1234_5678_9abc_def1);
+        let met: Vec<u64> = (0..1u64 << 23)
+            .map(|n| n.wrapping_mul(MIX_B))
+            .filter(|hash| place(*hash, known, COUNT) == 7)
+            .collect();
+        let places: HashSet<u32> = met.iter().map(|hash| place(*hash, secret, COUNT)).collect();
+        assert!(met.len() > 900, "about 1024 of them: {}", met.len());
+        assert!(places.len() > met.len() * 3 / 4, "{} places of {}", places.len(), met.len());
+        assert!(places.iter().all(|place| *place < COUNT as u32));
     }
 
     proptest! {

@@ -254,7 +254,7 @@ where
     if let Err(verdict) = select::select(config, work) {
         return Some(verdict);
     }
-    let Some(set) = memory.set(Set::index(work.record.flow_hash)) else {
+    let Some(set) = memory.set(Set::index(work.record.flow_hash, config.memory_key)) else {
         return Some(Verdict::Body);
     };
     // Each way alone would be followed through all that comes.
@@ -273,7 +273,7 @@ where
 {
     let State { config, work, counters } = state;
     let frame_bytes = frame.wire_len_from(work.reach);
-    let verdict = match memory.set(Set::index(work.record.flow_hash)) {
+    let verdict = match memory.set(Set::index(work.record.flow_hash, config.memory_key)) {
         None => Verdict::Body,
         Some(set) => Walk { frame, sink, config, work, set, counters: &mut *counters }.run(),
     };

@@ -25,6 +25,7 @@ use load::{LoadError, Loaded, RING_BYTES_DEFAULT, RingPlan};
 use nic::{Nic, NicError, NicWarning};
 use promiscuous::Promiscuous;
 use ring::Ring;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use steering::Post;
 
@@ -246,6 +247,7 @@ fn check_names(names: &[String]) -> Result<(), LiveError> {
 /// The configuration with everything that follows from the interfaces, and from whether each CPU has a ring of its own.
 fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> Box<Config> {
     let mut config = settings.config.clone();
+    config.memory_key = RandomState::new().hash_one(());
     let ifindexes: Vec<u32> = nics.iter().map(|nic| nic.link.ifindex).collect();
     let placed = config.set_ifaces(&ifindexes);
     assert!(placed, "distinct interface indexes, no more than there are slots");
@@ -267,4 +269,16 @@ fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> B
     };
     config.steering = steering as u32;
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_start_places_flows_by_a_key_of_its_own() {
+        let key = || configure(&LiveSettings::new(Vec::new()), &[], true).memory_key;
+        assert_ne!(key(), key());
+        assert_ne!(key(), Config::default().memory_key);
+    }
 }

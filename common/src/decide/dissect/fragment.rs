@@ -6,6 +6,7 @@
 
 use super::Dissection;
 use crate::decide::frame::{Frame, Memory};
+use crate::decide::hash::place;
 use crate::limits::{DATAGRAM_COUNT, DATAGRAM_NS_MAX};
 use crate::record::{Record, tcp_flag};
 
@@ -70,7 +71,9 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
         if flags & tcp_flag::SYN != 0 {
             return;
         }
-        let Some(datagram) = self.memory.datagram(index(cursor.datagram)) else {
+        let Some(datagram) =
+            self.memory.datagram(place(cursor.datagram, self.config.memory_key, DATAGRAM_COUNT))
+        else {
             return;
         };
         let is_whole_known = cursor.depth != 0 && cursor.end > cursor.hand;
@@ -89,7 +92,7 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
         let key = key(&self.work.record, part.id, protocol);
         let now_ns = self.frame.now_ns(self.work.record.ts_ns);
         let cursor = self.work.cursor;
-        let Some(datagram) = self.memory.datagram(index(key)) else {
+        let Some(datagram) = self.memory.datagram(place(key, self.config.memory_key, DATAGRAM_COUNT)) else {
             return false;
         };
         let is_old = now_ns.wrapping_sub(datagram.ts_ns) > DATAGRAM_NS_MAX;
@@ -127,9 +130,4 @@ fn key(record: &Record, id: u32, protocol: u8) -> u64 {
         key ^= key >> 29;
     }
     key | 1
-}
-
-#[inline(always)]
-const fn index(key: u64) -> u32 {
-    (key >> 32) as u32 & (DATAGRAM_COUNT as u32 - 1)
 }
