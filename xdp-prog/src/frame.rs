@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_loop, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
 use common::decide::dissect::Dissection;
-use common::decide::frame::{BLOCK_BYTES, Frame, Memory};
+use common::decide::frame::{Frame, Memory, WIDE_BYTES};
 use common::limits::LAYER_COUNT_MAX;
 use core::ffi::c_void;
 
@@ -16,12 +16,12 @@ pub(crate) struct XdpFrame {
     data: usize,
     data_end: usize,
     zero: &'static u32,
-    block: &'static mut [u8; BLOCK_BYTES],
+    block: &'static mut [u8; WIDE_BYTES],
 }
 
 impl XdpFrame {
     #[inline(always)]
-    pub(crate) fn new(ctx: *mut xdp_md, zero: &'static u32, block: &'static mut [u8; BLOCK_BYTES]) -> Self {
+    pub(crate) fn new(ctx: *mut xdp_md, zero: &'static u32, block: &'static mut [u8; WIDE_BYTES]) -> Self {
         // SAFETY: the kernel hands every run a valid context.
         let data = unsafe { (*ctx).data } as usize;
         // SAFETY: as above.
@@ -44,12 +44,12 @@ impl XdpFrame {
     /// the linear part. The place is valid either way, so that no way of the program reads what was never written.
     #[inline(always)]
     fn reach<const N: usize>(&mut self, offset: u32) -> (*const [u8; N], bool) {
-        const { assert!(N <= BLOCK_BYTES) };
+        const { assert!(N <= WIDE_BYTES) };
         if let Some(place) = self.direct(offset) {
             return (place, true);
         }
         let into = self.block.as_mut_ptr();
-        // SAFETY: `into` has room for `BLOCK_BYTES`.
+        // SAFETY: `into` has room for `WIDE_BYTES`.
         let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), N as u32) };
         (into.cast_const().cast(), status == 0)
     }
@@ -109,7 +109,7 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
-    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]> {
+    fn block<const N: usize>(&mut self, offset: u32) -> Option<&[u8; N]> {
         let (place, is_frame) = self.reach(offset);
         // SAFETY: as in `load`; the bytes stay as long as this frame is borrowed.
         let bytes = unsafe { &*place };

@@ -9,7 +9,7 @@ use common::counters::Counters;
 use common::decide::Work;
 use common::decide::dissect::fragment::Datagram;
 use common::decide::flow::Set;
-use common::decide::frame::{BLOCK_BYTES, Memory};
+use common::decide::frame::{Memory, WIDE_BYTES};
 use common::limits::{DATAGRAM_COUNT, FLOW_SET_COUNT, IFACE_COUNT_MAX, RING_COUNT_MAX};
 
 /// Configuration; user space may write it while frames come.
@@ -56,7 +56,7 @@ pub(crate) struct Scratch {
     /// Zero, which the verifier does not know: of a number that it is combined with it forgets what it knew.
     pub(crate) zero: u32,
     /// Bytes from beyond the linear part of the frame.
-    pub(crate) block: [u8; BLOCK_BYTES],
+    pub(crate) block: [u8; WIDE_BYTES],
 }
 
 /// The scratch of this CPU.

@@ -13,6 +13,9 @@ use crate::record::Record;
 /// Bytes the search for an empty line looks at in one go: 64 places where one may begin, and the two behind the last.
 pub const BLOCK_BYTES: usize = 66;
 
+/// Bytes it looks at in one go while as many are left: what a look costs besides is paid for four blocks.
+pub const WIDE_BYTES: usize = 4 * (BLOCK_BYTES - 2) + 2;
+
 /// Bytes of one frame, from its link layer on.
 pub trait Frame: Sized {
     /// Bytes that lie at hand: all of them, or, in a frame of several buffers, those of the first.
@@ -37,8 +40,8 @@ pub trait Frame: Sized {
     /// The `N` bytes at an offset, where the frame holds them all.
     fn load<const N: usize>(&mut self, offset: u32) -> Option<[u8; N]>;
 
-    /// The block at an offset, in place where that is possible.
-    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]>;
+    /// The `N` bytes at an offset, at most `WIDE_BYTES`, in place where that is possible.
+    fn block<const N: usize>(&mut self, offset: u32) -> Option<&[u8; N]>;
 
     /// Steps down the layers of the frame until its end, or until they are too many.
     #[inline(always)]
@@ -157,7 +160,7 @@ impl Frame for SliceFrame<'_> {
     }
 
     #[inline]
-    fn block(&mut self, offset: u32) -> Option<&[u8; BLOCK_BYTES]> {
+    fn block<const N: usize>(&mut self, offset: u32) -> Option<&[u8; N]> {
         self.bytes.get(offset as usize..)?.first_chunk()
     }
 }

@@ -1,14 +1,14 @@
 //! Search: where does the head's empty line end?
 //!
-//! An empty line is a LF followed by CRLF or LF (RFC 9112 section 2.2 lets a lone LF end a line). 64 places are looked at
-//! without a branch; only a block that may hold one is looked at again, exactly. What stands at the end of the bytes
+//! An empty line is a LF followed by CRLF or LF (RFC 9112 section 2.2 lets a lone LF end a line). 256 or 64 places are looked
+//! at without a branch; only a block that may hold one is looked at again, exactly. What stands at the end of the bytes
 //! is kept as `Line`, so that the empty line is found wherever a segment boundary splits it.
 
 mod length;
 
 pub use length::{Length, search_length};
 
-use super::frame::{BLOCK_BYTES, Frame};
+use super::frame::{BLOCK_BYTES, Frame, WIDE_BYTES};
 use crate::limits::RECORD_COPY_BYTES_MAX;
 
 /// What the searched bytes ended with.
@@ -51,6 +51,8 @@ pub const SEARCH_BYTES_MAX: u32 = RECORD_COPY_BYTES_MAX as u32;
 
 const STRIDE: u32 = BLOCK_BYTES as u32 - 2;
 const BLOCK_COUNT_MAX: u32 = SEARCH_BYTES_MAX / STRIDE + 1;
+const WIDE_STRIDE: u32 = WIDE_BYTES as u32 - 2;
+const WIDE_COUNT_MAX: u32 = SEARCH_BYTES_MAX / WIDE_STRIDE;
 
 /// Searches `len` bytes (at most `SEARCH_BYTES_MAX`) of the frame from `start`, which follow bytes that ended with `line`;
 /// `from` is zero, or what an earlier call for the same bytes said in `Search::Behind`.
@@ -117,20 +119,23 @@ const CR: u64 = ONES * b'\r' as u64;
 
 /// Where the first block begins that may hold what is looked for, among those from `from` on; the last one ends where the
 /// bytes end and so begins in front of them where they are few. Looking at it again, exactly, is left to the caller: where
-/// the verifier follows every turn of this loop, each is to be short.
+/// the verifier follows every turn of this loop, each is to be short. `may_hold` gets eight bytes and the same shifted by
+/// one place, and sets the highest bit of a byte where it may stand.
 #[inline(always)]
 fn first_block<F: Frame>(
     frame: &mut F,
     from: u32,
     end: u32,
-    may_hold: impl Fn(&[u8; BLOCK_BYTES]) -> bool,
+    may_hold: impl Fn(u64, u64) -> u64,
 ) -> Option<u32> {
     let last = end - BLOCK_BYTES as u32;
-    let mut at = from;
+    let behind = behind_wide_blocks(frame, from, end, &may_hold)?;
+    let mut at = frame.opaque(behind);
     for _ in 0..BLOCK_COUNT_MAX {
         let base = if at < last { at } else { last };
         let base = frame.opaque(base);
-        if frame.block(base).map(&may_hold)? {
+        let block: &[u8; BLOCK_BYTES] = frame.block(base)?;
+        if any_of_eight(block, 0, &may_hold) & HIGHS != 0 {
             return Some(base);
         }
         if at >= last {
@@ -141,19 +146,49 @@ fn first_block<F: Frame>(
     None
 }
 
-/// False where no place of the block begins an empty line; true where one may. A byte of `hit` is zero where the byte
-/// is LF and the next one a control character, as CR and LF are and no letter is, and only then can subtracting one set
-/// its highest bit, but for bytes that are not ASCII.
+/// Behind the wide blocks from `from` on that hold nothing of what is looked for.
 #[inline(always)]
-fn may_end(block: &[u8; BLOCK_BYTES]) -> bool {
+fn behind_wide_blocks<F: Frame>(
+    frame: &mut F,
+    from: u32,
+    end: u32,
+    may_hold: &impl Fn(u64, u64) -> u64,
+) -> Option<u32> {
+    let mut at = from;
+    for _ in 0..WIDE_COUNT_MAX {
+        if at + WIDE_BYTES as u32 > end {
+            break;
+        }
+        let base = frame.opaque(at);
+        let block: &[u8; WIDE_BYTES] = frame.block(base)?;
+        let first = any_of_eight(block, 0, may_hold) | any_of_eight(block, 64, may_hold);
+        let second = any_of_eight(block, 128, may_hold) | any_of_eight(block, 192, may_hold);
+        if (first | second) & HIGHS != 0 {
+            break;
+        }
+        at += WIDE_STRIDE;
+    }
+    Some(at)
+}
+
+/// What `may_hold` says of eight words, from byte `at` of the block on.
+#[inline(always)]
+fn any_of_eight<const N: usize>(block: &[u8; N], at: usize, may_hold: &impl Fn(u64, u64) -> u64) -> u64 {
     let mut any = 0;
     let mut word = 0;
     while word < 8 {
-        let hit = (word_at(block, word * 8) ^ LF) | (word_at(block, word * 8 + 1) & LETTERS);
-        any |= hit.wrapping_sub(ONES);
+        any |= may_hold(word_at(block, at + word * 8), word_at(block, at + word * 8 + 1));
         word += 1;
     }
-    any & HIGHS != 0
+    any
+}
+
+/// The highest bit of no byte is set where none begins an empty line. A byte of `hit` is zero where the byte is LF and the
+/// next one a control character, as CR and LF are and no letter is, and only then can subtracting one set its highest bit,
+/// but for bytes that are not ASCII.
+#[inline(always)]
+const fn may_end(word: u64, next: u64) -> u64 {
+    ((word ^ LF) | (next & LETTERS)).wrapping_sub(ONES)
 }
 
 /// Where the first empty line that begins at `skip` or later ends, counted from the block's first byte; zero: none.
@@ -162,10 +197,13 @@ fn exactly(block: &[u8; BLOCK_BYTES], skip: u32) -> u32 {
     let mut word = 0;
     while word < 8 {
         let first = word as u32 * 8;
-        let skipped = u64::MAX.checked_shl(skip.saturating_sub(first) * 8).unwrap_or(0);
-        let end = first_end(places(block, word), skipped);
-        if end != 0 {
-            return first + end;
+        let [a, b, c] = places(block, word);
+        if may_end(a, b) & HIGHS != 0 {
+            let skipped = u64::MAX.checked_shl(skip.saturating_sub(first) * 8).unwrap_or(0);
+            let end = first_end([a, b, c], skipped);
+            if end != 0 {
+                return first + end;
+            }
         }
         word += 1;
     }
@@ -192,7 +230,7 @@ fn places(block: &[u8; BLOCK_BYTES], word: usize) -> [u64; 3] {
 }
 
 #[inline(always)]
-fn word_at(block: &[u8; BLOCK_BYTES], at: usize) -> u64 {
+fn word_at<const N: usize>(block: &[u8; N], at: usize) -> u64 {
     match block[at..].first_chunk() {
         Some(bytes) => u64::from_le_bytes(*bytes),
         None => 0,

@@ -123,18 +123,11 @@ const DASH: u64 = ONES * b'-' as u64;
 const LOWER_L: u64 = ONES * b'l' as u64;
 const CASE: u64 = ONES * 0x20;
 
-/// False where no place of the block holds `-l` in any case.
+/// The highest bit of no byte is set where none begins `-l` in any case.
 #[inline(always)]
-fn may_be_length(block: &[u8; BLOCK_BYTES]) -> bool {
-    let mut any = 0;
-    let mut word = 0;
-    while word < 8 {
-        let [a, b, _] = places(block, word);
-        let hit = (a ^ DASH) | ((b | CASE) ^ LOWER_L);
-        any |= hit.wrapping_sub(ONES) & !hit;
-        word += 1;
-    }
-    any & HIGHS != 0
+const fn may_be_length(word: u64, next: u64) -> u64 {
+    let hit = (word ^ DASH) | ((next | CASE) ^ LOWER_L);
+    hit.wrapping_sub(ONES) & !hit
 }
 
 /// Behind the dash of the first `-l` at `skip` or later; zero: none.
