@@ -17,7 +17,7 @@ use super::{
     long_value,
     policy::{Action, Policy, Rule},
     recall::Recall,
-    scout::{LongRun, Scout},
+    scout::Scout,
     sensitive,
     spans::{Spans, Why},
     token::Tokenizer,
@@ -78,8 +78,6 @@ pub(super) struct LineRedactor {
     recall: Recall,
     /// The head holds what a JSON Web Token begins with.
     jwt_seen: bool,
-    /// Runs of the head that may be secrets.
-    long_runs: Vec<LongRun>,
     trace: Trace,
     redacted: bool,
     jwt: memmem::Finder<'static>,
@@ -101,7 +99,6 @@ impl LineRedactor {
             patches: Vec::new(),
             recall: Recall::new(),
             jwt_seen: false,
-            long_runs: Vec::new(),
             trace: Trace::default(),
             redacted: false,
             jwt: memmem::Finder::new(b"eyJ"),
@@ -120,13 +117,6 @@ impl LineRedactor {
         self.trace.clear();
         self.redacted = false;
         self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
-        self.long_runs.clear();
-        if self.policy.is_on() && self.policy.finds_long_values() {
-            let found = &mut self.long_runs;
-            long_value::runs(bytes, long_value::LONG_BYTES_MIN, |start, end| {
-                found.push(LongRun { start, end })
-            });
-        }
     }
 
     /// `redacted`, where anything of this head was replaced.
@@ -166,9 +156,7 @@ impl LineRedactor {
         let form = Target::of(value, head.method).form;
         let bare = matches!(form, Form::Authority | Form::Other);
         let suspect = |byte: u8| matches!(byte, b'=' | b'@' | b'%' | b'{') || is_lenient_space(byte);
-        // The start line comes first: the first long run of the head may be in the target.
-        let start_line_end = head.fields.lines().first().map_or(head.bytes.len(), |line| line.start as usize);
-        let has_long = self.long_runs.first().is_some_and(|run| run.start < start_line_end);
+        let has_long = self.has_long_run(value);
         let searched = cut
             || self.jwt_seen
             || has_long
@@ -217,7 +205,7 @@ impl LineRedactor {
         self.trace.begin(Part::Reason);
         self.spans.clear();
         self.plain(value, cut);
-        if cut || !self.long_runs.is_empty() {
+        if cut || self.has_long_run(value) {
             self.long_values(value, cut);
         }
         if memchr2(0, b'\r', value).is_some() && sensitive::mentions(value) {
@@ -238,8 +226,7 @@ impl LineRedactor {
     ) {
         let bytes = fields.bytes();
         let unsure = Shape::NAMELESS.with(Shape::NAME_BAD).with(Shape::FOLDED).with(Shape::CONTROL);
-        let long_runs = std::mem::take(&mut self.long_runs);
-        let mut scout = Scout::new(bytes, &long_runs, !self.policy.paths().is_empty());
+        let mut scout = Scout::new(bytes, !self.policy.paths().is_empty());
         let last = fields.lines().len().wrapping_sub(1);
         for (index, line) in fields.lines().iter().enumerate() {
             let cut = index == last && !complete;
@@ -261,7 +248,7 @@ impl LineRedactor {
                 self.unsure_line(Unsure { index, line, cut }, bytes, names);
             } else {
                 let class = Class::of(line.field, name, &self.policy);
-                let long = cut || scout.finds_long(line);
+                let long = cut || self.has_long_run(value);
                 if class != Class::Plain || long || self.jwt_seen || scout.finds(line, &self.policy) {
                     let long = long && !class::names_things(line.field, name);
                     let sought = Sought { field: line.field, class, cut, long };
@@ -279,7 +266,11 @@ impl LineRedactor {
                 self.recall.note(number, redacted, names[names_before..].iter().map(place));
             }
         }
-        self.long_runs = long_runs;
+    }
+
+    /// True where the value has a run that may be a secret.
+    fn has_long_run(&self, value: &[u8]) -> bool {
+        self.policy.finds_long_values() && long_value::has_run(value)
     }
 
     /// Repeats what became of a line of the same bytes, where that is known.

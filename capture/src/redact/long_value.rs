@@ -1,7 +1,7 @@
 //! Long values as if drawn at random: bearer tokens, keys and session ids at places whose name promises nothing.
 //!
 //! A run of token characters of a length that words do not reach, with digits, and with letters and digits (or lower and
-//! upper case) taking turns more often than in words. Invariant: one look at few of the bytes where there is no long run.
+//! upper case) taking turns more often than in words. Invariant: a byte is looked at twice at the most, few are at all.
 
 use super::{
     policy::Action,
@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Shortest run taken for a secret: 128 bits in hex; shorter ones are mostly numbers of records.
-pub(super) const LONG_BYTES_MIN: usize = 32;
+const LONG_BYTES_MIN: usize = 32;
 
 /// The same where the run's end is missing.
 const CUT_BYTES_MIN: usize = 16;
@@ -32,30 +32,35 @@ static RUN: [bool; 256] = {
     table
 };
 
+/// True where `bytes` has a run long enough for a secret.
+pub(super) fn has_run(bytes: &[u8]) -> bool {
+    next_run(bytes, 0, LONG_BYTES_MIN).is_some()
+}
+
 /// Calls `found` with start and end of each run of at least `min` bytes, in order.
-pub(super) fn runs(bytes: &[u8], min: usize, mut found: impl FnMut(usize, usize)) {
-    let mut floor = 0;
-    let mut probe = min - 1;
-    while probe < bytes.len() {
-        if !RUN[bytes[probe] as usize] {
-            floor = probe + 1;
-            probe += min;
+fn runs(bytes: &[u8], min: usize, mut found: impl FnMut(usize, usize)) {
+    let mut from = 0;
+    while let Some((start, end)) = next_run(bytes, from, min) {
+        found(start, end);
+        from = end + 1;
+    }
+}
+
+/// Start and end of the first run of at least `min` bytes, `from` being where one may begin.
+fn next_run(bytes: &[u8], from: usize, min: usize) -> Option<(usize, usize)> {
+    let is_run = |byte: &u8| RUN[*byte as usize];
+    let mut start = from;
+    while let Some(window) = bytes.get(start..start + min) {
+        // No run of that length begins at or before the last byte that ends one.
+        if let Some(last) = window.iter().rposition(|byte| !is_run(byte)) {
+            start += last + 1;
             continue;
         }
-        let mut start = probe;
-        while start > floor && RUN[bytes[start - 1] as usize] {
-            start -= 1;
-        }
-        let mut end = probe + 1;
-        while end < bytes.len() && RUN[bytes[end] as usize] {
-            end += 1;
-        }
-        if end - start >= min {
-            found(start, end);
-        }
-        floor = end;
-        probe = end + min;
+        let rest = &bytes[start + min..];
+        let more = rest.iter().position(|byte| !is_run(byte)).unwrap_or(rest.len());
+        return Some((start, start + min + more));
     }
+    None
 }
 
 /// Adds the secrets among the runs of a value. `path_len` bytes of it are a path, in which a slash ends a value.

@@ -15,31 +15,13 @@ pub(super) struct Scout<'a> {
     parameter: usize,
     /// The next `@`.
     at: usize,
-    /// Long runs, in order, those before the line asked for left out.
-    long_runs: &'a [LongRun],
     /// Paths are acted on.
     has_paths: bool,
 }
 
-/// Start and end of a run that may be a secret.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LongRun {
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
-
 impl<'a> Scout<'a> {
-    pub(super) fn new(bytes: &'a [u8], long_runs: &'a [LongRun], has_paths: bool) -> Scout<'a> {
-        Scout { bytes, parameter: 0, at: memchr(b'@', bytes).unwrap_or(bytes.len()), long_runs, has_paths }
-    }
-
-    /// True where the line's value holds a long run.
-    pub(super) fn finds_long(&mut self, line: &Line) -> bool {
-        let (start, end) = (line.value_start as usize, line.value_end as usize);
-        while self.long_runs.first().is_some_and(|run| run.end <= start) {
-            self.long_runs = &self.long_runs[1..];
-        }
-        self.long_runs.first().is_some_and(|run| run.start < end)
+    pub(super) fn new(bytes: &'a [u8], has_paths: bool) -> Scout<'a> {
+        Scout { bytes, parameter: 0, at: memchr(b'@', bytes).unwrap_or(bytes.len()), has_paths }
     }
 
     /// True where the line's value holds more than parameters of harmless names.
