@@ -4,6 +4,7 @@
 //! arena; a row joins them by number. Nothing is sorted or laid out here: sealing a batch is handing it over.
 //! Invariant: every number in a row, and every code in a record, is valid in its own batch and in no other.
 
+mod codes;
 pub(crate) mod columns;
 mod glance;
 mod known;

@@ -5,8 +5,8 @@
 //! Invariant: the arena holds stored forms (see `escape`), so it is UTF-8 throughout.
 
 use ahash::RandomState;
-use hashbrown::HashTable;
 
+use super::codes::Codes;
 use crate::escape;
 
 /// The code of an absent value.
@@ -39,18 +39,12 @@ pub(crate) struct Intake {
     pub(crate) bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    hash: u32,
-    code: u32,
-}
-
 /// Values of one column, by code.
 #[derive(Debug)]
 pub(crate) struct Strings {
     coding: Coding,
     hasher: RandomState,
-    codes: HashTable<Entry>,
+    codes: Codes,
     bytes: Vec<u8>,
     ends: Vec<u32>,
     last: u32,
@@ -62,7 +56,7 @@ impl Strings {
         Strings {
             coding,
             hasher,
-            codes: HashTable::new(),
+            codes: Codes::default(),
             bytes: Vec::new(),
             ends: Vec::new(),
             last: ABSENT,
@@ -113,18 +107,12 @@ impl Strings {
         if self.last != ABSENT && self.get(self.last) == stored {
             return self.last;
         }
-        let hash = self.hasher.hash_one(stored);
-        let short = short_hash(hash);
-        let found = self.codes.find(hash, |entry| entry.hash == short && self.get(entry.code) == stored);
-        if let Some(entry) = found {
-            return entry.code;
+        let hash = (self.hasher.hash_one(stored) >> 32) as u32;
+        if let Some(code) = self.codes.find(hash, |code| self.get(code) == stored) {
+            return code;
         }
         let code = self.push(stored, intake);
-        // A growing table needs the whole hash again, which an entry does not keep.
-        let (hasher, bytes, ends) = (&self.hasher, &self.bytes, &self.ends);
-        self.codes.insert_unique(hash, Entry { hash: short, code }, |entry| {
-            hasher.hash_one(slice(bytes, ends, entry.code))
-        });
+        self.codes.insert(hash, code);
         code
     }
 
@@ -158,11 +146,6 @@ fn slice<'a>(bytes: &'a [u8], ends: &[u32], code: u32) -> &'a [u8] {
     let at = code as usize;
     let start = if at == 0 { 0 } else { ends[at - 1] as usize };
     &bytes[start..ends[at] as usize]
-}
-
-/// The half of a hash that tells entries of one bucket apart.
-fn short_hash(hash: u64) -> u32 {
-    (hash >> 32) as u32
 }
 
 #[cfg(test)]
