@@ -30,12 +30,12 @@ const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two(
 const _: () = assert!(LINES_BYTES_MAX > LINE_BYTES_MAX && LINES_BYTES_MAX <= u32::MAX as usize);
 
 /// Bytes the memory of lines takes at the most.
-pub const LINE_MEMORY_BYTES_MAX: usize =
-    LINES_BYTES_MAX + SET_COUNT * size_of::<[Kept; WAYS]>() + ONCE_COUNT * size_of::<u32>();
+pub const LINE_MEMORY_BYTES_MAX: usize = LINES_BYTES_MAX
+    + SET_COUNT * WAYS * (size_of::<Kept>() + size_of::<u32>())
+    + ONCE_COUNT * size_of::<u32>();
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Kept {
-    tag: u32,
     start: u32,
     len: u16,
     name_len: u16,
@@ -54,8 +54,10 @@ pub(super) struct Known {
 /// The lines kept.
 #[derive(Debug)]
 pub(super) struct LineMemory {
-    /// Empty until a line comes again.
-    sets: Vec<[Kept; WAYS]>,
+    /// Half of each hash, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
+    tags: Vec<[u32; WAYS]>,
+    /// The lines of all sets, one set behind the other.
+    kept: Vec<Kept>,
     once: Box<[u32]>,
     bytes: Vec<u8>,
     /// Lines kept so far: numbers are never given out twice.
@@ -65,7 +67,8 @@ pub(super) struct LineMemory {
 impl LineMemory {
     pub(super) fn new() -> LineMemory {
         LineMemory {
-            sets: Vec::new(),
+            tags: Vec::new(),
+            kept: Vec::new(),
             once: vec![0; ONCE_COUNT].into_boxed_slice(),
             bytes: Vec::new(),
             count: 0,
@@ -77,10 +80,11 @@ impl LineMemory {
     pub(super) fn recall(&self, bytes: &[u8], start: usize, end: usize) -> (u64, Option<Known>) {
         let content = &bytes[start..end];
         let hash = hash(content);
-        let found = self
-            .sets
-            .get(set_of(hash))
-            .and_then(|set| set.iter().find(|kept| kept.tag == tag_of(hash) && self.is(kept, content)));
+        let (set, tag) = (set_of(hash), tag_of(hash));
+        let found = self.tags.get(set).and_then(|tags| {
+            let mut same = (0..WAYS).filter(|way| tags[*way] == tag).map(|way| &self.kept[set * WAYS + way]);
+            same.find(|kept| self.is(kept, content))
+        });
         let known = found.map(|kept| Known {
             line: Line {
                 start: start as u32,
@@ -112,17 +116,19 @@ impl LineMemory {
         if content.len() > LINE_BYTES_MAX || memchr2(0, b'\r', content).is_some() {
             return None;
         }
-        if self.sets.is_empty() || self.bytes.len() + content.len() > LINES_BYTES_MAX {
-            self.sets.clear();
-            self.sets.resize(SET_COUNT, [Kept::default(); WAYS]);
+        if self.tags.is_empty() || self.bytes.len() + content.len() > LINES_BYTES_MAX {
+            self.tags.clear();
+            self.tags.resize(SET_COUNT, [0; WAYS]);
+            self.kept.clear();
+            self.kept.resize(SET_COUNT * WAYS, Kept::default());
             self.bytes.clear();
             self.bytes.reserve(LINES_BYTES_MAX);
         }
         self.count += 1;
         let (set, way) = (set_of(hash), self.count as usize % WAYS);
         let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
-        self.sets[set][way] = Kept {
-            tag: tag_of(hash),
+        self.tags[set][way] = tag_of(hash);
+        self.kept[set * WAYS + way] = Kept {
             start: self.bytes.len() as u32,
             len: content.len() as u16,
             name_len: (line.name_end - line.start) as u16,
