@@ -285,9 +285,12 @@ pub(crate) fn python() -> std::ffi::OsString {
 }
 
 /// Runs Python with the `duckdb` package and returns what it prints: the one that `scripts/setup` made, where it did.
+///
+/// A query that takes seconds would print a bar of its progress beside its answer.
 pub(crate) fn duckdb(script: &str) -> String {
+    let script = format!("import duckdb\nduckdb.sql('SET enable_progress_bar = false')\n{script}");
     let output =
-        std::process::Command::new(python()).arg("-c").arg(script).output().expect("Python is installed");
+        std::process::Command::new(python()).arg("-c").arg(&script).output().expect("Python is installed");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
