@@ -245,9 +245,15 @@ impl Transactions {
         let late = &self.open[at];
         let (expected, is_anchored) = (late.response_expected, late.is_anchored);
         let end = late.request.and_then(|side| side.extent.end_seq(side.head_end));
-        let Some(next) = self.open.range_mut(at + 1..).find(|open| open.request.is_some()) else { return };
+        let Some(next) = self.open.range(at + 1..).position(|open| open.request.is_some()) else { return };
+        let next_ack = self.open[at + 1 + next].request.and_then(|side| side.ack);
+        let expected_behind = expected_behind(late, next_ack);
+        let next = &mut self.open[at + 1 + next];
         let follows = next.request.is_some_and(|side| Some(side.seq) == end);
-        if next.is_unanswered() && next.response_expected == expected {
+        if next.is_unanswered() && follows {
+            // What an answer before the late one said of this one's was said of the late one's.
+            next.response_expected = expected_behind;
+        } else if next.is_unanswered() && next.response_expected == expected {
             next.response_expected = None;
         }
         next.is_anchored |= follows && is_anchored;

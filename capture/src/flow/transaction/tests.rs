@@ -291,3 +291,18 @@ fn an_answer_to_a_request_behind_a_gap_waits_for_what_is_missing() {
     assert_eq!(late_comes(true), Some(Some(1_000)));
     assert_eq!(late_comes(false), Some(Some(1_100)), "the client had read it, and nothing else came");
 }
+
+#[test]
+fn a_late_request_takes_back_what_an_answer_before_it_proved_of_the_next() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 900, 400, true);
+    open(&mut transactions, 1_000, 500, true);
+    open(&mut transactions, 1_200, 500, false);
+    let found = transactions.find(500, Some(1_300)).expect("the client's ACK tells");
+    assert_eq!((found.position, found.state), (1, PairState::AckVerified));
+    // The head of the first one's answer is in progress.
+    transactions.answer(found, response(500, 1_300, Extent::Length(50)), Flags::NONE, Some(400));
+    open(&mut transactions, 1_100, 500, true);
+    let next = transactions.find(650, Some(1_300));
+    assert_ne!(next.map(|found| found.state), Some(PairState::AckVerified), "it is the late one's");
+}
