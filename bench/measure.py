@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shlex
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -99,10 +98,6 @@ def run(command, *, core=None, out=subprocess.DEVNULL, env=None, ok=(0,)):
             tail = errors.read()[-2000:].decode(errors="replace")
             raise SystemExit(f"{' '.join(map(str, command))}: ended with {child.returncode}\n{tail}")
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss * 1024)
-
-
-def median_cpu(command, runs, **arguments):
-    return statistics.median(run(command, **arguments).cpu_seconds for _ in range(runs))
 
 
 def said(*command):
