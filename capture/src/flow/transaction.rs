@@ -167,6 +167,8 @@ pub struct Transactions {
     is_pipelined: bool,
     /// Where the furthest response begins that was taken for an answer.
     answered_to: Option<u32>,
+    /// How far the client had read when it sent the last request that left without its answer.
+    left_at: Option<u32>,
 }
 
 impl Transactions {
@@ -231,6 +233,10 @@ impl Transactions {
             (Some(answered_to), Some(ack)) => seq::after(ack, answered_to) || before.is_some(),
             (None, _) | (_, None) => true,
         };
+        // The answer to one that nobody waits for any longer may still come, and first.
+        let is_alone =
+            self.left_at.is_none_or(|left_at| request.ack.is_some_and(|ack| seq::after(ack, left_at)));
+        let is_in_turn = is_in_turn && is_alone;
         transaction.is_anchored = is_continuous && is_in_turn && (!self.is_pipelined || before_is_anchored);
         transaction.is_behind_gap = is_behind_gap;
         transaction.request = Some(request);
@@ -411,20 +417,31 @@ impl Transactions {
 
     /// Takes out the oldest transaction, settled or not.
     pub fn take_oldest(&mut self) -> Option<Transaction> {
-        self.open.pop_front()
+        self.take(0)
     }
 
     /// Takes out the oldest transaction that `is_over` says is waited for no longer.
     pub fn take_if(&mut self, is_over: impl Fn(&Transaction) -> bool) -> Option<Transaction> {
         let position = self.open.iter().position(is_over)?;
-        self.open.remove(position)
+        self.take(position)
+    }
+
+    /// Takes out a transaction, and notes where the answer to it would begin that is waited for no longer.
+    fn take(&mut self, position: usize) -> Option<Transaction> {
+        let taken = self.open.remove(position)?;
+        if taken.is_unanswered()
+            && let Some(ack) = taken.request.and_then(|side| side.ack)
+        {
+            self.left_at = Some(self.left_at.map_or(ack, |known| seq::latest(known, ack)));
+        }
+        Some(taken)
     }
 
     fn make_room(&mut self) -> Option<Transaction> {
         if self.open.len() < TRANSACTION_COUNT_PER_FLOW_MAX {
             return None;
         }
-        let mut displaced = self.open.pop_front();
+        let mut displaced = self.take(0);
         if let Some(transaction) = &mut displaced {
             transaction.flags.insert(Flags::PAIRING_OVERFLOW);
         }

@@ -306,3 +306,14 @@ fn a_late_request_takes_back_what_an_answer_before_it_proved_of_the_next() {
     let next = transactions.find(650, Some(1_300));
     assert_ne!(next.map(|found| found.state), Some(PairState::AckVerified), "it is the late one's");
 }
+
+#[test]
+fn behind_a_request_that_left_unanswered_the_answer_may_be_its() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    assert!(transactions.take_oldest().is_some(), "there were too many");
+    open(&mut transactions, 1_100, 500, true);
+    assert_eq!(reply(&mut transactions, 500, 1_200).map(|found| found.state), Some(PairState::Positional));
+    open(&mut transactions, 1_200, 650, true);
+    assert_eq!(reply(&mut transactions, 650, 1_300).map(|found| found.state), Some(PairState::AckVerified));
+}
