@@ -163,6 +163,12 @@ fn what_the_mirror_loses_is_estimated_everywhere() {
         let those = format!("protocol ip u32 match u16 {number} 0x0007 at 4");
         tc(&format!("filter add dev server ingress {those} action mirred egress mirror dev span"));
     }
+    // The frames of a connection come by on one CPU, as from a queue of a card: senders of this machine move between CPUs, and
+    // what another CPU has seen would be a gap to each.
+    for port in ["client", "server"] {
+        let steer = format!("echo 1 >/sys/class/net/{port}/queues/rx-0/rps_cpus");
+        run(lab.on(Host::Switch, "sh").args(["-c", &steer]));
+    }
     let capture = start(&lab, out.path(), &[]);
     let frames_attached = lab.mirrored_frames();
     let picture = |curl: Curl, _| curl.request(SERVER_IPV4, "/picture.bin", &[]);
