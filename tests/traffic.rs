@@ -108,6 +108,10 @@ fn captured<T>(plan: impl Fn(&Path) -> (String, T)) -> (Value, Balance, TempDir,
     // On one core: the kernel half of another one does not know what a connection has said so far.
     let mut sending = lab.on(Host::Switch, "taskset");
     sending.args(["-c", "0"]).arg(generator()).args(["--iface", "span"]).args(options.split(' '));
+    // And nothing else comes: a frame that another core sends has that core take those behind it, too.
+    for port in ["client", "server"] {
+        run(lab.on(Host::Switch, "ip").args(["link", "set", port, "down"]));
+    }
     let before = lab.mirrored_frames();
     let output = run(&mut sending);
     let sent: Value = serde_json::from_slice(&output.stdout).unwrap();
