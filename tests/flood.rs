@@ -6,7 +6,7 @@ use std::{fs, process::Command, sync::Arc, thread};
 
 use bench::wire::{self, Path, Segment, Side, flag};
 use capture::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     ledger::{CollectorLedger, Counter},
     limits::{FLOW_COUNT_MAX, QUEUE_WORK_COUNT_MAX, collector_bytes_max},
     redact::{Key, Policy, Redactor},
@@ -14,7 +14,6 @@ use capture::{
 };
 use common::{config::Config, decide::dissect::Link, limits::HEAD_BYTES_DEFAULT};
 use harness::say;
-use storage::values::TimeSource;
 
 /// Names the flood in the environment of the child that is flooded.
 const FLOOD_VARIABLE: &str = "HDRCAP_TEST_FLOOD";
@@ -88,12 +87,7 @@ impl Flood {
         const LONG_BYTES: usize = 500;
         let (outlet, inlet) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
         let rows = thread::spawn(move || inlet.into_iter().map(drop).count());
-        let settings = CollectorSettings {
-            head_bytes_max: HEAD_BYTES_DEFAULT as usize,
-            ts_source: TimeSource::Pcap,
-            flush_interval_ns: None,
-            full_queue: FullQueue::Wait,
-        };
+        let settings = CollectorSettings::of_files(HEAD_BYTES_DEFAULT as usize);
         let ledger = Arc::new(CollectorLedger::default());
         let mut decider = Decider::new(&Config::default());
         let before = memory("VmRSS:");

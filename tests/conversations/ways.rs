@@ -4,7 +4,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use bench::{pcap::PcapWriter, workload::TimedFrame};
 use capture::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     control::stats::Interval,
     encoder::Encoder,
     ledger::CollectorLedger,
@@ -18,10 +18,7 @@ use harness::{
     query::{Dataset, rows_missing},
     wait,
 };
-use storage::{
-    dataset::{Writer, WriterSettings},
-    values::TimeSource,
-};
+use storage::dataset::{Writer, WriterSettings};
 
 use super::{http, table::frames_of, tcp, tunnels};
 use crate::verdicts::kernel::Kernel;
@@ -52,12 +49,7 @@ fn by_file(frames: &[TimedFrame], folder: &Path, out: &Path) {
 fn by_test_run(frames: &[TimedFrame], out: &Path) {
     let mut kernel = Kernel::new(&Config::default(), 4 << 20);
     let encoder = Encoder::start(Writer::open(WriterSettings::new(out, "here")).unwrap(), "here").unwrap();
-    let settings = CollectorSettings {
-        head_bytes_max: HEAD_BYTES_DEFAULT as usize,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(HEAD_BYTES_DEFAULT as usize);
     let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
     let ledger = Arc::new(CollectorLedger::default());
     let mut collector = Collector::new(&settings, redactor, encoder.queue.clone(), ledger);

@@ -4,7 +4,7 @@ use std::{io::Cursor, net::Ipv4Addr, sync::Arc};
 
 use bench::wire::{self, Path, Segment, Side, flag};
 use capture::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     http::{HeadEnd, Parser},
     ledger::CollectorLedger,
     redact::{Key, Policy, Redactor},
@@ -15,7 +15,6 @@ use capture::{
     },
 };
 use common::{config::Config, decide::dissect::Link};
-use storage::values::TimeSource;
 
 /// What is counted, with everything it needs made before.
 pub(super) type Work = Box<dyn FnOnce()>;
@@ -193,12 +192,7 @@ fn frames() -> Vec<Case> {
 /// Decided, and what comes of it collected, to the rows.
 fn collected(sent: Vec<Sent>) -> Work {
     let frames: Vec<Vec<u8>> = sent.iter().map(frame).collect();
-    let settings = CollectorSettings {
-        head_bytes_max: 1 << 16,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(1 << 16);
     let (outlet, inlet) = crossbeam_channel::unbounded();
     let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
     let mut collector = Collector::new(&settings, redactor, outlet, Arc::new(CollectorLedger::default()));

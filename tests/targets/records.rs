@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Unstructured};
 use capture::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     encoder::Sealed,
     ledger::{CollectorLedger, Counter},
     redact::{Key, Policy, Redactor},
@@ -16,7 +16,6 @@ use common::{
     decide,
     record::{Address, Record},
 };
-use storage::values::TimeSource;
 
 /// Records of one input at the most.
 const RECORD_COUNT_MAX: usize = 256;
@@ -73,12 +72,7 @@ pub(crate) fn run(input: &[u8]) {
 }
 
 fn collector(outlet: crossbeam_channel::Sender<Box<Sealed>>, ledger: &Arc<CollectorLedger>) -> Collector {
-    let settings = CollectorSettings {
-        head_bytes_max: 4096,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(4096);
     let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
     Collector::new(&settings, redactor, outlet, Arc::clone(ledger))
 }

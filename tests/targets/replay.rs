@@ -10,7 +10,7 @@ use std::{
 
 use capture::{
     balance::{Balance, Moment},
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     ledger::{CollectorLedger, ENCODER_COUNTER_COUNT, EncoderCounter},
     redact::{Key, Policy, Redactor},
     source::{
@@ -20,7 +20,6 @@ use capture::{
     },
 };
 use common::config::Config;
-use storage::values::TimeSource;
 
 /// Short, so that small inputs reach it.
 const HEAD_LIMIT: u32 = 2048;
@@ -37,12 +36,7 @@ pub(crate) fn run(input: &[u8]) {
 /// The tables, as they print.
 fn replayed(files: &[PathBuf]) -> Vec<String> {
     let (outlet, inlet) = crossbeam_channel::unbounded();
-    let settings = CollectorSettings {
-        head_bytes_max: HEAD_LIMIT as usize,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(HEAD_LIMIT as usize);
     let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
     let ledger = Arc::new(CollectorLedger::default());
     let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use bench::{random::Random, workload::TimedFrame};
 use capture::{
     balance::{Balance, InterfaceCounts, Moment},
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     ledger::{CollectorLedger, ENCODER_COUNTER_COUNT, EncoderCounter},
     redact::{Key, Policy, Redactor},
     source::{
@@ -22,7 +22,6 @@ use common::{
     limits::HEAD_BYTES_MAX,
     record::{Record, RecordKind},
 };
-use storage::values::TimeSource;
 
 use super::rows::{Row, rows_of};
 
@@ -130,12 +129,7 @@ pub(crate) fn run(frames: impl Iterator<Item = TimedFrame>, rings: Rings) -> Out
 pub(crate) fn run_as(setup: Setup, frames: impl Iterator<Item = TimedFrame>) -> Outcome {
     let (outlet, inlet) = crossbeam_channel::unbounded();
     let ledger = Arc::new(CollectorLedger::default());
-    let settings = CollectorSettings {
-        head_bytes_max: HEAD_BYTES_MAX as usize,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(HEAD_BYTES_MAX as usize);
     let redactor = Redactor::new(setup.policy, Key::from_bytes([7; 32]));
     let collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
     let mut tap = Tap { collector, handed_over: HandedOver::default() };

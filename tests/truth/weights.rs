@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{cast::AsArray as _, types};
 use bench::workload::{Options, Profile, Size, Workload};
 use capture::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     ledger::CollectorLedger,
     redact::{Key, Policy, Redactor},
     source::{
@@ -14,7 +14,6 @@ use capture::{
     },
 };
 use common::{config::Config, decide::dissect::Link, limits::HEAD_BYTES_MAX, record::Record};
-use storage::values::TimeSource;
 
 /// Nanoseconds of record time that one N stays.
 const STAY_NS: u64 = 2_000_000;
@@ -36,12 +35,7 @@ impl RecordSink for Changing {
 #[test]
 fn a_row_holds_the_weight_its_transaction_began_with() {
     let (outlet, inlet) = crossbeam_channel::unbounded();
-    let settings = CollectorSettings {
-        head_bytes_max: HEAD_BYTES_MAX as usize,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let settings = CollectorSettings::of_files(HEAD_BYTES_MAX as usize);
     let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
     let ledger = Arc::new(CollectorLedger::default());
     let mut changing = Changing(Collector::new(&settings, redactor, outlet, ledger));

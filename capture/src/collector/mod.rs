@@ -50,6 +50,18 @@ pub struct CollectorSettings {
     pub full_queue: FullQueue,
 }
 
+impl CollectorSettings {
+    /// Of a collector of capture files: their clock, batches sealed when full, and a full queue waited for.
+    pub fn of_files(head_bytes_max: usize) -> CollectorSettings {
+        CollectorSettings {
+            head_bytes_max,
+            ts_source: TimeSource::Pcap,
+            flush_interval_ns: None,
+            full_queue: FullQueue::Wait,
+        }
+    }
+}
+
 /// What a collector does where the queue to the encoder is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FullQueue {

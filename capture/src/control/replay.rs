@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::Context as _;
 use common::config::Config;
-use storage::values::TimeSource;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
@@ -22,7 +21,7 @@ use super::{
     watch::{Origin, Stop, Watch},
 };
 use crate::{
-    collector::{Collector, CollectorSettings, FullQueue},
+    collector::{Collector, CollectorSettings},
     confine::user::Identity,
     ledger::CollectorLedger,
     redact::Redactor,
@@ -49,12 +48,7 @@ pub(super) fn run(
     let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
     let encoder = confine((settings, identity), (writer, &plane.keyring), files)?;
     let ledger = Arc::new(CollectorLedger::default());
-    let collector_settings = CollectorSettings {
-        head_bytes_max: settings.head_bytes_max as usize,
-        ts_source: TimeSource::Pcap,
-        flush_interval_ns: None,
-        full_queue: FullQueue::Wait,
-    };
+    let collector_settings = CollectorSettings::of_files(settings.head_bytes_max as usize);
     let mut collector =
         Collector::new(&collector_settings, redactor, encoder.queue.clone(), Arc::clone(&ledger));
     if let Some(viewers) = &mut viewers {
