@@ -3,6 +3,11 @@
 //! What they do is what their namesakes in `std::fs` do, and a trace line. Tests record the operations of a protocol
 //! here, replay every crash between two of them, and let any of them fail.
 
+mod folder;
+mod home;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::{
     fmt,
     fs::{self, DirBuilder, File},
@@ -12,6 +17,8 @@ use std::{
 };
 
 use crate::dataset::FOLDER_MODE;
+
+pub(crate) use self::{folder::Folder, home::Home};
 
 /// One change, or the sync that makes earlier ones durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,25 +105,24 @@ pub(crate) fn remove_folder_if_empty(folder: &Path) -> bool {
     make(Change::RemoveFolder(folder.to_owned()), || fs::remove_dir(folder)).is_ok()
 }
 
-/// Makes `folder` and what is missing between it and `base`, durably.
-pub(crate) fn create_folder(base: &Path, folder: &Path) -> io::Result<()> {
+/// Makes `folder` and what is missing between it and `base`, durably; those that it made, from the outermost in.
+pub(crate) fn create_folder(base: &Path, folder: &Path) -> io::Result<Vec<PathBuf>> {
     if folder.is_dir() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut all = Vec::new();
     let missing: Vec<&Path> = folder.ancestors().take_while(|ancestor| !ancestor.is_dir()).collect();
     for made in missing.into_iter().rev() {
         let created =
             make(Change::CreateFolder(made.to_owned()), || DirBuilder::new().mode(FOLDER_MODE).create(made));
         match created {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
+            Ok(()) => all.push(made.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
         }
         if let Some(parent) = made.parent().filter(|parent| parent.starts_with(base)) {
             sync_folder(parent)?;
         }
     }
-    Ok(())
+    Ok(all)
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -119,12 +119,6 @@ fn check_way(dir: &Path) -> io::Result<Result<(), OpenError>> {
     Ok(Ok(()))
 }
 
-/// The device of the filesystem that `dir` is on, or would be made on.
-pub(super) fn device_of(dir: &Path) -> Option<u64> {
-    let absolute = std::path::absolute(dir).ok()?;
-    absolute.ancestors().find_map(|folder| fs::metadata(folder).ok()).map(|metadata| metadata.dev())
-}
-
 fn give(dir: &Path, metadata: &Metadata, group: u32) -> Result<(), OpenError> {
     let mode = metadata.mode() & 0o7777 | GROUP_READS_AND_PASSES_ON;
     let given =

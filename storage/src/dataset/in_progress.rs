@@ -2,7 +2,7 @@
 //!
 //! Invariant: after `append` returns without error, the row group and a footer that covers it are on disk.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{collections::BTreeMap, io};
 
 use arrow_array::RecordBatch;
 use parquet::file::metadata::KeyValue;
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{error::io_error, partition::Partition, snapshot::Snapshot, staging::Staged};
 use crate::{
-    disk::{self, create_folder},
+    disk::Folder,
     encode::{Layout, RowGroups, footer::read_tail},
     encrypt::ROW_GROUPS_MAX,
     file::{Files, Hashed, OutputFile},
@@ -21,6 +21,8 @@ use crate::{
 /// A file whose rows are safe but which no query sees yet.
 pub(crate) struct FileInProgress {
     pub(crate) staged: Staged,
+    /// The folder that it is staged in, with the snapshot of its footer.
+    folder: Folder,
     pub(crate) partition: Partition,
     /// Unix time in nanoseconds by the clock of the writer's caller.
     pub(crate) opened_ns: i64,
@@ -28,12 +30,27 @@ pub(crate) struct FileInProgress {
     ledger: FileLedger,
 }
 
-/// A file that is no longer written to, and what it holds of table `http`, safe on disk.
+/// A file that is no longer written to, and what of it is safe on disk.
 pub(crate) struct CountedFile {
     pub(crate) file: Staged,
-    pub(crate) http_rows: u64,
-    /// Row groups of it whose rows were reported written.
+    folder: Folder,
+    pub(crate) table: &'static str,
+    /// Its rows that were reported written.
+    pub(crate) rows: u64,
+    /// Their row groups.
     pub(crate) row_groups: usize,
+}
+
+impl CountedFile {
+    /// Its rows of table `http`.
+    pub(crate) fn http_rows(&self) -> u64 {
+        if self.table == HTTP_TABLE { self.rows } else { 0 }
+    }
+
+    /// Whether it was taken out of the folder that it is staged in, which is known also where no path leads there.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.folder.has(&self.file.data).is_ok_and(|is_there| !is_there)
+    }
 }
 
 /// What a file says of itself under the key `ledger`, as JSON.
@@ -97,18 +114,16 @@ impl TimeSpan {
 
 impl FileInProgress {
     pub(crate) fn create(
-        staged: Staged,
+        (staged, folder): (Staged, Folder),
         partition: Partition,
         opened_ns: i64,
         layout: &Layout,
         files: &Files,
     ) -> io::Result<FileInProgress> {
-        let folder = staged.data.parent().expect("a staged file is in a folder");
-        create_folder(&staged.dir, folder)?;
-        let out = Hashed::new(files.create(&staged.data)?);
+        let out = Hashed::new(files.create_in(&folder, &staged.data)?);
         let row_groups = RowGroups::new(out, layout.clone())
             .map_err(io_error)
-            .inspect_err(|_| remove_unused(&staged.data))?;
+            .inspect_err(|_| remove_unused(&staged, &folder))?;
         let ledger = FileLedger {
             rows: 0,
             row_groups: 0,
@@ -117,7 +132,7 @@ impl FileInProgress {
             flush_interval_ms: 0,
             counters: BTreeMap::new(),
         };
-        Ok(FileInProgress { staged, partition, opened_ns, row_groups, ledger })
+        Ok(FileInProgress { staged, folder, partition, opened_ns, row_groups, ledger })
     }
 
     /// Appends a row group and makes it safe; after an error only the snapshot before holds.
@@ -134,17 +149,18 @@ impl FileInProgress {
             Some(self.ledger.ts_max_ns.map_or(rows.span.last_ns, |ts| ts.max(rows.span.last_ns)));
         let data_len = self.row_groups.data_len();
         let snapshot = self.tail(common).map(|tail| Snapshot { data_len, tail });
-        let written = snapshot.and_then(|snapshot| snapshot.write(&self.staged.snapshot));
+        let written = snapshot.and_then(|snapshot| snapshot.write(&self.folder, &self.staged.snapshot));
         written.inspect_err(|_| self.ledger = safe)?;
         Ok(data_len - before)
     }
 
     /// The file as it stands on disk.
     pub(crate) fn counted(&self) -> CountedFile {
-        let is_http = self.partition.table == HTTP_TABLE;
         CountedFile {
             file: self.staged.clone(),
-            http_rows: if is_http { self.ledger.rows } else { 0 },
+            folder: self.folder.clone(),
+            table: self.partition.table,
+            rows: self.ledger.rows,
             row_groups: self.ledger.row_groups,
         }
     }
@@ -187,13 +203,14 @@ impl FileInProgress {
         out.finish()?;
         let bytes = data_len + tail.len() as u64;
         let metadata = read_tail(data_len, tail, manifest.keyring()).map_err(io_error)?;
-        self.staged.publish(manifest, facts_of(self.staged.name()?, &metadata, bytes, sha256))
+        let facts = facts_of(self.staged.name()?, &metadata, bytes, sha256);
+        self.staged.publish(&self.folder, manifest, facts)
     }
 }
 
 /// A file that could not even take its magic holds nothing.
-fn remove_unused(path: &Path) {
-    if let Err(error) = disk::remove_file(path) {
-        tracing::debug!(%error, path = %path.display(), "an empty file stays in staging until the next start");
+fn remove_unused(staged: &Staged, folder: &Folder) {
+    if let Err(error) = folder.remove(&staged.data) {
+        tracing::debug!(%error, path = %staged.data.display(), "an empty file stays in staging until the next start");
     }
 }

@@ -76,6 +76,10 @@ pub struct Written {
     pub rows_published: u64,
     /// Rows of table `http` in files that stay staged for the next start; told when a writer is closed.
     pub rows_staged: u64,
+    /// Rows of table `http` that were written and are in no file: somebody removed or spoiled it before it was published.
+    pub staging_lost: u64,
+    /// The same of `capture_stats`.
+    pub stats_lost: u64,
 }
 
 impl Written {
@@ -84,12 +88,28 @@ impl Written {
         self.rows_published += http_rows;
     }
 
+    /// Counts what of a file's rows did not come to be published, where only `rows` of them did.
+    fn miss(&mut self, staged: &CountedFile, rows: u64) {
+        let missing = staged.rows.saturating_sub(rows);
+        if missing == 0 {
+            return;
+        }
+        tracing::error!(path = %staged.file.data.display(), rows = missing,
+            "rows that were written are lost: their file was removed or spoiled before it was published");
+        match staged.table {
+            HTTP_TABLE => self.staging_lost += missing,
+            _ => self.stats_lost += missing,
+        }
+    }
+
     fn add(&mut self, other: Written) {
         self.rows += other.rows;
         self.bytes += other.bytes;
         self.files_published += other.files_published;
         self.rows_published += other.rows_published;
         self.rows_staged += other.rows_staged;
+        self.staging_lost += other.staging_lost;
+        self.stats_lost += other.stats_lost;
     }
 }
 
@@ -115,8 +135,6 @@ pub struct Writer {
 struct Owner {
     _lock: StagingLock,
     manifest: Manifest,
-    /// Of the filesystem that it all is on.
-    device: Option<u64>,
 }
 
 /// Rows of one batch that could not be written.
@@ -132,15 +150,15 @@ impl Writer {
         settings.check()?;
         access::prepare(&settings.dir, &settings.sensor, settings.group)?;
         let lock = StagingLock::take(&settings.dir, &settings.sensor)?;
-        let manifest = Manifest::new(&settings.dir, &settings.sensor).with_keyring(settings.keyring.clone());
+        let manifest =
+            Manifest::new(&settings.dir, &settings.sensor).with_keyring(settings.keyring.clone()).staying();
         let mut recovered = RecoverReport::default();
         recover_sensor(&manifest, &mut recovered).map_err(|source| OpenError::Recovery {
             path: sensor_folder(&settings.dir, &settings.sensor),
             advice: advice(&source),
             source,
         })?;
-        let device = access::device_of(&settings.dir);
-        let owner = Owner { _lock: lock, manifest, device };
+        let owner = Owner { _lock: lock, manifest };
         let mut writer = Writer::with_owner(settings, Arc::new(owner))?;
         writer.recovered = recovered;
         Ok(writer)
@@ -287,11 +305,6 @@ impl Writer {
         }
     }
 
-    /// Whether the dataset's filesystem was unmounted: nothing is to be put in its place.
-    fn is_away(&self) -> bool {
-        access::device_of(&self.settings.dir) != self.owner.device
-    }
-
     /// The partition's open file, or a new one.
     fn take_file(
         &mut self,
@@ -300,9 +313,6 @@ impl Writer {
         now_ns: i64,
         outcome: &mut Outcome,
     ) -> io::Result<FileInProgress> {
-        if self.is_away() {
-            return Err(away());
-        }
         if let Some(at) = self.open.iter().position(|file| file.partition == partition) {
             return Ok(self.open.swap_remove(at));
         }
@@ -313,7 +323,9 @@ impl Writer {
             self.publish(file, outcome);
         }
         let staged = self.unused_name(partition, now_ns);
-        FileInProgress::create(staged, partition, now_ns, layout, &self.files)
+        let folder = staged.data.parent().expect("a staged file is in a folder");
+        let folder = self.owner.manifest.home().folder(folder)?;
+        FileInProgress::create((staged, folder), partition, now_ns, layout, &self.files)
     }
 
     /// Paths of a new file. Where processes share an id, as in containers, or the clock was set back, a name may be
@@ -331,10 +343,8 @@ impl Writer {
     /// Publishes a file; where that fails, its rows are safe and it is tried again at ticks.
     fn publish(&mut self, file: FileInProgress, outcome: &mut Outcome) {
         let staged = file.counted();
-        let finished =
-            if self.is_away() { Err(away()) } else { file.finish(&self.common, &self.owner.manifest) };
-        match finished {
-            Ok(()) => outcome.written.published(staged.http_rows),
+        match file.finish(&self.common, &self.owner.manifest) {
+            Ok(()) => outcome.written.published(staged.http_rows()),
             Err(error) => {
                 tracing::warn!(path = %staged.file.target.display(), %error, advice = advice(&error),
                     "cannot publish a file, trying again");
@@ -347,15 +357,18 @@ impl Writer {
     fn salvage(&mut self, staged: CountedFile, outcome: &mut Outcome) {
         let rest = Rest::Counted { row_groups: staged.row_groups };
         match restore(&staged.file, rest, &self.owner.manifest, &mut self.recovered) {
-            Ok(Restored::Published(_)) => outcome.written.published(staged.http_rows),
-            Ok(Restored::Empty | Restored::Quarantined) => {}
+            Ok(Restored::Published(file)) => {
+                outcome.written.published(file.http_rows);
+                outcome.written.miss(&staged, file.rows);
+            }
+            Ok(Restored::Empty | Restored::Quarantined) => outcome.written.miss(&staged, 0),
             Err(error) if self.stranded.len() < STRANDED_FILES_MAX => {
                 tracing::debug!(path = %staged.file.data.display(), %error, "a file stays staged for now");
                 self.stranded.push(staged);
             }
             Err(error) => {
                 tracing::error!(path = %staged.file.data.display(), %error, "a file stays staged until the next start");
-                self.rows_left += staged.http_rows;
+                self.rows_left += staged.http_rows();
             }
         }
     }
@@ -363,10 +376,6 @@ impl Writer {
     /// Publishes files that are old enough and tries stranded ones again.
     pub fn tick(&mut self, now_ns: i64) -> Written {
         let mut outcome = Outcome::default();
-        // Files that cannot be reached are not gone, and go on when they can.
-        if self.is_away() {
-            return outcome.written;
-        }
         for file in std::mem::take(&mut self.open) {
             let open_max = self.settings.open_max(file.partition.table, self.has_stats).as_nanos();
             let open_max = i64::try_from(open_max).unwrap_or(i64::MAX);
@@ -379,10 +388,9 @@ impl Writer {
             }
         }
         for staged in std::mem::take(&mut self.stranded) {
-            if staged.file.data.exists() {
-                self.salvage(staged, &mut outcome);
-            } else {
-                tracing::error!(path = %staged.file.data.display(), "a file waiting to be published was removed");
+            match staged.is_removed() {
+                true => outcome.written.miss(&staged, 0),
+                false => self.salvage(staged, &mut outcome),
             }
         }
         self.owner.manifest.flush();
@@ -396,7 +404,7 @@ impl Writer {
             self.publish(file, &mut outcome);
         }
         outcome.written.add(self.tick(0));
-        let stranded: u64 = self.stranded.iter().map(|staged| staged.http_rows).sum();
+        let stranded: u64 = self.stranded.iter().map(CountedFile::http_rows).sum();
         outcome.written.rows_staged = stranded + self.rows_left;
         outcome.written
     }
@@ -405,10 +413,6 @@ impl Writer {
     pub fn dir(&self) -> &Path {
         &self.settings.dir
     }
-}
-
-fn away() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "the filesystem that was there is not mounted any more")
 }
 
 /// What one call did, and the losses in it.

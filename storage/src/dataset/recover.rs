@@ -15,6 +15,7 @@ use parquet::file::{
     metadata::ParquetMetaData,
     reader::{ChunkReader, Length},
 };
+use rustix::fs::OFlags;
 
 use super::{
     access::create_file,
@@ -28,7 +29,7 @@ use super::{
     },
 };
 use crate::{
-    disk::{self, Change, create_folder, sync_folder},
+    disk::{self, Change, Folder, create_folder},
     encode::footer::{read_tail, read_whole, row_group_end, shortened_tail},
     encrypt::{self, Keyring, is_key_missing},
     manifest::{Manifest, Reconciled, facts_of, hash_of_file, list_files, reconcile},
@@ -149,7 +150,7 @@ pub(crate) fn recover_sensor(manifest: &Manifest, report: &mut RecoverReport) ->
         let Some(staged) = Staged::found(manifest.dir(), &folder, path) else { continue };
         let restored = match is_named_by_writer(&staged, manifest.sensor()) {
             true => restore(&staged, Rest::Unknown, manifest, report),
-            false => quarantine(&staged, report),
+            false => Folder::of(path).and_then(|folder| quarantine(&staged, &folder, report)),
         };
         let restored = match restored {
             Err(error) if is_key_missing(&error) => {
@@ -205,22 +206,23 @@ pub(crate) fn restore(
     manifest: &Manifest,
     report: &mut RecoverReport,
 ) -> io::Result<Restored> {
-    let file = File::options().read(true).write(true).open(&staged.data)?;
+    let folder = Folder::of(&staged.data)?;
+    let file = folder.open_file(&staged.data, OFlags::RDWR)?;
     let len = file.metadata()?.len();
     let keyring = manifest.keyring();
     if let Some(whole_len) = whole_length(&file, len, keyring)? {
         disk::set_len(&staged.data, &file, whole_len)?;
         disk::sync_file(&staged.data, &file)?;
-        return publish(staged, &file, (whole_len, 0), manifest);
+        return publish((staged, &folder), &file, (whole_len, 0), manifest);
     }
-    let snapshot = match Snapshot::read(&staged.snapshot)? {
-        _ if rest == (Rest::Counted { row_groups: 0 }) => return discard(staged),
+    let snapshot = match Snapshot::read(&folder, &staged.snapshot)? {
+        _ if rest == (Rest::Counted { row_groups: 0 }) => return discard(staged, &folder),
         Some(snapshot) => fitting(snapshot, len, rest, keyring)?,
-        None if len <= EMPTY_BYTES => return discard(staged),
+        None if len <= EMPTY_BYTES => return discard(staged, &folder),
         None => None,
     };
     let Some(snapshot) = snapshot else {
-        return quarantine(staged, report);
+        return quarantine(staged, &folder, report);
     };
     if rest == Rest::Unknown {
         report.quarantined.extend(keep_rest(staged, &file, &snapshot)?);
@@ -234,9 +236,9 @@ pub(crate) fn restore(
     }
     let whole_len = snapshot.data_len + snapshot.tail.len() as u64;
     if read_metadata(&file, whole_len, keyring)?.is_none() {
-        return quarantine(staged, report);
+        return quarantine(staged, &folder, report);
     }
-    publish(staged, &file, (whole_len, len.saturating_sub(snapshot.data_len)), manifest)
+    publish((staged, &folder), &file, (whole_len, len.saturating_sub(snapshot.data_len)), manifest)
 }
 
 /// Length of the file without the zeros behind its end, where that much of it is a whole Parquet file.
@@ -310,7 +312,7 @@ fn fitting(snapshot: Snapshot, len: u64, rest: Rest, keyring: &Keyring) -> io::R
 }
 
 fn publish(
-    staged: &Staged,
+    (staged, folder): (&Staged, &Folder),
     file: &File,
     (len, bytes_cut): (u64, u64),
     manifest: &Manifest,
@@ -320,7 +322,7 @@ fn publish(
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
     let row_groups = metadata.num_row_groups();
     let (sha256, bytes) = hash_of_file(&staged.data)?;
-    staged.publish(manifest, facts_of(staged.name()?, &metadata, bytes, sha256))?;
+    staged.publish(folder, manifest, facts_of(staged.name()?, &metadata, bytes, sha256))?;
     Ok(Restored::Published(RecoveredFile {
         path: staged.target.clone(),
         rows,
@@ -331,9 +333,9 @@ fn publish(
     }))
 }
 
-fn discard(staged: &Staged) -> io::Result<Restored> {
-    disk::remove_file(&staged.data)?;
-    staged.remove_snapshot()?;
+fn discard(staged: &Staged, folder: &Folder) -> io::Result<Restored> {
+    folder.remove(&staged.data)?;
+    folder.remove_if_there(&staged.snapshot)?;
     staged.remove_empty_folders();
     Ok(Restored::Empty)
 }
@@ -352,19 +354,20 @@ fn keep_rest(staged: &Staged, mut file: &File, snapshot: &Snapshot) -> io::Resul
     let mut kept = disk::make(Change::CreateFile(path.clone()), || create_file(&path))?;
     kept.write_all(&rest)?;
     disk::sync_file(&path, &kept)?;
-    sync_folder(path.parent().expect("a path in quarantine"))?;
+    Folder::of(&path)?.sync()?;
     Ok(Some(path))
 }
 
-fn quarantine(staged: &Staged, report: &mut RecoverReport) -> io::Result<Restored> {
+fn quarantine(staged: &Staged, folder: &Folder, report: &mut RecoverReport) -> io::Result<Restored> {
     let path = quarantine_path(staged, "")?;
     let snapshot = with_suffix(&path, SNAPSHOT_SUFFIX);
-    match disk::rename(&staged.snapshot, &snapshot) {
+    let kept = Folder::of(&path)?;
+    match folder.rename(&staged.snapshot, &kept, &snapshot) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    disk::rename(&staged.data, &path)?;
-    sync_folder(path.parent().expect("a path in quarantine"))?;
+    folder.rename(&staged.data, &kept, &path)?;
+    kept.sync()?;
     staged.remove_empty_folders();
     report.quarantined.push(path);
     Ok(Restored::Quarantined)

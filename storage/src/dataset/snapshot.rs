@@ -3,13 +3,14 @@
 //! Written beside and renamed over the one before, both made durable, so a crash finds the old one or the new one.
 
 use std::{
-    fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
-use super::{access::create_file, staging::with_suffix};
-use crate::disk::{self, Change};
+use rustix::fs::OFlags;
+
+use super::staging::with_suffix;
+use crate::disk::{self, Folder};
 
 const MAGIC: &[u8; 8] = b"HDRCAPF1";
 /// Behind the name of a snapshot that has not replaced the one before yet.
@@ -25,18 +26,18 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Replaces the snapshot at `path`, durably.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, folder: &Folder, path: &Path) -> io::Result<()> {
         let beside = with_suffix(path, UNFINISHED_SUFFIX);
-        if let Err(error) = self.write_new(&beside) {
-            disk::remove_if_there(&beside)?;
+        if let Err(error) = self.write_new(folder, &beside) {
+            folder.remove_if_there(&beside)?;
             return Err(error);
         }
-        disk::rename(&beside, path)?;
-        disk::sync_folder(path.parent().expect("a snapshot is in a folder"))
+        folder.rename(&beside, folder, path)?;
+        folder.sync()
     }
 
-    fn write_new(&self, path: &Path) -> io::Result<()> {
-        let mut file = disk::make(Change::CreateFile(path.to_owned()), || create_file(path))?;
+    fn write_new(&self, folder: &Folder, path: &Path) -> io::Result<()> {
+        let mut file = folder.create(path)?;
         file.write_all(&self.header())?;
         file.write_all(&self.tail)?;
         disk::sync_file(path, &file)
@@ -53,12 +54,14 @@ impl Snapshot {
     }
 
     /// Reads a snapshot; `None` where there is none, or none that is whole.
-    pub(crate) fn read(path: &Path) -> io::Result<Option<Snapshot>> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(Snapshot::parse(&bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub(crate) fn read(folder: &Folder, path: &Path) -> io::Result<Option<Snapshot>> {
+        let mut file = match folder.open_file(path, OFlags::RDONLY) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Snapshot::parse(&bytes))
     }
 
     fn parse(bytes: &[u8]) -> Option<Snapshot> {
@@ -77,15 +80,17 @@ fn checksum<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn any_cut_and_any_changed_byte_is_found() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("x.footer");
+        let folder = Folder::open(dir.path()).expect("a folder");
         let snapshot = Snapshot { data_len: 1234, tail: b"the end of the file PAR1".to_vec() };
-        assert_eq!(Snapshot::read(&path).expect("readable"), None);
-        snapshot.write(&path).expect("written");
-        assert_eq!(Snapshot::read(&path).expect("readable"), Some(snapshot));
+        assert_eq!(Snapshot::read(&folder, &path).expect("readable"), None);
+        snapshot.write(&folder, &path).expect("written");
+        assert_eq!(Snapshot::read(&folder, &path).expect("readable"), Some(snapshot));
         let whole = fs::read(&path).expect("readable");
         for at in 0..whole.len() {
             assert_eq!(Snapshot::parse(&whole[..at]), None, "cut at {at}");

@@ -12,7 +12,7 @@ use std::{
 
 use super::{access::create_file, error::OpenError, name::name_below, partition::Partition};
 use crate::{
-    disk::{self, create_folder, sync_folder},
+    disk::{self, Folder, create_folder},
     file::FILE_MODE,
     manifest::{Entry, FileFacts, Manifest},
 };
@@ -67,14 +67,13 @@ impl Staged {
 
     /// Moves the file to where queries see it and adds its line to the manifest; then its staging folders may go.
     ///
-    /// After an error it is staged as before.
-    pub(crate) fn publish(&self, manifest: &Manifest, facts: FileFacts) -> io::Result<()> {
-        let folder = self.target.parent().expect("a target is within the dataset");
-        create_folder(&self.dir, folder)?;
+    /// After an error it is staged as before, in the folder that it is in.
+    pub(crate) fn publish(&self, staging: &Folder, manifest: &Manifest, facts: FileFacts) -> io::Result<()> {
+        let folder = manifest.home().folder(self.target.parent().expect("a target is within the dataset"))?;
         manifest.change(|| {
-            disk::rename(&self.data, &self.target)?;
+            staging.rename(&self.data, &folder, &self.target)?;
             // From here on the file is published, whatever happens to what is left of its staging.
-            let cleared = sync_folder(folder).and_then(|()| self.remove_snapshot());
+            let cleared = folder.sync().and_then(|()| staging.remove_if_there(&self.snapshot));
             if let Err(error) = cleared {
                 tracing::warn!(path = %self.target.display(), %error,
                     "published, but its staging is left to the next start");
@@ -88,10 +87,6 @@ impl Staged {
     /// The file's name in the manifest.
     pub(crate) fn name(&self) -> io::Result<String> {
         name_below(&self.dir, &self.target).ok_or_else(|| io::Error::other("the file's name is not UTF-8"))
-    }
-
-    pub(crate) fn remove_snapshot(&self) -> io::Result<()> {
-        disk::remove_if_there(&self.snapshot)
     }
 
     /// Folders that other staged files still use stay; the next file makes its own again.

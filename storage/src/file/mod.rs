@@ -10,16 +10,14 @@ mod space;
 mod uring;
 
 use std::{
-    fs::OpenOptions,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 pub(crate) use self::hashed::Hashed;
 use self::{plain::PlainFile, ring::Ring, uring::UringFile};
-use crate::disk::{self, Change};
+use crate::disk::{self, Change, Folder};
 
 pub use self::{
     ring::{RING_BUFFER_BYTES, RING_BUFFER_COUNT},
@@ -28,13 +26,6 @@ pub use self::{
 
 /// Permissions of files, less what the umask takes: their owner writes, their group reads.
 pub const FILE_MODE: u32 = 0o640;
-
-/// How a file that must not exist yet is made; a symbolic link in its place is not followed.
-fn new_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(FILE_MODE);
-    options
-}
 
 /// How files are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +75,15 @@ impl Files {
 
     /// Creates a file that must not exist yet.
     pub fn create(&self, path: &Path) -> io::Result<OutputFile> {
-        let way = disk::make(Change::CreateFile(path.to_owned()), || {
-            Ok(match &self.ring {
-                Some(ring) => Way::Uring(UringFile::create(path, Arc::clone(ring))?),
-                None => Way::Plain(PlainFile::new(new_file().open(path)?)),
-            })
-        })?;
+        self.create_in(&Folder::of(path)?, path)
+    }
+
+    /// Creates a file that must not exist yet in the folder that `path` is in.
+    pub(crate) fn create_in(&self, folder: &Folder, path: &Path) -> io::Result<OutputFile> {
+        let way = match &self.ring {
+            Some(ring) => Way::Uring(UringFile::create(folder, path, Arc::clone(ring))?),
+            None => Way::Plain(PlainFile::new(folder.create_new(path)?)),
+        };
         Ok(OutputFile { path: path.to_owned(), way })
     }
 }

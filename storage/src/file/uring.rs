@@ -6,15 +6,14 @@
 use std::{
     fs::File,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    new_file,
-    ring::{ALIGNMENT, BufferId, RING_BUFFER_BYTES, Ring, Target},
-};
+use rustix::fs::OFlags;
+
+use super::ring::{ALIGNMENT, BufferId, RING_BUFFER_BYTES, Ring, Target};
+use crate::disk::{self, Change, Folder};
 
 /// A file written by io_uring.
 #[derive(Debug)]
@@ -31,8 +30,8 @@ pub(crate) struct UringFile {
 }
 
 impl UringFile {
-    pub(super) fn create(path: &Path, ring: Arc<Mutex<Ring>>) -> io::Result<UringFile> {
-        let (file, direct) = create_direct(path)?;
+    pub(super) fn create(folder: &Folder, path: &Path, ring: Arc<Mutex<Ring>>) -> io::Result<UringFile> {
+        let (file, direct) = disk::make(Change::CreateFile(path.to_owned()), || create_direct(folder, path))?;
         let target = Target { key: lock(&ring).add_file(), file: Arc::new(file) };
         Ok(UringFile { ring, target, buffer: None, filled: 0, offset: 0, direct, failed: None })
     }
@@ -128,15 +127,14 @@ pub(super) fn lock(ring: &Mutex<Ring>) -> MutexGuard<'_, Ring> {
 }
 
 /// Creates the file with O_DIRECT, or without where the filesystem does not take it.
-fn create_direct(path: &Path) -> io::Result<(File, bool)> {
-    let direct = new_file().custom_flags(libc::O_DIRECT).open(path);
-    match direct {
+fn create_direct(folder: &Folder, path: &Path) -> io::Result<(File, bool)> {
+    let new = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    match folder.open_file(path, new | OFlags::DIRECT) {
         Ok(file) => Ok((file, true)),
         // The kernel may have made the file before it refused the flag, so the name may exist by now.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            let mut again = new_file();
-            again.create_new(false).create(true).truncate(true).custom_flags(libc::O_NOFOLLOW);
-            Ok((again.open(path)?, false))
+            let again = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC;
+            Ok((folder.open_file(path, again)?, false))
         }
         Err(error) => Err(error),
     }

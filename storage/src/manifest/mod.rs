@@ -13,12 +13,17 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{disk, encrypt::Keyring, file::FILE_MODE};
+use rustix::fs::OFlags;
+
+use crate::{
+    disk::{self, Home},
+    encrypt::Keyring,
+};
 
 pub use self::{
     chain::{Chain, LINE_BYTES_MAX, LiveFile},
@@ -75,7 +80,7 @@ pub fn live_files(dir: &Path) -> io::Result<Vec<String>> {
 /// The manifest of one sensor, to append to. Several writers of a process share one; other processes may have their own.
 #[derive(Debug)]
 pub struct Manifest {
-    dir: PathBuf,
+    home: Home,
     sensor: String,
     keyring: Keyring,
     state: Mutex<State>,
@@ -91,8 +96,14 @@ struct State {
 impl Manifest {
     /// The manifest of `sensor` in the dataset at `dir`; it is made with its first line.
     pub fn new(dir: &Path, sensor: &str) -> Manifest {
-        let (dir, sensor, keyring) = (dir.to_owned(), sensor.to_owned(), Keyring::default());
-        Manifest { dir, sensor, keyring, state: Mutex::default() }
+        let (home, sensor, keyring) = (Home::anywhere(dir), sensor.to_owned(), Keyring::default());
+        Manifest { home, sensor, keyring, state: Mutex::default() }
+    }
+
+    /// The same, of a dataset that stays where it is: what may be mounted there later is another.
+    #[must_use]
+    pub(crate) fn staying(self) -> Manifest {
+        Manifest { home: Home::here(self.dir()), ..self }
     }
 
     /// The same, of files that are read with these keys.
@@ -108,7 +119,12 @@ impl Manifest {
 
     /// The dataset's folder.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.home.dir()
+    }
+
+    /// Where the dataset is.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// Whose manifest it is.
@@ -194,7 +210,7 @@ impl Manifest {
 
     /// Where it is, once it has a line.
     pub(crate) fn path(&self) -> PathBuf {
-        path_of(&self.dir, &self.sensor)
+        path_of(self.dir(), &self.sensor)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,16 +220,12 @@ impl Manifest {
     /// The file, made if it is missing, under a lock that ends with the value.
     fn locked(&self) -> io::Result<File> {
         let path = self.path();
-        let folder = self.dir.join(MANIFEST_FOLDER);
-        disk::create_folder(&self.dir, &folder)?;
-        let open = || File::options().read(true).write(true).open(&path);
-        let file = match open() {
+        let folder = self.home.folder(&self.dir().join(MANIFEST_FOLDER))?;
+        let file = match folder.open_file(&path, OFlags::RDWR) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let mut options = File::options();
-                options.read(true).write(true).create(true).truncate(false);
-                let create = || options.mode(FILE_MODE).custom_flags(libc::O_NOFOLLOW).open(&path);
+                let create = || folder.open_file(&path, OFlags::RDWR | OFlags::CREATE);
                 let file = disk::make(disk::Change::CreateFile(path.clone()), create)?;
-                disk::sync_folder(&folder)?;
+                folder.sync()?;
                 file
             }
             other => other?,

@@ -10,7 +10,7 @@ use std::{
 use crate::support::{NOON_NS, files, plain_batch, published, read, row_count, writer};
 use storage::{
     Batch,
-    dataset::{LossReason, OPEN_FILES_MAX, OpenError, Writer, WriterSettings},
+    dataset::{LossReason, OPEN_FILES_MAX, OpenError, STAGING_FOLDER, Writer, WriterSettings},
     file::IoMode,
     schema::{StatsRow, StatsSchema},
 };
@@ -206,6 +206,11 @@ impl SmallDisk {
         );
     }
 
+    fn unmount(&self) {
+        let status = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        assert!(status.is_ok_and(|status| status.success()), "the filesystem cannot be unmounted");
+    }
+
     fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -213,8 +218,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let status = Command::new("umount").arg("-l").arg(self.dir.path()).status();
-        assert!(status.is_ok_and(|status| status.success()), "the filesystem cannot be unmounted");
+        self.unmount();
     }
 }
 
@@ -280,6 +284,32 @@ fn a_read_only_disk_loses_what_is_counted_and_advises_to_remount() {
 }
 
 #[test]
+fn a_filesystem_that_is_unmounted_keeps_what_was_written_to_it() {
+    let (disk, elsewhere) = (SmallDisk::new("8m"), tempfile::tempdir().expect("a temporary folder"));
+    let elsewhere = SmallDisk { dir: elsewhere };
+    let path = |disk: &SmallDisk| disk.path().display().to_string();
+    elsewhere.mount(&["--bind", &path(&disk)]);
+    let mut writer = writer(disk.path());
+    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    disk.unmount();
+    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("a file under way is where it was");
+    let later_ns = NOON_NS + HOUR_NS;
+    let error = writer.write(&plain_batch(10, later_ns), later_ns).expect_err("no place for another file");
+    assert_eq!((error.reason, error.rows_lost), (LossReason::Io, 10));
+    assert!(error.to_string().contains("not mounted any more"), "{error}");
+    for _ in 0..2 {
+        let written = writer.tick(later_ns);
+        assert_eq!((written.files_published, written.staging_lost, writer.stranded()), (0, 0, 1));
+    }
+    assert_eq!(fs::read_dir(disk.path()).expect("readable").count(), 0, "nothing is put in its place");
+    disk.mount(&["--bind", &path(&elsewhere)]);
+    assert_eq!(writer.tick(later_ns).rows_published, 20);
+    writer.write(&plain_batch(10, later_ns), later_ns).expect("writing resumes");
+    writer.close();
+    assert_eq!(row_count(disk.path()), 30);
+}
+
+#[test]
 fn a_folder_removed_under_the_writer_costs_one_batch() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
@@ -289,10 +319,58 @@ fn a_folder_removed_under_the_writer_costs_one_batch() {
     fs::remove_dir_all(dir.path().join(".staging/sensor-a/http")).expect("removed");
     let error = writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect_err("the file is gone");
     assert_eq!((error.reason, error.rows_lost), (LossReason::Io, 10));
-    writer.tick(NOON_NS);
+    assert_eq!(writer.tick(NOON_NS).staging_lost, 10, "what was written to it before");
     assert_eq!(writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("writing resumes").rows, 10);
-    writer.close();
+    assert_eq!(writer.close().staging_lost, 0);
     assert_eq!(row_count(dir.path()), 20, "the published file was never touched");
+}
+
+/// The only staged file.
+fn staged_file(dir: &Path) -> PathBuf {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.join(STAGING_FOLDER)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|suffix| suffix == "inprogress") {
+                files.push(path);
+            }
+        }
+    }
+    assert_eq!(files.len(), 1, "{files:?}");
+    files.remove(0)
+}
+
+#[test]
+fn rows_of_a_file_removed_or_emptied_before_it_is_published_are_counted() {
+    let removed = |path: &Path| fs::remove_file(path).expect("removed");
+    let emptied = |path: &Path| fs::write(path, "").expect("written");
+    let acts: [(&dyn Fn(&Path), usize); 2] = [(&removed, 0), (&emptied, 1)];
+    for (act, quarantined) in acts {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut writer = writer(dir.path());
+        writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+        // In the way of the file's publication.
+        let table = dir.path().join("http");
+        fs::write(&table, "").expect("a writable folder");
+        let written = writer.tick(NOON_NS + HOUR_NS);
+        assert_eq!((written.files_published, written.staging_lost, writer.stranded()), (0, 0, 1));
+        act(&staged_file(dir.path()));
+        fs::remove_file(&table).expect("removed");
+        let written = writer.tick(NOON_NS + HOUR_NS);
+        assert_eq!((written.rows_published, written.staging_lost, writer.stranded()), (0, 10, 0));
+        let written = writer.close();
+        assert_eq!((written.staging_lost, written.rows_staged), (0, 0));
+        let kept: Vec<PathBuf> = fs::read_dir(dir.path().join("quarantine"))
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.expect("readable").path())
+            .filter(|path| path.extension().is_some_and(|suffix| suffix == "inprogress"))
+            .collect();
+        assert_eq!(kept.len(), quarantined, "{kept:?}");
+    }
 }
 
 #[test]
