@@ -27,7 +27,7 @@ use crate::{
     beside::Beside,
     collector::ParsedMark,
     compacting,
-    control::stats::Interval,
+    control::stats::{Interval, Sample},
     keeper,
     ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
     limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
@@ -192,21 +192,24 @@ impl Encoding {
             Some(last) if is_full => last.join(interval),
             Some(_) | None => self.waiting.push_back(interval),
         }
-        while let Some(first) = self.waiting.pop_front() {
-            if !self.try_write_stats(&first) {
-                self.waiting.push_front(first);
-                return;
+        while let Some(mut first) = self.waiting.pop_front() {
+            self.writer.set_ledger(first.totals.clone());
+            // Joined intervals may have rows of several times, and so of several files, some of which may be written.
+            first.samples.sort_by_key(|sample| sample.ts_ns);
+            let times: Vec<i64> = first.samples.iter().map(|sample| sample.ts_ns).collect();
+            for rows in times.chunk_by(|a, b| a == b).map(<[i64]>::len) {
+                if !self.try_write_stats(&first.samples[..rows]) {
+                    self.waiting.push_front(first);
+                    return;
+                }
+                first.samples.drain(..rows);
             }
         }
     }
 
-    fn try_write_stats(&mut self, interval: &Interval) -> bool {
-        let rows: Vec<StatsRow<'_>> =
-            interval.samples.iter().map(|sample| sample.as_row(&self.sensor)).collect();
-        if rows.is_empty() {
-            return true;
-        }
-        self.writer.set_ledger(interval.totals.clone());
+    /// Writes rows of one time: all of them or none.
+    fn try_write_stats(&mut self, samples: &[Sample]) -> bool {
+        let rows: Vec<StatsRow<'_>> = samples.iter().map(|sample| sample.as_row(&self.sensor)).collect();
         match self.writer.write_stats(&rows, clock::unix_ns()) {
             Ok(written) => {
                 count(&self.ledger, &written);
@@ -233,6 +236,8 @@ impl Encoding {
 fn count(ledger: &EncoderLedger, written: &Written) {
     ledger.add(EncoderCounter::RowsPublished, written.rows_published);
     ledger.add(EncoderCounter::RowsStaged, written.rows_staged);
+    ledger.add(EncoderCounter::StagingLost, written.staging_lost);
+    ledger.add(EncoderCounter::StatsLost, written.stats_lost);
     ledger.add(EncoderCounter::FilesPublished, written.files_published);
     ledger.add(EncoderCounter::BytesWritten, written.bytes);
 }

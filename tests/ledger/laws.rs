@@ -18,7 +18,7 @@ use common::{
     verdict::Verdict,
 };
 use storage::{
-    dataset::{Writer, WriterSettings},
+    dataset::{STAGING_FOLDER, Writer, WriterSettings},
     schema::StatsSchema,
     values::TimeSource,
 };
@@ -63,6 +63,11 @@ impl RecordSink for Sieve {
 }
 
 fn run(out: &Path, forgetful: Forgetful) -> Balance {
+    run_with(out, forgetful, |_, _| {})
+}
+
+/// The same, with something that happens when everything is written and nothing is published.
+fn run_with(out: &Path, forgetful: Forgetful, meanwhile: impl FnOnce(&Encoder, u64)) -> Balance {
     let writer = Writer::open(WriterSettings {
         stats: Some(StatsSchema::new(&counter_names(), &GAUGES)),
         ..WriterSettings::new(out, "here")
@@ -91,6 +96,7 @@ fn run(out: &Path, forgetful: Forgetful) -> Balance {
         }
     }
     let counts = Arc::clone(&encoder.ledger);
+    meanwhile(&encoder, ledger.counts.read()[Counter::Rows as usize]);
     encoder.finish(Interval::default);
     let mut encoders = counts.counts.read();
     encoders[EncoderCounter::RowsPublished as usize] -= u64::from(forgetful == Forgetful::Files);
@@ -124,7 +130,7 @@ fn a_stage_that_forgets_to_count_is_caught_where_it_stands() {
         (Forgetful::Kinds, &["messages = requests + ", "requests + responses = sides of rows"]),
         (Forgetful::Pairs, &["rows = rows by pair_state", "requests + responses = sides of rows"]),
         (Forgetful::Queue, &["rows = rows_written + shed + disk_full + disk_error"]),
-        (Forgetful::Files, &["rows_written = rows_published + rows_staged"]),
+        (Forgetful::Files, &["rows_written = rows_published + rows_staged + staging_lost"]),
     ];
     for (forgetful, laws) in seams {
         let out = tempfile::tempdir().unwrap();
@@ -132,4 +138,26 @@ fn a_stage_that_forgets_to_count_is_caught_where_it_stands() {
         let is_told = found.iter().zip(laws).all(|(found, law)| found.starts_with(law));
         assert!(is_told && found.len() == laws.len(), "{forgetful:?} broke {found:?}, not {laws:?}");
     }
+}
+
+#[test]
+fn rows_that_somebody_removed_before_they_were_published_are_in_the_balance() {
+    let out = tempfile::tempdir().unwrap();
+    let mut removed = 0;
+    let balance = run_with(out.path(), Forgetful::Nobody, |encoder, rows| {
+        let written = || encoder.ledger.counts.read()[EncoderCounter::RowsWritten as usize];
+        harness::wait::until("every row is written", || (written() == rows).then_some(()));
+        removed = rows;
+        std::fs::remove_dir_all(out.path().join(STAGING_FOLDER).join("here/http")).unwrap();
+    });
+    assert_eq!(balance.discrepancies(), Vec::<String>::new());
+    assert!(removed > 0);
+    for (counter, count) in [
+        (EncoderCounter::StagingLost, removed),
+        (EncoderCounter::RowsPublished, 0),
+        (EncoderCounter::RowsStaged, 0),
+    ] {
+        assert_eq!(balance.encoders[counter as usize], count, "{}", counter.name());
+    }
+    assert_eq!(balance.lost(), removed);
 }

@@ -292,7 +292,6 @@ fn a_disk_that_waits_sheds_rows_at_the_full_queue() {
 }
 
 #[test]
-#[ignore = "finds a defect now and then: intervals about the unmounting stand in capture_stats twice"]
 fn a_disk_that_is_unmounted_costs_what_is_counted_until_it_is_back() {
     let lab = Lab::up();
     let web = Web::start(&lab);

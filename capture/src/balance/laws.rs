@@ -76,12 +76,9 @@ impl Balance {
         let name = "rows = rows_written + shed + disk_full + disk_error";
         laws.push(law(name, c(Counter::Rows), written + rows_lost, Some("rows_in_batches")));
         let in_files = e(EncoderCounter::RowsPublished) + e(EncoderCounter::RowsStaged);
-        laws.push(law(
-            "rows_written = rows_published + rows_staged",
-            written,
-            in_files,
-            Some("rows_in_staging"),
-        ));
+        let name = "rows_written = rows_published + rows_staged + staging_lost";
+        let ended = in_files + e(EncoderCounter::StagingLost);
+        laws.push(law(name, written, ended, Some("rows_in_staging")));
         let told = "rows of capture_stats that were lost = 0";
         laws.push(law(told, e(EncoderCounter::StatsLost), 0, None));
         laws

@@ -213,12 +213,13 @@ impl Balance {
         self.interfaces.iter().map(|interface| interface.heads_ring_full).sum()
     }
 
-    /// What was lost on the way: heads to full rings and tables, rows to a full queue or disk.
+    /// What was lost on the way: heads to full rings and tables, rows to a full queue or the disk.
     pub fn lost(&self) -> u64 {
         let heads = self.heads_ring_full() + self.collector(Counter::Evicted);
         let rows = self.collector(Counter::Shed)
             + self.encoder(EncoderCounter::DiskFull)
-            + self.encoder(EncoderCounter::DiskError);
+            + self.encoder(EncoderCounter::DiskError)
+            + self.encoder(EncoderCounter::StagingLost);
         heads + rows
     }
 
@@ -378,6 +379,7 @@ mod tests {
         EncoderCounter::DiskError,
         EncoderCounter::RowsPublished,
         EncoderCounter::RowsStaged,
+        EncoderCounter::StagingLost,
         EncoderCounter::StatsLost,
     ];
 

@@ -113,7 +113,8 @@ fn sums(snapshot: &Snapshot) -> Sums {
     let nic_lost: u64 = snapshot.interfaces.iter().map(|interface| interface.card.total()).sum();
     let rows_lost = balance.collector(Counter::Shed)
         + balance.encoder(EncoderCounter::DiskFull)
-        + balance.encoder(EncoderCounter::DiskError);
+        + balance.encoder(EncoderCounter::DiskError)
+        + balance.encoder(EncoderCounter::StagingLost);
     Sums {
         monotonic_ns: snapshot.monotonic_ns,
         stages: [

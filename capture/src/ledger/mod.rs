@@ -123,7 +123,9 @@ counters! {
         RowsPublished = "rows_published",
         /// Rows in files that could not be published; the next start tries again.
         RowsStaged = "rows_staged",
-        /// Rows of `capture_stats` that never found room on disk.
+        /// Rows that were written and are in no file: somebody removed or spoiled theirs before it was published.
+        StagingLost = "staging_lost",
+        /// Rows of `capture_stats` that are in no file: they never found room on disk, or somebody removed theirs.
         StatsLost = "stats_lost",
         /// Files published.
         FilesPublished = "files_published",

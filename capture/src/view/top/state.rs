@@ -17,7 +17,7 @@ pub(super) const RATES: [(&str, &[&str]); 4] = [
     ("frames", &["frames"]),
     ("heads", &["heads"]),
     ("rows", &["rows"]),
-    ("lost", &["ring_full", "evicted", "shed", "disk_full", "disk_error"]),
+    ("lost", &["ring_full", "evicted", "shed", "disk_full", "disk_error", "staging_lost"]),
 ];
 
 /// Losses by stage, in the order of the flow: the label, and the counters it is the sum of.
@@ -28,7 +28,7 @@ pub(super) const LOSSES: [(&str, &[&str]); 7] = [
     ("malformed", &["malformed"]),
     ("evicted", &["evicted"]),
     ("queue shed", &["shed"]),
-    ("disk", &["disk_full", "disk_error"]),
+    ("disk", &["disk_full", "disk_error", "staging_lost"]),
 ];
 
 /// A table.
