@@ -16,8 +16,9 @@ use crate::{
     view::{sighting::Sighting, window::WINDOW_BYTES_MAX},
 };
 
-/// Heads remembered per direction to tell a duplicate from news; a SPAN port repeats a frame within a few others.
-pub const HEAD_RECENT_COUNT_MAX: usize = 4;
+/// Heads remembered per direction to tell a duplicate from news: a SPAN port repeats a frame within a few others, and an
+/// answer with all its interim responses is several heads.
+pub const HEAD_RECENT_COUNT_MAX: usize = 8;
 
 /// Steps of a direction's acknowledgement that are remembered, to know a request that is only repeated: it comes soon.
 pub const REPLY_COUNT_MAX: usize = 4;

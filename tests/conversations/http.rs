@@ -4,7 +4,7 @@ use bench::wire::Side::{Client, Server};
 
 use super::{
     table::{Line, assert_told},
-    talk::Step::{self, Down, Fin, Open, Up},
+    talk::Step::{self, Down, Fin, Late, Open, Up},
 };
 
 const GET: Step<'_> = Up("GET /a HTTP/1.1|Host: a||");
@@ -74,6 +74,32 @@ pub(super) const LINES: &[Line<'_>] = &[
             Down("HTTP/1.1 200 in a frame||"),
         ],
         &["GET /a (0) > 101 (0) ack_verified upgrade_data"],
+    ),
+    (
+        "an upgrade whose request goes by behind its answer",
+        &[
+            Open,
+            Late(&Up("GET /a HTTP/1.1|Host: a|Connection: upgrade|Upgrade: websocket||")),
+            Down("HTTP/1.1 101 Switching Protocols|Upgrade: websocket||"),
+            Up("GET /in/frame HTTP/1.1||"),
+        ],
+        &["GET /a (0) > 101 (0) ack_verified upgrade_data"],
+    ),
+    (
+        "CONNECT that goes by behind its answer",
+        &[Open, Late(&Up("CONNECT b:443 HTTP/1.1|Host: b:443||")), Down("HTTP/1.1 200 OK||"), GET, DONE],
+        &["CONNECT b:443 (0) > 200 (0) ack_verified connect_data"],
+    ),
+    (
+        "an upgrade is answered before the rest of an older answer goes by",
+        &[
+            Open,
+            GET,
+            Late(&Down("HTTP/1.1 200 OK|Content-Length: 5||12345")),
+            Up("GET /b HTTP/1.1|Host: a|Connection: upgrade|Upgrade: websocket||"),
+            Down("HTTP/1.1 101 Switching Protocols|Upgrade: websocket||"),
+        ],
+        &["GET /a (0) > 200 (5) ack_verified", "GET /b (0) > 101 (0) ack_verified"],
     ),
     (
         "an upgrade that is refused",

@@ -18,6 +18,10 @@ const AGAIN: Step<'_> = Up("GET /b HTTP/1.1|Host: a||");
 const DONE: Step<'_> = Down("HTTP/1.1 204 No Content||");
 const FOUND: Step<'_> = Down("HTTP/1.1 200 OK|Content-Length: 5||12345");
 
+const CHUNKED: Step<'_> = Down("HTTP/1.1 200 OK|Transfer-Encoding: chunked||0||");
+const HINT: Step<'_> = Down("HTTP/1.1 102 Processing||");
+const LIE: Step<'_> = Down("HTTP/1.1 404 No Content||");
+
 const SIMPLE: &str = "GET /a (0) > 204 (0) ack_verified";
 const SECOND: &str = "GET /b (0) > 204 (0) ack_verified";
 
@@ -77,6 +81,16 @@ pub(super) const LINES: &[Line<'_>] = &[
         "a whole request comes again later",
         &[Open, GET, DONE, AGAIN, DONE, Again(28, &AGAIN)],
         &[SIMPLE, SECOND],
+    ),
+    (
+        "an answer comes again behind five others",
+        &[Open, GET, CHUNKED, AGAIN, HINT, HINT, HINT, DONE, Again(160, &CHUNKED)],
+        &["GET /a (0) > 200 (5) ack_verified", "GET /b (0) > 102 102 102 204 (0) ack_verified"],
+    ),
+    (
+        "a start line in a body comes again behind the next answer",
+        &[Open, GET, Down("HTTP/1.1 200 OK|Content-Length: 27||"), LIE, AGAIN, DONE, Again(54, &LIE)],
+        &["GET /a (0) > 200 (27) ack_verified start_line_in_body", SECOND],
     ),
     (
         "a gap in a head",

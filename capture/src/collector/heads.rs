@@ -1,7 +1,7 @@
 //! From a head's bytes to its place in a transaction: parse, redact, append, pair.
 
 use common::record::Record;
-use storage::{batch::ResponseId, field::Field, flags::Flags};
+use storage::{batch::ResponseId, field::Field, flags::Flags, values::PairState};
 
 use super::Stages;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{Call, Early, RequestTraits, Side},
+        transaction::{Call, Early, Joined, Match, RequestTraits, Side},
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -42,6 +42,17 @@ impl Stages {
             }
             Fed::Duplicate => self.tally.count(Counter::Duplicate),
             Fed::Orphan => unreachable!("a record that begins a head waits for no other"),
+        }
+    }
+
+    /// Goes on with what a record that carries on a head led to.
+    pub(super) fn fed_by_continuation(&mut self, connection: &mut Connection, side: usize, fed: Fed) {
+        match fed {
+            Fed::Pending => {}
+            Fed::InPlace(_) => unreachable!("a continuation never stands for a head of its own"),
+            Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
+            Fed::Duplicate => self.tally.count(Counter::RecordsDuplicate),
+            Fed::Orphan => self.tally.count(Counter::RecordsOrphan),
         }
     }
 
@@ -86,7 +97,7 @@ impl Stages {
             }),
             StartLine::Preface => {
                 self.tally.count(Counter::AfterEnd);
-                connection.http_end = Some(HttpEnd::Http2);
+                connection.end_http(HttpEnd::Http2, (side, span.seq), Side::new((), span, Extent::None).ack);
                 Ok(())
             }
             StartLine::None | StartLine::NeedMore => Err(Malformed),
@@ -118,7 +129,7 @@ impl Stages {
             asks_upgrade: framing.upgrade,
             method: Some(head.method),
         };
-        connection.directions[side].head_ended(span.end_seq, extent);
+        connection.directions[side].head_ended(span.seq, span.end_seq, extent);
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
         }
@@ -138,20 +149,9 @@ impl Stages {
         self.set_client(connection, 1 - side);
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
-        // A request of which some is still to come may be the one: then only what is proved is taken at once.
-        let is_request_late = connection.directions[1 - side]
-            .assembler
-            .oldest_end()
-            .is_some_and(|end| seq::at_or_after(span.ack, end));
         let expected = connection.transactions.find_expected(span.seq, ack);
         let is_interim = head.framing(None).is_interim;
-        let is_answer_late = connection.awaits_answer_before(side, span.seq)
-            || connection.transactions.misses_answer_before(span.seq, ack);
-        let likely = if is_request_late || is_interim || is_answer_late {
-            expected
-        } else {
-            expected.or_else(|| connection.transactions.find(span.seq, ack))
-        };
+        let likely = expected.or_else(|| likely_request(connection, side, span).filter(|_| !is_interim));
         let method = likely.and_then(|found| connection.transactions.get(found.position).traits.method);
         let found = likely.filter(|found| !connection.transactions.get(found.position).is_behind_gap());
         let framing = head.framing(method);
@@ -160,7 +160,7 @@ impl Stages {
         if let (Some(found), Some(status)) = (found, interim) {
             self.tally.count(Counter::Interim);
             connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
-            connection.directions[side].head_ended(span.end_seq, Extent::None);
+            connection.directions[side].head_ended(span.seq, span.end_seq, Extent::None);
             self.join_early(connection, Call::Early);
             return;
         }
@@ -173,14 +173,19 @@ impl Stages {
         let is_guessed = expected.is_none() && likely.is_some();
         // A message must not be taken for part of a body that is only guessed.
         let is_told = expected.is_some() || extent == Extent::None && likely.is_none();
-        connection.directions[side].head_ended(span.end_seq, if is_told { extent } else { Extent::Unknown });
+        let body = if is_told { extent } else { Extent::Unknown };
+        connection.directions[side].head_ended(span.seq, span.end_seq, body);
+        if expected.is_some_and(|found| found.state != PairState::AckVerified) {
+            connection.directions[side].body_is_doubted();
+        }
         if framing.body == Body::Tunnel && (is_told || head.status == Some(101)) {
             let is_upgrade = head.status == Some(101);
-            connection.http_end = Some(if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect });
+            let why = if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect };
+            connection.end_http(why, (side, span.end_seq), ack);
         }
         let response = |extent| Side::new(id, span, extent).of_version(head.version);
         let Some(found) = found else {
-            let early = Early { interim, extent, flags: framing.flags };
+            let early = Early { status: head.status, interim, extent, flags: framing.flags };
             self.early_response(connection, response(extent), early);
             return;
         };
@@ -220,8 +225,12 @@ impl Stages {
     /// Gives responses that came early their requests, by position as far as the `call` goes.
     pub(super) fn join_early(&mut self, connection: &mut Connection, call: Call) {
         let begun = connection.oldest_answer_begun();
-        let folded = connection.transactions.join_early(call, begun);
+        let Joined { folded, tunnel } = connection.transactions.join_early(call, begun);
         self.tally.add(Counter::Interim, folded);
+        if let (Some(end), Some(client)) = (tunnel, connection.client) {
+            connection.end_http(HttpEnd::Connect, (1 - client, end.response), end.request);
+            connection.note_tunnel();
+        }
         connection.learn_body();
         connection.settle_bodies();
         connection.close_last();
@@ -235,6 +244,19 @@ impl Stages {
         }
         connection.vote(client);
     }
+}
+
+/// The request that a response may answer by its place, unless a message that is only late may be its request or the
+/// answer before it: then only what is proved is taken at once.
+fn likely_request(connection: &Connection, side: usize, span: &HeadSpan) -> Option<Match> {
+    let ack = Side::new((), span, Extent::None).ack;
+    let is_request_late = connection.directions[1 - side]
+        .assembler
+        .oldest_end()
+        .is_some_and(|end| seq::at_or_after(span.ack, end));
+    let is_answer_late = connection.awaits_answer_before(side, span.seq)
+        || connection.transactions.misses_answer_before(span.seq, ack);
+    connection.transactions.find(span.seq, ack).filter(|_| !is_request_late && !is_answer_late)
 }
 
 fn whole_or_truncated(span: &HeadSpan) -> Counter {

@@ -24,7 +24,7 @@ use self::observe::Observed;
 use crate::{
     encoder::Sealed,
     flow::{
-        assembler::{Fed, Place},
+        assembler::Place,
         connection::Connection,
         handshake::Handshakes,
         table::{FlowIndex, FlowKey, FlowTable},
@@ -181,29 +181,31 @@ impl Collector {
         let at = self.connection_for(record);
         let (connection, stages) = (self.table.get(at), &mut self.stages);
         let (_, side) = FlowKey::of(record);
-        if connection.http_end.is_some() {
+        if connection.has_left_http(side, record.seq) {
             stages.tally.count(Counter::AfterEnd);
             connection.note_segment(side, record);
             stages.emit_settled(connection);
             self.update(at);
             return;
         }
-        let way = &mut connection.directions[side];
-        let is_continuous = way.continues_at(record.seq);
-        // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
-        let is_in_body =
-            way.is_in_body(record.seq) && !connection.transactions.expects_response_at(record.seq);
+        let is_continuous = connection.directions[side].continues_at(record.seq);
+        let is_in_message = connection.is_in_message(side, record.seq);
         let is_misplaced = connection.client.is_some_and(|client| match start_line_kind(bytes) {
             StartLine::Request => side != client,
             StartLine::Response => side == client,
             StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
         });
-        let is_in_body = is_in_body || (is_misplaced && connection.outvotes());
+        let is_outvoted = !is_in_message && is_misplaced && connection.outvotes();
         connection.note_segment(side, record);
-        if is_in_body {
+        if is_in_message || is_outvoted {
             stages.tally.count(Counter::InMessage);
             connection.flag_body(side, Flags::START_LINE_IN_BODY);
-        } else {
+        }
+        if is_outvoted {
+            // The version at the end of a request line, say, where a segment begins there.
+            let fed = connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max);
+            stages.fed_by_continuation(connection, side, fed);
+        } else if !is_in_message {
             let way = &mut connection.directions[side];
             let fed = match way.assembler.place_of(record.seq) {
                 Place::Free => way.assembler.begin(record, bytes, self.head_bytes_max, is_continuous),
@@ -235,19 +237,14 @@ impl Collector {
         };
         let (connection, stages) = (self.table.get(at), &mut self.stages);
         connection.note_segment(side, record);
-        if connection.http_end.is_some() {
+        if connection.has_left_http(side, record.seq) {
             stages.tally.count(Counter::RecordsOrphan);
             stages.emit_settled(connection);
             self.update(at);
             return;
         }
-        match connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max) {
-            Fed::Pending => {}
-            Fed::InPlace(_) => unreachable!("a continuation never stands for a head of its own"),
-            Fed::Assembled(span, bytes) => stages.message(connection, side, &span, &bytes),
-            Fed::Duplicate => stages.tally.count(Counter::RecordsDuplicate),
-            Fed::Orphan => stages.tally.count(Counter::RecordsOrphan),
-        }
+        let fed = connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max);
+        stages.fed_by_continuation(connection, side, fed);
         connection.settle_bodies();
         stages.emit_settled(connection);
         self.update(at);

@@ -191,7 +191,8 @@ impl Assembler {
         &self.recent[..self.recent_count.min(HEAD_RECENT_COUNT_MAX)]
     }
 
-    fn is_recent(&self, head_seq: u32) -> bool {
+    /// Whether the head at this place was handed on lately.
+    pub fn is_recent(&self, head_seq: u32) -> bool {
         self.recent().iter().any(|(start, _)| *start == head_seq)
     }
 

@@ -42,7 +42,9 @@ pub struct Connection {
     /// How many start lines said so, less those that contradicted.
     client_votes: u8,
     /// Set where HTTP ended.
-    pub http_end: Option<HttpEnd>,
+    http_end: Option<HttpEnd>,
+    /// Where in each direction; what lies before and comes late is HTTP still.
+    http_end_seqs: [Option<u32>; 2],
     /// What was seen of the handshake.
     pub handshake: Option<Handshake>,
     /// Its values in the batch of that number, with the sampling's N of that number.
@@ -65,6 +67,7 @@ impl Connection {
             client: None,
             client_votes: 0,
             http_end: None,
+            http_end_seqs: [None; 2],
             handshake: None,
             id: None,
             first: *record,
@@ -98,6 +101,18 @@ impl Connection {
         if is_swap {
             self.directions.iter_mut().for_each(Direction::forget_body);
         }
+    }
+
+    /// Whether what looks like a head at `at` of direction `side` lies inside of a message that is known.
+    pub fn is_in_message(&self, side: usize, at: u32) -> bool {
+        let way = &self.directions[side];
+        if way.is_told(at) {
+            return !way.assembler.is_recent(at);
+        }
+        // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
+        let begins = self.transactions.expects_response_at(at)
+            || way.is_body_doubted() && self.transactions.is_read_to(at);
+        way.is_in_body(at) && !begins
     }
 
     /// Whether a start line of the wrong kind is to be taken for part of a body: others outvote it, or the handshake does.
@@ -134,7 +149,7 @@ impl Connection {
         else {
             return;
         };
-        way.head_ended(response.head_end, response.extent);
+        way.head_ended(response.seq, response.head_end, response.extent);
     }
 
     /// What of it is still to become a row.
@@ -196,6 +211,30 @@ impl Connection {
         }
     }
 
+    /// Notes that HTTP ends at `end` of direction `side`, and at `other_end` of the other one, where that is told.
+    pub fn end_http(&mut self, why: HttpEnd, (side, end): (usize, u32), other_end: Option<u32>) {
+        if self.http_end.is_none() {
+            self.http_end = Some(why);
+            self.http_end_seqs[side] = Some(end);
+            self.http_end_seqs[1 - side] = other_end;
+        }
+    }
+
+    /// Whether HTTP ended before `at` of direction `side`.
+    pub fn has_left_http(&self, side: usize, at: u32) -> bool {
+        self.http_end.is_some() && self.http_end_seqs[side].is_none_or(|end| seq::at_or_after(at, end))
+    }
+
+    /// Looks for data behind the end of HTTP that came before it was known.
+    pub fn note_tunnel(&mut self) {
+        let Some(client) = self.client else { return };
+        for (side, way) in self.directions.iter().enumerate() {
+            if let Some(end) = way.data_end() {
+                self.transactions.note_tunnel_data(end, side == client);
+            }
+        }
+    }
+
     /// Keeps the transaction at `position` until data shows behind it, where it ended HTTP; the segment of its response,
     /// which ends at `segment_end` of a side, may hold some already.
     pub fn await_tunnel(&mut self, position: usize, (side, segment_end): (usize, u32)) {
@@ -210,6 +249,10 @@ impl Connection {
 
     /// Flags the message in whose body something came that is not to be taken for a message.
     pub fn flag_body(&mut self, side: usize, flag: Flags) {
+        // Within a head in progress it is part of that, or nobody knows.
+        if self.directions[side].assembler.partial_count() > 0 {
+            return;
+        }
         let (Some(client), Some(head_end)) = (self.client, self.directions[side].open_body()) else { return };
         self.transactions.flag_message(head_end, side == client, flag);
     }

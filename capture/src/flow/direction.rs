@@ -38,6 +38,18 @@ impl Extent {
 /// Half a megabyte: what a usual window lets be in flight, far less than what two initial sequence numbers differ by.
 const NEAR_BYTES: u32 = 1 << 19;
 
+/// The last whole head, and what it says of its body.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    seq: u32,
+    head_end: u32,
+    extent: Extent,
+    /// The declared body may never be sent.
+    is_optional: bool,
+    /// Whether a body comes depends on a request that is only likely.
+    is_doubted: bool,
+}
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub struct Direction {
@@ -45,10 +57,10 @@ pub struct Direction {
     pub assembler: Assembler,
     data_end: Option<(u32, u64)>,
     acked: Option<u32>,
-    body: Option<(u32, Extent)>,
-    /// The declared body may never be sent.
-    is_body_optional: bool,
+    last: Option<Last>,
     next_head: Option<u32>,
+    /// From one head to another, each of which began where the message before it said that it ends.
+    told: Option<(u32, u32)>,
     fin_seq: Option<u32>,
     chunk_end: Option<(u32, u32)>,
     /// Where it stood when it first acknowledged more: sequence number and ACK, the newest of them.
@@ -103,7 +115,7 @@ impl Direction {
 
     /// Whether the head that ends at `head_end` is the last one seen: what ends a body then ends its.
     pub fn is_latest(&self, head_end: u32) -> bool {
-        self.body.is_some_and(|(latest, _)| latest == head_end)
+        self.last.is_some_and(|last| last.head_end == head_end)
     }
 
     /// Whether what ends a chunked body was seen at `end`, with the ACK that its head had: the sender had read nothing
@@ -125,6 +137,11 @@ impl Direction {
     /// The time at which data reached exactly `end`, where that was seen.
     pub fn ts_of(&self, end: u32) -> Option<u64> {
         self.data_end.filter(|(known, _)| *known == end).map(|(_, ts)| ts)
+    }
+
+    /// Sequence number behind the last byte that came by.
+    pub fn data_end(&self) -> Option<u32> {
+        self.data_end.map(|(end, _)| end)
     }
 
     /// Whether data reached `end`.
@@ -149,34 +166,57 @@ impl Direction {
         }
     }
 
-    /// Notes a whole head that ends at `head_end` and says how far its body reaches.
-    pub fn head_ended(&mut self, head_end: u32, extent: Extent) {
+    /// Notes a whole head from `seq` to `head_end` that says how far its body reaches.
+    pub fn head_ended(&mut self, seq: u32, head_end: u32, extent: Extent) {
         // A late or repeated head must not move the stream's expectation backwards.
-        if self.body.is_some_and(|(known, _)| seq::after(known, head_end)) {
+        if self.last.is_some_and(|last| seq::after(last.head_end, head_end)) {
             return;
         }
-        self.body = Some((head_end, extent));
-        self.is_body_optional = false;
+        if let Some(last) = self.last.filter(|_| self.next_head == Some(seq)) {
+            let joined = self.told.filter(|(_, to)| *to == last.seq).map_or(last.seq, |(from, _)| from);
+            // Further apart than half the sequence space, "within" cannot be told.
+            self.told = Some((if seq::after(seq, joined) { joined } else { last.seq }, seq));
+        }
+        self.last = Some(Last { seq, head_end, extent, is_optional: false, is_doubted: false });
         self.next_head = extent.end_seq(head_end);
+    }
+
+    /// Whether all around `at` is known, so that no head can begin there that was not seen.
+    pub fn is_told(&self, at: u32) -> bool {
+        self.told.is_some_and(|(from, to)| seq::at_or_after(at, from) && seq::after(to, at))
     }
 
     /// Notes that the body of the last head is sent only if the other end asks for it (100-continue).
     pub fn body_is_optional(&mut self) {
-        self.is_body_optional = true;
+        if let Some(last) = &mut self.last {
+            last.is_optional = true;
+        }
+    }
+
+    /// Notes that the request which decides on the body of the last head is only likely.
+    pub fn body_is_doubted(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.is_doubted = true;
+        }
+    }
+
+    /// Whether the body of the last head is declared on the word of a request that is only likely.
+    pub fn is_body_doubted(&self) -> bool {
+        self.last.is_some_and(|last| last.is_doubted)
     }
 
     /// Where the last head ended, if nothing told how far its body reaches.
     pub fn head_of_unknown_body(&self) -> Option<u32> {
-        self.body.filter(|(_, extent)| *extent == Extent::Unknown).map(|(head_end, _)| head_end)
+        self.last.filter(|last| last.extent == Extent::Unknown).map(|last| last.head_end)
     }
 
     /// Whether `at` lies inside a body whose extent the last head declared: what looks like a start line there is none.
     pub fn is_in_body(&self, at: u32) -> bool {
-        let Some((head_end, extent)) = self.body else { return false };
+        let Some(Last { head_end, extent, is_optional, .. }) = self.last else { return false };
         match extent {
             Extent::Length(bytes) => {
                 let offset = seq::distance(head_end, at);
-                let begins = i32::from(self.is_body_optional);
+                let begins = i32::from(is_optional);
                 offset >= begins && u64::from(offset.unsigned_abs()) < bytes
             }
             Extent::UntilClose => seq::after(at, head_end),
@@ -186,12 +226,12 @@ impl Direction {
 
     /// Where the last whole head ended, if a body may follow it.
     pub fn open_body(&self) -> Option<u32> {
-        self.body.filter(|(_, extent)| *extent != Extent::None).map(|(head_end, _)| head_end)
+        self.last.filter(|last| last.extent != Extent::None).map(|last| last.head_end)
     }
 
     /// Whether nothing is known of it yet.
     pub fn is_untouched(&self) -> bool {
-        self.data_end.is_none() && self.body.is_none() && self.next_head.is_none()
+        self.data_end.is_none() && self.last.is_none() && self.next_head.is_none()
     }
 
     /// Whether `at` lies within a window of the data seen or acknowledged, so that it can be of the same connection.
@@ -202,7 +242,7 @@ impl Direction {
 
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.
     pub fn forget_body(&mut self) {
-        self.body = None;
+        self.last = None;
         self.next_head = None;
     }
 }
@@ -214,7 +254,7 @@ mod tests {
     #[test]
     fn a_start_line_inside_a_declared_body_is_none() {
         let mut direction = Direction::default();
-        direction.head_ended(100, Extent::Length(50));
+        direction.head_ended(60, 100, Extent::Length(50));
         assert!(
             direction.is_in_body(100)
                 && direction.is_in_body(101)
@@ -224,6 +264,19 @@ mod tests {
         assert!(direction.continues_at(150) && !direction.continues_at(151));
         direction.body_is_optional();
         assert!(!direction.is_in_body(100), "a head may follow at once where the body was never asked for");
+    }
+
+    #[test]
+    fn between_messages_that_follow_each_other_nothing_else_begins() {
+        let mut direction = Direction::default();
+        direction.head_ended(u32::MAX - 99, u32::MAX - 49, Extent::Length(60));
+        assert!(!direction.is_told(u32::MAX), "the next head may show that the body ended sooner");
+        direction.head_ended(10, 40, Extent::Length(60));
+        assert!(direction.is_told(u32::MAX - 99) && direction.is_told(9) && !direction.is_told(10));
+        direction.head_ended(100, 140, Extent::Delimited);
+        assert!(direction.is_told(u32::MAX - 99) && direction.is_told(99) && !direction.is_told(100));
+        direction.head_ended(300, 340, Extent::None);
+        assert!(direction.is_told(99) && !direction.is_told(200), "another message may have passed between");
     }
 
     #[test]
@@ -255,8 +308,8 @@ mod tests {
     fn a_late_head_does_not_move_the_stream_back() {
         let mut direction = Direction::after_syn(99);
         assert!(direction.continues_at(100));
-        direction.head_ended(300, Extent::None);
-        direction.head_ended(200, Extent::None);
+        direction.head_ended(250, 300, Extent::None);
+        direction.head_ended(150, 200, Extent::None);
         assert!(direction.continues_at(300));
     }
 }

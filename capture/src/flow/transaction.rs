@@ -16,7 +16,7 @@ use storage::{
 };
 
 use super::seq;
-pub use early::{Call, Early};
+pub use early::{Call, Early, Joined};
 pub use side::Side;
 
 use crate::http::Method;
@@ -269,6 +269,11 @@ impl Transactions {
     /// Whether a client's ACK says that the answer to its request begins at `resp_seq`.
     pub fn expects_response_at(&self, resp_seq: u32) -> bool {
         self.open.iter().any(|open| open.is_unanswered() && open.response_expected == Some(resp_seq))
+    }
+
+    /// Whether a client sent a request when it had read up to `resp_seq`, where one message ends and another begins.
+    pub fn is_read_to(&self, resp_seq: u32) -> bool {
+        self.open.iter().any(|open| open.request.is_some_and(|request| request.ack == Some(resp_seq)))
     }
 
     /// Whether the answer to a request that the server had when it sent `ack` begins before `resp_seq` and is missing: where

@@ -13,12 +13,32 @@ use crate::limits::INFO_STATUS_COUNT_MAX;
 /// A response whose request has not come by: what it becomes once that is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Early {
+    /// Its status code.
+    pub status: Option<i32>,
     /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
     pub interim: Option<i32>,
     /// Extent of the body, in answer to anything but HEAD.
     pub extent: Extent,
     /// Flags of pairing it keeps whatever its request is.
     pub flags: Flags,
+}
+
+/// Where HTTP ended in either direction: behind a response, and where the client stood by its ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelEnd {
+    /// Sequence number behind the response.
+    pub response: u32,
+    /// Sequence number behind all that the client had sent.
+    pub request: Option<u32>,
+}
+
+/// What became of early responses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Interim ones that were folded into their transactions.
+    pub folded: u64,
+    /// One opened a tunnel.
+    pub tunnel: Option<TunnelEnd>,
 }
 
 /// How much is known when early responses are looked at.
@@ -53,9 +73,9 @@ impl Transactions {
     }
 
     /// Gives responses that came early to the requests they turn out to answer: by what the client's ACK says, and
-    /// by position as far as the `call` goes; `begun` as in `answer`. Returns how many interim ones were folded.
-    pub fn join_early(&mut self, call: Call, begun: Option<u32>) -> u64 {
-        let mut folded = 0;
+    /// by position as far as the `call` goes; `begun` as in `answer`.
+    pub fn join_early(&mut self, call: Call, begun: Option<u32>) -> Joined {
+        let mut joined = Joined::default();
         while let Some((from, found)) = self.next_join(call) {
             let Some(Transaction { response: Some(response), early: Some(early), .. }) =
                 self.open.remove(from)
@@ -65,23 +85,30 @@ impl Transactions {
             let found = Match { position: found.position - usize::from(from < found.position), ..found };
             match early.interim {
                 Some(status) => {
-                    folded += 1;
+                    joined.folded += 1;
                     self.add_info(found, status, early.extent.end_seq(response.head_end));
                 }
                 None => {
                     let is_expected = self.open[found.position].response_expected == Some(response.seq);
                     let method = self.open[found.position].traits.method;
+                    let tunnel = tunnel_of(method, early.status).filter(|_| is_expected);
                     let response = match method {
                         Some(_) | None if !is_expected => response,
+                        Some(_) | None if tunnel.is_some() => response.without_body(),
                         Some(Method::Head) => response.without_body(),
                         Some(_) | None => Side { extent: early.extent, ..response },
                     };
                     self.answer(found, response, early.flags, begun);
-                    folded += self.fold_before(found.position, response.seq);
+                    self.open[found.position].tunnel = tunnel;
+                    if tunnel.is_some() {
+                        joined.tunnel =
+                            Some(TunnelEnd { response: response.head_end, request: response.ack });
+                    }
+                    joined.folded += self.fold_before(found.position, response.seq);
                 }
             }
         }
-        folded
+        joined
     }
 
     /// Folds the interim responses that end where the final one of the transaction at `position` begins: nothing lies
@@ -144,5 +171,14 @@ impl Transactions {
     /// Whether a response waits for its request.
     pub fn has_early(&self) -> bool {
         self.open.iter().any(|open| open.early.is_some())
+    }
+}
+
+/// The flag of data behind a response that ends HTTP on its connection, where it does in answer to this method.
+fn tunnel_of(method: Option<Method>, status: Option<i32>) -> Option<Flags> {
+    match (method, status) {
+        (_, Some(101)) => Some(Flags::UPGRADE_DATA),
+        (Some(Method::Connect), Some(200..=299)) => Some(Flags::CONNECT_DATA),
+        (_, Some(_) | None) => None,
     }
 }

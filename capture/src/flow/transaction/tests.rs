@@ -175,7 +175,7 @@ fn beyond_the_limit_the_oldest_leaves_flagged() {
     assert_eq!(transactions.len(), TRANSACTION_COUNT_PER_FLOW_MAX);
 }
 
-const EARLY: Early = Early { interim: None, extent: Extent::Length(50), flags: Flags::NONE };
+const EARLY: Early = Early { status: None, interim: None, extent: Extent::Length(50), flags: Flags::NONE };
 
 fn early(transactions: &mut Transactions, seq: u32, ack: u32, early: Early) {
     let response = response(seq, ack, Extent::Unknown);
@@ -188,7 +188,7 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     early(&mut transactions, 500, 1_100, EARLY);
     assert!(transactions.take_settled().is_none(), "its request may still come");
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(Call::Early, None), 0);
+    assert_eq!(transactions.join_early(Call::Early, None).folded, 0);
     assert_eq!(transactions.len(), 1);
     let joined = transactions.get(0);
     assert_eq!(joined.pair_state, PairState::AckVerified);
@@ -204,7 +204,7 @@ fn interim_answers_that_came_early_fold_in_order() {
     early(&mut transactions, 600, 1_100, interim(103));
     early(&mut transactions, 500, 1_100, interim(100));
     open(&mut transactions, 1_000, 500, true);
-    assert_eq!(transactions.join_early(Call::Early, None), 2);
+    assert_eq!(transactions.join_early(Call::Early, None).folded, 2);
     let asked = |transactions: &Transactions| {
         let asked = transactions.open.iter().find(|open| open.request.is_some());
         asked.map(|open| (open.info_status().to_vec(), open.pair_state))
