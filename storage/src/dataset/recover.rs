@@ -38,8 +38,8 @@ use crate::{
 /// Length of a file that holds the magic and nothing else.
 const EMPTY_BYTES: u64 = 4;
 
-/// Bytes of zeros an O_DIRECT write may leave behind a file's end.
-const PADDING_BYTES_MAX: u64 = 4096;
+/// Bytes read at a time when a file's end is looked for in front of the room it was given ahead.
+const BLOCK_BYTES: u64 = 16 << 10;
 
 /// What recovery did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -209,8 +209,9 @@ pub(crate) fn restore(
     let folder = Folder::of(&staged.data)?;
     let file = folder.open_file(&staged.data, OFlags::RDWR)?;
     let len = file.metadata()?.len();
+    let used = used_length(&file, len)?;
     let keyring = manifest.keyring();
-    if let Some(whole_len) = whole_length(&file, len, keyring)? {
+    if let Some(whole_len) = whole_length(&file, used, keyring)? {
         disk::set_len(&staged.data, &file, whole_len)?;
         disk::sync_file(&staged.data, &file)?;
         return publish((staged, &folder), &file, (whole_len, 0), manifest);
@@ -218,14 +219,14 @@ pub(crate) fn restore(
     let snapshot = match Snapshot::read(&folder, &staged.snapshot)? {
         _ if rest == (Rest::Counted { row_groups: 0 }) => return discard(staged, &folder),
         Some(snapshot) => fitting(snapshot, len, rest, keyring)?,
-        None if len <= EMPTY_BYTES => return discard(staged, &folder),
+        None if used <= EMPTY_BYTES => return discard(staged, &folder),
         None => None,
     };
     let Some(snapshot) = snapshot else {
         return quarantine(staged, &folder, report);
     };
     if rest == Rest::Unknown {
-        report.quarantined.extend(keep_rest(staged, &file, &snapshot)?);
+        report.quarantined.extend(keep_rest(staged, (&file, used), &snapshot)?);
     }
     disk::set_len(&staged.data, &file, snapshot.data_len)?;
     let ended = file.write_all_at(&snapshot.tail, snapshot.data_len);
@@ -238,18 +239,31 @@ pub(crate) fn restore(
     if read_metadata(&file, whole_len, keyring)?.is_none() {
         return quarantine(staged, &folder, report);
     }
-    publish((staged, &folder), &file, (whole_len, len.saturating_sub(snapshot.data_len)), manifest)
+    publish((staged, &folder), &file, (whole_len, used.saturating_sub(snapshot.data_len)), manifest)
 }
 
-/// Length of the file without the zeros behind its end, where that much of it is a whole Parquet file.
-fn whole_length(file: &File, len: u64, keyring: &Keyring) -> io::Result<Option<u64>> {
-    let mut last = vec![0; usize::try_from(len.min(PADDING_BYTES_MAX + 8)).expect("a few blocks")];
-    let start = len - last.len() as u64;
+/// Length of the file's first `len` bytes without the zeros at their end: padding, and room given ahead.
+fn used_length(file: &File, len: u64) -> io::Result<u64> {
+    let mut end = len;
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK_BYTES);
+        let mut block = vec![0; usize::try_from(end - start).expect("a block")];
+        file.read_exact_at(&mut block, start)?;
+        if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// The used length, where that much of the file is a whole Parquet file.
+fn whole_length(file: &File, used: u64, keyring: &Keyring) -> io::Result<Option<u64>> {
+    let mut last = [0; 4];
+    let Some(start) = used.checked_sub(4) else { return Ok(None) };
     file.read_exact_at(&mut last, start)?;
-    let used = last.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-    let end = start + used as u64;
-    let is_ended = last[..used].ends_with(b"PAR1") || last[..used].ends_with(encrypt::MAGIC);
-    Ok(if is_ended { read_metadata(file, end, keyring)?.map(|_| end) } else { None })
+    let is_ended = last == *b"PAR1" || last == *encrypt::MAGIC;
+    Ok(if is_ended { read_metadata(file, used, keyring)?.map(|_| used) } else { None })
 }
 
 /// Metadata of the file's first `len` bytes, where they are a Parquet file with row groups; an error where they may be
@@ -341,12 +355,14 @@ fn discard(staged: &Staged, folder: &Folder) -> io::Result<Restored> {
 }
 
 /// Copies what lies behind the snapshot's data to quarantine, unless it is the beginning of the footer itself.
-fn keep_rest(staged: &Staged, mut file: &File, snapshot: &Snapshot) -> io::Result<Option<PathBuf>> {
+fn keep_rest(
+    staged: &Staged,
+    (mut file, used): (&File, u64),
+    snapshot: &Snapshot,
+) -> io::Result<Option<PathBuf>> {
     file.seek(SeekFrom::Start(snapshot.data_len))?;
     let mut rest = Vec::new();
-    file.read_to_end(&mut rest)?;
-    let used = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    rest.truncate(used);
+    file.take(used.saturating_sub(snapshot.data_len)).read_to_end(&mut rest)?;
     if snapshot.tail.starts_with(&rest) {
         return Ok(None);
     }
@@ -405,17 +421,17 @@ mod tests {
         let file = File::options().read(true).write(true).open(&path).expect("readable");
         let len = file.metadata().expect("a file").len();
         assert!(len > 10_000, "the tail is most of a file with one row");
-        for padding in [0, 1, 4096] {
+        let whole = || {
+            let used = used_length(&file, file.metadata().expect("a file").len()).expect("readable");
+            whole_length(&file, used, &Keyring::default()).expect("readable")
+        };
+        for padding in [0, 1, 4096, BLOCK_BYTES, 16 << 20] {
             file.set_len(len + padding).expect("writable");
-            assert_eq!(whole_length(&file, len + padding, &Keyring::default()).expect("readable"), Some(len));
+            assert_eq!(whole(), Some(len));
         }
         for cut in (0..len).rev() {
             file.set_len(cut).expect("writable");
-            assert_eq!(
-                whole_length(&file, cut, &Keyring::default()).expect("readable"),
-                None,
-                "cut at {cut}"
-            );
+            assert_eq!(whole(), None, "cut at {cut}");
         }
     }
 }

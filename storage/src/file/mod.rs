@@ -1,6 +1,6 @@
 //! Where a Parquet file's bytes go: a `std::io::Write` that keeps several writes in flight.
 //!
-//! io_uring with registered, aligned buffers and O_DIRECT where kernel and filesystem take them; plain buffered
+//! io_uring with registered, aligned buffers and O_DIRECT where kernel and filesystem take both; plain buffered
 //! writes where not, said aloud. Invariant: after `sync` every byte written is on disk, in both ways the same.
 
 mod hashed;
@@ -12,17 +12,24 @@ mod uring;
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 pub(crate) use self::hashed::Hashed;
-use self::{plain::PlainFile, ring::Ring, uring::UringFile};
+use self::{
+    plain::PlainFile,
+    ring::Ring,
+    uring::{UringFile, create_direct},
+};
 use crate::disk::{self, Change, Folder};
 
 pub use self::{
     ring::{RING_BUFFER_BYTES, RING_BUFFER_COUNT},
     space::{disk_room, free_bytes},
 };
+
+/// Whether it was said that a filesystem does not take O_DIRECT.
+static SAID_PLAIN: Once = Once::new();
 
 /// Permissions of files, less what the umask takes: their owner writes, their group reads.
 pub const FILE_MODE: u32 = 0o640;
@@ -81,7 +88,16 @@ impl Files {
     /// Creates a file that must not exist yet in the folder that `path` is in.
     pub(crate) fn create_in(&self, folder: &Folder, path: &Path) -> io::Result<OutputFile> {
         let way = match &self.ring {
-            Some(ring) => Way::Uring(UringFile::create(folder, path, Arc::clone(ring))?),
+            Some(ring) => match create_direct(folder, path)? {
+                Ok(file) => Way::Uring(UringFile::new(file, Arc::clone(ring))),
+                Err(file) => {
+                    SAID_PLAIN.call_once(|| {
+                        tracing::warn!(path = %path.display(),
+                            "its filesystem does not take O_DIRECT, using plain writes, which cost less then");
+                    });
+                    Way::Plain(PlainFile::new(file))
+                }
+            },
             None => Way::Plain(PlainFile::new(folder.create_new(path)?)),
         };
         Ok(OutputFile { path: path.to_owned(), way })

@@ -192,6 +192,25 @@ fn without_a_whole_snapshot_a_file_goes_to_quarantine_whole() {
 }
 
 #[test]
+fn room_given_ahead_is_no_content() {
+    let remains = remains();
+    assert!(remains.data.len() >= 1 << 20, "there is room ahead: {} bytes", remains.data.len());
+    let dir = remains.lay_out(&remains.data, Some(&remains.snapshot));
+    let report = recover(dir.path()).expect("recovered");
+    assert_eq!(check(dir.path(), &remains, &report), ROWS * ROW_GROUPS);
+    assert_eq!((report.published[0].bytes_cut, report.quarantined.len()), (0, 0));
+    assert!(fs::read(&published(dir.path())[0]).expect("readable").len() < 1 << 20, "the room is given back");
+    // Ended, and not cut before the crash.
+    let ended = [&remains.closed, &vec![0; 1 << 20][..]].concat();
+    let dir = remains.lay_out(&ended, Some(&remains.snapshot));
+    recover(dir.path()).expect("recovered");
+    assert!(fs::read(&published(dir.path())[0]).expect("readable") == remains.closed);
+    let begun = [b"PAR1", &vec![0; 1 << 20][..]].concat();
+    let report = recover(remains.lay_out(&begun, None).path()).expect("recovered");
+    assert_eq!(report, RecoverReport { empty: 1, ..RecoverReport::default() });
+}
+
+#[test]
 fn leftovers_of_a_recovery_that_died_are_cleared() {
     let remains = remains();
     let dir = remains.lay_out(&remains.data, Some(&remains.snapshot));
