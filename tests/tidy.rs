@@ -44,6 +44,7 @@ pub(crate) const UNSAFE_FILES: &[&str] = &[
     "capture/build.rs",
     "capture/src/confine/attempts.rs",
     "capture/src/confine/names.rs",
+    "capture/src/http/line_feeds.rs",
     "capture/src/idle.rs",
     "capture/src/redact/recycle.rs",
     "capture/src/settings/environment.rs",

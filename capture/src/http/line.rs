@@ -2,12 +2,13 @@
 //!
 //! Invariant: the lines lie end to end; name, raw form and line end of each line are the bytes of the wire, malformed or not.
 
-use memchr::{memchr, memchr_iter};
+use memchr::{memchr, memchr_iter, memchr2};
 use storage::{field::Field, flags::Flags, values::LineNumber};
 
 use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
-    memory::{Known, LineMemory},
+    line_feeds::LineFeeds,
+    memory::{self, Kept, LineMemory},
     order::NameOrder,
     syntax::{is_blank, is_leading, is_token, is_token_char},
 };
@@ -109,21 +110,18 @@ pub(super) enum Ending {
     Cut,
 }
 
-/// The physical line that begins at `start`.
+/// The physical line that begins at `start`; `feeds` goes on from there.
 #[inline]
-pub(super) fn physical_line(bytes: &[u8], start: usize) -> PhysicalLine {
-    let rest = &bytes[start..];
-    let (len, next, lf) = match memchr(b'\n', rest) {
-        Some(lf) => (lf, start + lf + 1, true),
-        None => (rest.len(), bytes.len(), false),
-    };
-    let cr = len > 0 && rest[len - 1] == b'\r';
+pub(super) fn physical_line(bytes: &[u8], start: usize, feeds: &mut LineFeeds<'_>) -> PhysicalLine {
+    let lf = feeds.next();
+    let end = lf.unwrap_or(bytes.len());
+    let cr = end > start && bytes[end - 1] == b'\r';
     let ending = match (lf, cr) {
-        (true, true) => Ending::Crlf,
-        (true, false) => Ending::Lf,
-        (false, _) => Ending::Cut,
+        (Some(_), true) => Ending::Crlf,
+        (Some(_), false) => Ending::Lf,
+        (None, _) => Ending::Cut,
     };
-    PhysicalLine { content_end: start + len - usize::from(cr), next, ending }
+    PhysicalLine { content_end: end - usize::from(cr), next: end + usize::from(lf.is_some()), ending }
 }
 
 /// The header section of one head, as scanned.
@@ -141,6 +139,8 @@ pub(super) struct Section {
     pub(super) repeated: u64,
     /// Lines ended by CRLF, or by a CR at the end of the bytes.
     pub(super) crlf_count: usize,
+    /// A line holds NUL or a bare CR.
+    pub(super) has_control: bool,
     pub(super) order: NameOrder,
     pub(super) flags: Flags,
 }
@@ -148,10 +148,11 @@ pub(super) struct Section {
 const _: () =
     assert!(Field::ALL.len() <= u64::BITS as usize, "known fields are counted in the bits of a u64");
 
-/// Scans the header section that begins at `start` into `lines`.
+/// Scans the header section that begins at `start`, where `feeds` stands, into `lines`.
 pub(super) fn scan_section(
     bytes: &[u8],
     start: usize,
+    mut feeds: LineFeeds<'_>,
     lines: &mut Vec<Line>,
     memory: &mut LineMemory,
 ) -> Section {
@@ -159,9 +160,9 @@ pub(super) fn scan_section(
     lines.clear();
     let mut at = start;
     while at < bytes.len() {
-        let first = physical_line(bytes, at);
-        section.note_ending(bytes, first);
+        let first = physical_line(bytes, at, &mut feeds);
         if first.content_end == at {
+            section.note_ending(bytes, first);
             section.ended = first.ending != Ending::Cut;
             if first.ending == Ending::Lf {
                 section.flags.insert(Flags::BARE_LF_END);
@@ -169,9 +170,19 @@ pub(super) fn scan_section(
             section.end = first.next;
             return section;
         }
-        let (last, folded) = section.unfold(bytes, first);
+        let content = &bytes[at..first.content_end];
+        let is_plain = first.ending == Ending::Crlf && !bytes.get(first.next).copied().is_some_and(is_blank);
+        let hash = is_plain.then(|| memory::hash(content));
+        if let Some(kept) = hash.and_then(|hash| memory.find(hash, content))
+            && lines.len() < FIELD_LINE_COUNT_MAX
+        {
+            section.add_kept(kept, at, lines);
+            at = first.next;
+            continue;
+        }
+        let (last, folded) = section.unfold(bytes, first, (at, &mut feeds));
         let extent = Extent { start: at, name_limit: first.content_end, last, folded };
-        section.add_line(bytes, lines, extent, memory);
+        section.add_line(bytes, lines, extent, (hash, memory));
         at = last.next;
     }
     section.end = at;
@@ -194,26 +205,54 @@ impl Section {
         self.crlf_count += usize::from(cr);
     }
 
-    /// Follows the continuation lines of a line (RFC 9112 section 5.2).
+    /// Adds a line that came before: it is short enough, ends with CRLF, and has nothing particular.
     #[inline]
-    fn unfold(&mut self, bytes: &[u8], first: PhysicalLine) -> (PhysicalLine, bool) {
+    fn add_kept(&mut self, kept: &Kept, start: usize, lines: &mut Vec<Line>) {
+        self.count += 1;
+        self.crlf_count += 1;
+        self.order.add_sum(kept.name_sum);
+        self.note_field(kept.field);
+        lines.push(kept.line(start));
+    }
+
+    #[inline]
+    fn note_field(&mut self, field: Option<Field>) {
+        let bit = field.map_or(0, |field| 1 << field as u8);
+        self.repeated |= self.seen & bit;
+        self.seen |= bit;
+    }
+
+    /// Follows the continuation lines of the line that begins at `start` (RFC 9112 section 5.2).
+    #[inline]
+    fn unfold(
+        &mut self,
+        bytes: &[u8],
+        first: PhysicalLine,
+        (start, feeds): (usize, &mut LineFeeds<'_>),
+    ) -> (PhysicalLine, bool) {
         let mut last = first;
-        let mut folded = false;
+        let mut last_start = start;
         loop {
+            self.note_ending(bytes, last);
+            self.has_control |= memchr2(0, b'\r', &bytes[last_start..last.content_end]).is_some();
             if last.ending == Ending::Lf {
                 self.flags.insert(Flags::BARE_LF);
             }
             if !bytes.get(last.next).copied().is_some_and(is_blank) {
-                return (last, folded);
+                return (last, last_start > start);
             }
-            folded = true;
-            last = physical_line(bytes, last.next);
-            self.note_ending(bytes, last);
+            last_start = last.next;
+            last = physical_line(bytes, last_start, feeds);
         }
     }
 
-    #[inline]
-    fn add_line(&mut self, bytes: &[u8], lines: &mut Vec<Line>, extent: Extent, memory: &mut LineMemory) {
+    fn add_line(
+        &mut self,
+        bytes: &[u8],
+        lines: &mut Vec<Line>,
+        extent: Extent,
+        (hash, memory): (Option<u64>, &mut LineMemory),
+    ) {
         self.count += 1;
         if extent.last.content_end - extent.start > FIELD_LINE_BYTES_MAX {
             self.flags.insert(Flags::HEADER_TOO_LONG);
@@ -222,30 +261,18 @@ impl Section {
             self.flags.insert(Flags::TOO_MANY_HEADERS);
             return;
         }
-        let is_plain = extent.last.ending == Ending::Crlf && !extent.folded;
-        let (hash, known) =
-            if is_plain { memory.recall(bytes, extent.start, extent.last.content_end) } else { (0, None) };
-        let line = match known {
-            Some(Known { line, name_sum }) => {
-                self.order.add_sum(name_sum);
-                line
-            }
-            None => {
-                let (mut line, flags) = field_line(bytes, extent);
-                if !line.shape.has(Shape::CUT) {
-                    self.flags.insert(flags);
-                }
-                self.order.add(line.name(bytes));
-                if is_plain && line.shape == Shape::default() && flags == Flags::NONE {
-                    line.number = memory.keep(bytes, hash, &line);
-                }
-                line
-            }
-        };
-        if let Some(field) = line.field.filter(|_| !line.shape.has(Shape::CUT)) {
-            let bit = 1 << field as u8;
-            self.repeated |= self.seen & bit;
-            self.seen |= bit;
+        let (mut line, flags) = field_line(bytes, extent);
+        if !line.shape.has(Shape::CUT) {
+            self.flags.insert(flags);
+            self.note_field(line.field);
+        }
+        let name_sum = NameOrder::sum(line.name(bytes));
+        self.order.add_sum(name_sum);
+        if let Some(hash) = hash
+            && line.shape == Shape::default()
+            && flags == Flags::NONE
+        {
+            line.number = memory.keep(bytes, hash, &line, name_sum);
         }
         lines.push(line);
     }

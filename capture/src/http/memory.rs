@@ -1,7 +1,7 @@
 //! Field lines met before: what a line of these very bytes parses to, and the number it goes by in later stages.
 //!
 //! Requests of a connection repeat most of their lines, and so do those of all connections of a browser. A line known
-//! costs one hash and one comparison. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
+//! costs one hash and one comparison, here and in all later stages. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
 //! what it parses to depends on nothing around it; lines of one number are equal byte by byte.
 
 use memchr::memchr2;
@@ -10,7 +10,7 @@ use storage::{
     values::{LINE_NUMBER_SLOTS, LineNumber},
 };
 
-use super::{line::Line, order::NameOrder};
+use super::{FIELD_LINE_BYTES_MAX, line::Line};
 
 /// Longest line that is kept: a head's limit of cookies, which are what is worth it.
 const LINE_BYTES_MAX: usize = 4096;
@@ -27,6 +27,7 @@ const SET_COUNT: usize = LINE_NUMBER_SLOTS / WAYS;
 const ONCE_COUNT: usize = 1 << 16;
 
 const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two());
+const _: () = assert!(LINE_BYTES_MAX <= FIELD_LINE_BYTES_MAX);
 const _: () = assert!(LINES_BYTES_MAX > LINE_BYTES_MAX && LINES_BYTES_MAX <= u32::MAX as usize);
 
 /// Bytes the memory of lines takes at the most.
@@ -34,21 +35,34 @@ pub const LINE_MEMORY_BYTES_MAX: usize = LINES_BYTES_MAX
     + SET_COUNT * WAYS * (size_of::<Kept>() + size_of::<u32>())
     + ONCE_COUNT * size_of::<u32>();
 
+/// A line kept: as parsed, and its name's share of the order hash.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+pub(super) struct Kept {
     start: u32,
     len: u16,
     name_len: u16,
     number: Option<LineNumber>,
-    name_sum: u64,
-    field: Option<Field>,
+    pub(super) name_sum: u64,
+    pub(super) field: Option<Field>,
 }
 
-/// A line known: as parsed, and its name's share of the order hash.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
-    pub(super) line: Line,
-    pub(super) name_sum: u64,
+impl Kept {
+    /// The line as it is where it begins at `start`.
+    #[inline]
+    pub(super) fn line(&self, start: usize) -> Line {
+        let start = start as u32;
+        let (name_end, end) = (start + u32::from(self.name_len), start + u32::from(self.len));
+        Line {
+            start,
+            name_end,
+            value_start: name_end + 2,
+            value_end: end,
+            end,
+            field: self.field,
+            number: self.number,
+            ..Line::default()
+        }
+    }
 }
 
 /// The lines kept.
@@ -75,41 +89,26 @@ impl LineMemory {
         }
     }
 
-    /// The line whose content is `bytes[start..end]`, if it was kept.
+    /// The line of this content, if it was kept; `hash` is that of the content.
     #[inline]
-    pub(super) fn recall(&self, bytes: &[u8], start: usize, end: usize) -> (u64, Option<Known>) {
-        let content = &bytes[start..end];
-        let hash = hash(content);
+    pub(super) fn find(&self, hash: u64, content: &[u8]) -> Option<&Kept> {
         let (set, tag) = (set_of(hash), tag_of(hash));
-        let found = self.tags.get(set).and_then(|tags| {
-            let mut same = (0..WAYS).filter(|way| tags[*way] == tag).map(|way| &self.kept[set * WAYS + way]);
-            same.find(|kept| self.is(kept, content))
-        });
-        let known = found.map(|kept| Known {
-            line: Line {
-                start: start as u32,
-                name_end: (start + usize::from(kept.name_len)) as u32,
-                value_start: (start + usize::from(kept.name_len) + 2) as u32,
-                value_end: end as u32,
-                end: end as u32,
-                field: kept.field,
-                number: kept.number,
-                ..Line::default()
-            },
-            name_sum: kept.name_sum,
-        });
-        (hash, known)
+        let tags = self.tags.get(set)?;
+        let kept = &self.kept[set * WAYS..][..WAYS];
+        (0..WAYS).filter(|way| tags[*way] == tag).map(|way| &kept[way]).find(|kept| self.is(kept, content))
     }
 
     fn is(&self, kept: &Kept, content: &[u8]) -> bool {
         kept.number.is_some() && &self.bytes[kept.start as usize..][..usize::from(kept.len)] == content
     }
 
-    /// Keeps a line exactly `name: value CRLF` where it comes for the second time, and gives it its number.
-    pub(super) fn keep(&mut self, bytes: &[u8], hash: u64, line: &Line) -> Option<LineNumber> {
+    /// Keeps a line exactly `name: value CRLF` where it comes for the second time, and gives it its number; one that is
+    /// dear to redact and mostly comes again is kept at once.
+    pub(super) fn keep(&mut self, bytes: &[u8], hash: u64, line: &Line, name_sum: u64) -> Option<LineNumber> {
         let once = &mut self.once[(hash >> 40) as usize % ONCE_COUNT];
         let content = &bytes[line.start as usize..line.end as usize];
-        if *once != tag_of(hash) {
+        let is_dear = matches!(line.field, Some(Field::Cookie | Field::Authorization));
+        if *once != tag_of(hash) && !is_dear {
             *once = tag_of(hash);
             return None;
         }
@@ -133,7 +132,7 @@ impl LineMemory {
             len: content.len() as u16,
             name_len: (line.name_end - line.start) as u16,
             number,
-            name_sum: NameOrder::sum(line.name(bytes)),
+            name_sum,
             field: line.field,
         };
         self.bytes.extend_from_slice(content);
@@ -151,7 +150,7 @@ fn tag_of(hash: u64) -> u32 {
 
 /// Spreads lines over places; what it overlooks in the middle of a long one, the comparison sees.
 #[inline]
-fn hash(line: &[u8]) -> u64 {
+pub(super) fn hash(line: &[u8]) -> u64 {
     const ENDS_BYTES: usize = 128;
     let seed = line.len() as u64;
     if line.len() <= 2 * ENDS_BYTES {
@@ -210,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_dear_to_redact_has_a_number_at_once() {
+        let mut parser = Parser::new();
+        let head = "GET / HTTP/1.1\r\nCookie: a=b\r\nAuthorization: Basic b\r\nReferer: /\r\n\r\n";
+        let first = numbers(&mut parser, head);
+        assert!(first[0].is_some() && first[1].is_some() && first[2].is_none());
+        assert_eq!(numbers(&mut parser, head)[..2], first[..2]);
+    }
+
+    #[test]
     fn lines_that_depend_on_what_is_around_them_are_never_kept() {
         let mut parser = Parser::new();
         for _ in 0..4 {
@@ -233,14 +241,15 @@ mod tests {
         let mut known = std::collections::BTreeSet::new();
         for nth in 0..3 * LINES_BYTES_MAX / LINE_BYTES_MAX {
             let content = format!("X: {nth:0width$}", width = LINE_BYTES_MAX - 3).into_bytes();
-            let line = Line { name_end: 1, value_start: 3, end: content.len() as u32, ..Line::default() };
-            let (hash, found) = memory.recall(&content, 0, content.len());
-            assert!(found.is_none());
-            assert_eq!(memory.keep(&content, hash, &line), None);
-            let number = memory.keep(&content, hash, &line).expect("the second time");
+            let end = content.len() as u32;
+            let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
+            let hash = hash(&content);
+            assert!(memory.find(hash, &content).is_none());
+            assert_eq!(memory.keep(&content, hash, &line, 0), None);
+            let number = memory.keep(&content, hash, &line, 0).expect("the second time");
             assert!(known.insert(number));
-            let (_, found) = memory.recall(&content, 0, content.len());
-            assert_eq!(found.expect("kept").line.number, Some(number));
+            let found = memory.find(hash, &content).expect("kept");
+            assert_eq!(found.line(0), Line { number: Some(number), ..line });
         }
     }
 }

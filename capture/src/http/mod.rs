@@ -9,6 +9,7 @@ pub mod framing;
 mod head;
 mod head_end;
 mod line;
+mod line_feeds;
 mod memory;
 mod method;
 #[cfg(test)]

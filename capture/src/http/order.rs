@@ -15,12 +15,7 @@ const PLACES: [u64; 4] =
 const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
 
 impl NameOrder {
-    #[inline]
-    pub(super) fn add(&mut self, name: &[u8]) {
-        self.add_sum(Self::sum(name));
-    }
-
-    /// Adds a name of which only `sum` is at hand.
+    /// Adds a name by its `sum`.
     #[inline]
     pub(super) fn add_sum(&mut self, sum: u64) {
         self.0 = mix(self.0 ^ sum);
@@ -80,7 +75,7 @@ mod tests {
 
     fn hash(names: &[&str]) -> i64 {
         let mut order = NameOrder::default();
-        names.iter().for_each(|name| order.add(name.as_bytes()));
+        names.iter().for_each(|name| order.add_sum(NameOrder::sum(name.as_bytes())));
         order.value()
     }
 

@@ -3,12 +3,14 @@
 //! Invariant: nothing is allocated once the line table has grown to its limit; nothing is refused but a start line that
 //! is neither a request's nor a response's.
 
+use memchr::memchr2;
 use storage::{field::Field, flags::Flags};
 
 use super::{
     FIELD_LINE_COUNT_MAX, framing,
     head::{Fields, RequestHead, ResponseHead},
     line::{Ending, Line, Section, physical_line, scan_section},
+    line_feeds::LineFeeds,
     memory::LineMemory,
     method::Method,
     start, syntax, target,
@@ -31,6 +33,8 @@ struct Opening<'a> {
     line: &'a [u8],
     line_start: usize,
     fields_start: usize,
+    /// From the first field line on.
+    feeds: LineFeeds<'a>,
     complete: bool,
     flags: Flags,
 }
@@ -114,10 +118,12 @@ impl Parser {
 
     fn section(&mut self, bytes: &[u8], opening: &Opening<'_>) -> Section {
         let memory = self.memory.get_or_insert_with(|| Box::new(LineMemory::new()));
-        let mut section = scan_section(bytes, opening.fields_start, &mut self.lines, memory);
+        let mut section = scan_section(bytes, opening.fields_start, opening.feeds, &mut self.lines, memory);
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
-        section.note_controls(bytes, opening.line_start, &mut self.lines);
+        if section.has_control || memchr2(0, b'\r', opening.line).is_some() {
+            section.note_controls(bytes, opening.line_start, &mut self.lines);
+        }
         section
     }
 
@@ -134,7 +140,8 @@ impl Parser {
 
 fn open(bytes: &[u8]) -> Opening<'_> {
     let line_start = syntax::leading_len(bytes);
-    let line = physical_line(bytes, line_start);
+    let mut feeds = LineFeeds::new(bytes, line_start);
+    let line = physical_line(bytes, line_start, &mut feeds);
     let mut flags = Flags::NONE;
     if line_start > 0 {
         flags.insert(Flags::LEADING_SPACE.with(Flags::START_LINE_NORMALIZED));
@@ -148,6 +155,7 @@ fn open(bytes: &[u8]) -> Opening<'_> {
         line: &bytes[line_start..line.content_end],
         line_start,
         fields_start: line.next,
+        feeds,
         complete: line.ending != Ending::Cut,
         flags,
     }

@@ -30,6 +30,11 @@ pub enum StartLine {
 ///
 /// A registered method in its own case is believed. Any other token needs ` HTTP/1.x` at the end of its line.
 pub fn start_line_kind(bytes: &[u8]) -> StartLine {
+    match bytes {
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..] => return StartLine::Response,
+        [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', b' ', ..] => return StartLine::Request,
+        _ => {}
+    }
     let line = &bytes[leading_len(bytes)..];
     if let Some((name, [digit, ..])) = line.split_at_checked(5)
         && name.eq_ignore_ascii_case(b"HTTP/")

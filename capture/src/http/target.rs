@@ -128,6 +128,9 @@ pub(super) fn host_flags(target: &[u8], method: Method, fields: &Fields<'_>) -> 
     if fields.all(Field::Host).any(|host| !is_authority(host)) {
         flags.insert(Flags::HOST_INVALID);
     }
+    if target.first() == Some(&b'/') {
+        return flags;
+    }
     let Target { authority: Some(authority), scheme, .. } = Target::of(target, method) else { return flags };
     if fields.all(Field::Host).any(|host| !same_authority(trim(host), authority, scheme)) {
         flags.insert(Flags::HOST_URI_MISMATCH);
@@ -168,8 +171,24 @@ fn is_authority(host: &[u8]) -> bool {
         return !inner.is_empty()
             && inner.iter().all(|&byte| byte.is_ascii_hexdigit() || b":.v%-_~".contains(&byte));
     }
-    name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte))
+    name.iter().all(|&byte| NAME[byte as usize])
 }
+
+/// What a registered name is made of (RFC 3986 section 3.2.2).
+static NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'
+                | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+                | b'%'
+        );
+        byte += 1;
+    }
+    table
+};
 
 /// Shortest run of hex digits taken for an identifier.
 const HEX_BYTES_MIN: usize = 8;
@@ -179,10 +198,11 @@ const ID_BYTES_MIN: usize = 20;
 const ID_DIGITS_MIN: usize = 4;
 
 /// Writes `path` with its variable segments named; `token_len` tells how many bytes a redaction token takes at a
-/// place that begins one. False, and nothing written, where no segment varies.
+/// place that begins one, with a `t` and a colon behind it. False, and nothing written, where no segment varies.
 pub fn write_template(path: &[u8], token_len: impl Fn(&[u8]) -> usize, template: &mut Vec<u8>) -> bool {
-    let digit = path.iter().fold(false, |found, &byte| found | byte.is_ascii_digit());
-    if !digit && path.len() < ID_BYTES_MIN {
+    let has_digit = path.iter().fold(false, |found, &byte| found | byte.is_ascii_digit());
+    let has_tokens = memchr::memchr(b':', path).is_some();
+    if !has_digit && !has_tokens {
         return false;
     }
     let start = template.len();
@@ -194,8 +214,10 @@ pub fn write_template(path: &[u8], token_len: impl Fn(&[u8]) -> usize, template:
         if let Some(name) = variable(segment) {
             template.extend_from_slice(name);
             varies = true;
-        } else {
+        } else if has_tokens {
             varies |= write_tokens_named(segment, &token_len, template);
+        } else {
+            template.extend_from_slice(segment);
         }
     }
     if !varies {
@@ -223,8 +245,7 @@ fn write_tokens_named(segment: &[u8], token_len: impl Fn(&[u8]) -> usize, templa
 
 /// What a segment that identifies one thing among many is called.
 fn variable(segment: &[u8]) -> Option<&'static [u8]> {
-    let count = |class: fn(&u8) -> bool| segment.iter().filter(|byte| class(byte)).count();
-    let digits = count(u8::is_ascii_digit);
+    let Kinds { digits, hex_letters, upper, lower, dashes } = Kinds::of(segment);
     if digits == 0 {
         return None;
     }
@@ -234,14 +255,69 @@ fn variable(segment: &[u8]) -> Option<&'static [u8]> {
     if is_uuid(segment) {
         return Some(b"{uuid}");
     }
-    if segment.len() >= HEX_BYTES_MIN && count(u8::is_ascii_hexdigit) == segment.len() {
+    if segment.len() >= HEX_BYTES_MIN && digits + hex_letters == segment.len() {
         return Some(b"{hex}");
     }
-    let (upper, lower) = (count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
-    let dashes = segment.iter().filter(|&&byte| byte == b'-' || byte == b'_').count();
     let base64url = digits + upper + lower + dashes == segment.len();
     let mixed = (upper > 0 && lower > 0) || (dashes == 0 && digits >= ID_DIGITS_MIN);
     (segment.len() >= ID_BYTES_MIN && base64url && mixed).then_some(b"{id}")
+}
+
+/// How many bytes of each kind a segment has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Kinds {
+    digits: usize,
+    /// Of those that are letters.
+    hex_letters: usize,
+    upper: usize,
+    lower: usize,
+    dashes: usize,
+}
+
+/// Bits of a sum for each kind.
+const LANE_BITS: u32 = 12;
+
+/// Bytes whose kinds fit in a sum.
+const LANE_COUNT_MAX: usize = (1 << LANE_BITS) - 1;
+
+/// One in the lanes of the kinds that a byte is of, in the order of `Kinds`.
+static LANES: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        let letter = b.is_ascii_alphabetic() && b.is_ascii_hexdigit();
+        let kinds = [
+            b.is_ascii_digit(),
+            letter,
+            b.is_ascii_uppercase(),
+            b.is_ascii_lowercase(),
+            b == b'-' || b == b'_',
+        ];
+        let mut lane = 0;
+        while lane < kinds.len() {
+            table[byte] |= (kinds[lane] as u64) << (lane as u32 * LANE_BITS);
+            lane += 1;
+        }
+        byte += 1;
+    }
+    table
+};
+
+impl Kinds {
+    fn of(segment: &[u8]) -> Kinds {
+        let mut kinds = Kinds::default();
+        for part in segment.chunks(LANE_COUNT_MAX) {
+            let sum = part.iter().fold(0, |sum, byte| sum + LANES[*byte as usize]);
+            let lane = |nth: u32| (sum >> (nth * LANE_BITS)) as usize & LANE_COUNT_MAX;
+            kinds.digits += lane(0);
+            kinds.hex_letters += lane(1);
+            kinds.upper += lane(2);
+            kinds.lower += lane(3);
+            kinds.dashes += lane(4);
+        }
+        kinds
+    }
 }
 
 fn is_uuid(segment: &[u8]) -> bool {
@@ -300,16 +376,31 @@ mod tests {
             ("/p/pi_3MtwBwLkdIwHu7ix28a3tqPa", Some("/p/{id}")),
             ("/p/01hgw2bbqq8zvq4c1m2n3p4q5r", Some("/p/{id}")),
             ("/blog/how-to-reset-your-password-in-2024", None),
-            ("/token-pages/tok!/x;s=tok!", Some("/token-pages/{id}/x;s={id}")),
+            ("/token-pages/tok:/x;s=tok:", Some("/token-pages/{id}/x;s={id}")),
             ("/1/", Some("/{int}/")),
         ];
         for (path, expected) in rows {
             let mut template = b"kept".to_vec();
-            let token_len = |at: &[u8]| if at.starts_with(b"tok!") { 4 } else { 0 };
+            let token_len = |at: &[u8]| if at.starts_with(b"tok:") { 4 } else { 0 };
             let varies = write_template(path.as_bytes(), token_len, &mut template);
             let written = varies.then(|| String::from_utf8(template[4..].to_vec()).unwrap());
             assert_eq!(written.as_deref(), expected, "{path}");
             assert!(varies || template == b"kept");
+        }
+    }
+
+    #[test]
+    fn kinds_agree_with_the_naive_twin() {
+        for segment in [&b""[..], b"aF9-_z.%\xff0G", &b"a9F-".repeat(LANE_COUNT_MAX)] {
+            let count = |is_kind: fn(&u8) -> bool| segment.iter().filter(|byte| is_kind(byte)).count();
+            let naive = Kinds {
+                digits: count(u8::is_ascii_digit),
+                hex_letters: count(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_digit()),
+                upper: count(u8::is_ascii_uppercase),
+                lower: count(u8::is_ascii_lowercase),
+                dashes: count(|byte| b"-_".contains(byte)),
+            };
+            assert_eq!(Kinds::of(segment), naive);
         }
     }
 
