@@ -4,11 +4,7 @@
 //! replaced alike, and both before anything outside can see them.
 
 use memchr::{memchr, memchr2, memmem};
-use storage::{
-    field::Field,
-    flags::Flags,
-    values::{FieldLine, LineNumber},
-};
+use storage::{field::Field, flags::Flags, values::FieldLine};
 
 use super::{
     class::{self, Class},
@@ -16,7 +12,7 @@ use super::{
     key::Key,
     long_value,
     policy::{Action, Policy, Rule},
-    recall::Recall,
+    recall::{Range, Recall},
     scout::Scout,
     sensitive,
     spans::{Spans, Why},
@@ -43,8 +39,17 @@ struct Patch {
     line: usize,
     /// Bytes of the name that stay.
     name_len: usize,
-    value: Bounds,
+    value: Place,
     raw: Option<Bounds>,
+}
+
+/// Where what replaces a value is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the memory of the head.
+    Head(Bounds),
+    /// Where it was put when the line came before.
+    Recalled(Range),
 }
 
 /// A malformed line, its place, and whether more of it may be missing.
@@ -76,10 +81,9 @@ pub(super) struct LineRedactor {
     unfolded: Vec<u8>,
     patches: Vec<Patch>,
     recall: Recall,
-    /// The head holds what a JSON Web Token begins with.
-    jwt_seen: bool,
     trace: Trace,
     redacted: bool,
+    /// Finds what a JSON Web Token begins with.
     jwt: memmem::Finder<'static>,
 }
 
@@ -98,7 +102,6 @@ impl LineRedactor {
             unfolded: Vec::new(),
             patches: Vec::new(),
             recall: Recall::new(),
-            jwt_seen: false,
             trace: Trace::default(),
             redacted: false,
             jwt: memmem::Finder::new(b"eyJ"),
@@ -111,12 +114,12 @@ impl LineRedactor {
     }
 
     /// Forgets the head before.
-    pub(super) fn begin(&mut self, bytes: &[u8]) {
+    pub(super) fn begin(&mut self) {
+        self.recall.begin();
         self.memory.clear();
         self.patches.clear();
         self.trace.clear();
         self.redacted = false;
-        self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
     }
 
     /// `redacted`, where anything of this head was replaced.
@@ -155,13 +158,13 @@ impl LineRedactor {
         let cut = !head.start_line_complete;
         let form = Target::of(value, head.method).form;
         let bare = matches!(form, Form::Authority | Form::Other);
-        let suspect = |byte: u8| matches!(byte, b'=' | b'@' | b'%' | b'{') || is_lenient_space(byte);
+        let suspect = |byte: u8| matches!(byte, b'=' | b'@' | b'%' | b'{' | 0) || is_lenient_space(byte);
         let has_long = self.has_long_run(value);
         let searched = cut
-            || self.jwt_seen
             || has_long
             || !self.policy.paths().is_empty()
-            || value.iter().fold(false, |found, &byte| found | suspect(byte));
+            || value.iter().fold(false, |found, &byte| found | suspect(byte))
+            || self.has_jwt(value);
         if !self.policy.is_on() || !searched {
             return None;
         }
@@ -175,9 +178,7 @@ impl LineRedactor {
         if bare {
             detect::authority(value, cut, &mut self.spans);
         }
-        if self.jwt_seen {
-            detect::jwts(value, &mut self.spans);
-        }
+        self.jwts(value);
         if let Some(space) = value.iter().position(|&byte| is_lenient_space(byte) || byte == 0)
             && sensitive::mentions(value)
         {
@@ -225,46 +226,70 @@ impl LineRedactor {
         names: &mut Vec<&'a [u8]>,
     ) {
         let bytes = fields.bytes();
-        let unsure = Shape::NAMELESS.with(Shape::NAME_BAD).with(Shape::FOLDED).with(Shape::CONTROL);
         let mut scout = Scout::new(bytes, !self.policy.paths().is_empty());
+        // Who wants to know why is told anew each time.
+        let recalls = !self.trace.is_on();
         let last = fields.lines().len().wrapping_sub(1);
         for (index, line) in fields.lines().iter().enumerate() {
             let cut = index == last && !complete;
             let (name, value, raw) = (line.name(bytes), line.value(bytes), line.raw(bytes));
             let number = line.number.filter(|_| !cut);
             table.push(FieldLine { name, field: line.field, value, raw, number });
-            self.trace.begin(Part::Line(index));
-            // Who wants to know why is told anew each time.
-            let number = number.filter(|_| !self.trace.is_on());
-            if let Some(number) = number
-                && self.recalled(index, number, line, bytes, names)
-            {
+            let number = number.filter(|_| recalls);
+            if let Some(recalled) = number.and_then(|number| self.recall.get(number)) {
+                let place = |&[start, end]: &[u32; 2]| &value[start as usize..end as usize];
+                names.extend(recalled.names.iter().map(place));
+                if let Some(value) = recalled.value {
+                    self.redacted = true;
+                    let value = Place::Recalled(value);
+                    self.patches.push(Patch { line: index, name_len: name.len(), value, raw: None });
+                }
                 continue;
             }
+            self.trace.begin(Part::Line(index));
             let (patches_before, names_before) = (self.patches.len(), names.len());
-            if !self.policy.is_on() {
-                self.line_as_it_is(index, line, bytes, names);
-            } else if line.shape.has(unsure) {
-                self.unsure_line(Unsure { index, line, cut }, bytes, names);
-            } else {
-                let class = Class::of(line.field, name, &self.policy);
-                let long = cut || self.has_long_run(value);
-                if class != Class::Plain || long || self.jwt_seen || scout.finds(line, &self.policy) {
-                    let long = long && !class::names_things(line.field, name);
-                    let sought = Sought { field: line.field, class, cut, long };
-                    self.search(value, sought, &mut |name| names.push(name));
-                    self.patch_line(index, line, value, bytes);
-                }
-            }
+            self.line((index, line, cut), bytes, &mut scout, names);
             if let Some(number) = number {
-                let patched = self.patches[patches_before..].first().map(|patch| patch.value);
                 let place = |name: &&[u8]| {
                     let start = name.as_ptr().addr() - value.as_ptr().addr();
                     [start as u32, (start + name.len()) as u32]
                 };
-                let redacted = patched.map(|bounds| &self.memory[bounds.start..bounds.end]);
+                let redacted = match self.patches[patches_before..].first() {
+                    Some(Patch { value: Place::Head(bounds), .. }) => {
+                        Some(&self.memory[bounds.start..bounds.end])
+                    }
+                    Some(Patch { value: Place::Recalled(_), .. }) | None => None,
+                };
                 self.recall.note(number, redacted, names[names_before..].iter().map(place));
             }
+        }
+    }
+
+    /// Looks at a line of which nothing is known.
+    fn line<'a>(
+        &mut self,
+        (index, line, cut): (usize, &Line, bool),
+        bytes: &'a [u8],
+        scout: &mut Scout<'_>,
+        names: &mut Vec<&'a [u8]>,
+    ) {
+        let unsure = Shape::NAMELESS.with(Shape::NAME_BAD).with(Shape::FOLDED).with(Shape::CONTROL);
+        if !self.policy.is_on() {
+            return self.line_as_it_is(index, line, bytes, names);
+        }
+        if line.shape.has(unsure) {
+            return self.unsure_line(Unsure { index, line, cut }, bytes, names);
+        }
+        let (name, value) = (line.name(bytes), line.value(bytes));
+        let class = Class::of(line.field, name, &self.policy);
+        let long = match line.field {
+            Some(_) => !class::names_things(line.field, name) && (cut || self.has_long_run(value)),
+            None => (cut || self.has_long_run(value)) && !class::names_things(None, name),
+        };
+        if class != Class::Plain || cut || long || self.has_jwt(value) || scout.finds(line, &self.policy) {
+            let sought = Sought { field: line.field, class, cut, long };
+            self.search(value, sought, &mut |name| names.push(name));
+            self.patch_line(index, line, value, bytes);
         }
     }
 
@@ -273,26 +298,14 @@ impl LineRedactor {
         self.policy.finds_long_values() && long_value::has_run(value)
     }
 
-    /// Repeats what became of a line of the same bytes, where that is known.
-    fn recalled<'a>(
-        &mut self,
-        index: usize,
-        number: LineNumber,
-        line: &Line,
-        bytes: &'a [u8],
-        names: &mut Vec<&'a [u8]>,
-    ) -> bool {
-        let Some(recalled) = self.recall.get(number) else { return false };
-        let value = line.value(bytes);
-        names.extend(recalled.names.iter().map(|&[start, end]| &value[start as usize..end as usize]));
-        if let Some(redacted) = recalled.value {
-            self.redacted = true;
-            let start = self.memory.len();
-            self.memory.extend_from_slice(redacted);
-            let value = Bounds { start, end: self.memory.len() };
-            self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
+    fn has_jwt(&self, value: &[u8]) -> bool {
+        self.jwt.find(value).is_some()
+    }
+
+    fn jwts(&mut self, value: &[u8]) {
+        if self.has_jwt(value) {
+            detect::jwts(value, &mut self.spans);
         }
-        true
     }
 
     /// Puts the replaced parts in the table.
@@ -300,7 +313,10 @@ impl LineRedactor {
         for patch in &self.patches {
             let line = &mut table[patch.line];
             line.name = &line.name[..patch.name_len];
-            line.value = self.at(patch.value);
+            line.value = match patch.value {
+                Place::Head(bounds) => self.at(bounds),
+                Place::Recalled(place) => self.recall.value(place),
+            };
             if let Some(raw) = patch.raw {
                 line.raw = Some(self.at(raw));
             }
@@ -339,9 +355,7 @@ impl LineRedactor {
                 }
             }
         }
-        if self.jwt_seen {
-            detect::jwts(value, &mut self.spans);
-        }
+        self.jwts(value);
     }
 
     /// A field that the policy keeps gives the names of its cookies all the same.
@@ -365,9 +379,7 @@ impl LineRedactor {
 
     fn plain(&mut self, value: &[u8], cut: bool) {
         self.text.search(Text { value, target: false, cut }, &self.policy, &mut self.spans);
-        if self.jwt_seen {
-            detect::jwts(value, &mut self.spans);
-        }
+        self.jwts(value);
     }
 
     /// A line that some reader may read in another way than we do.
@@ -393,7 +405,7 @@ impl LineRedactor {
             self.spans.add(0, value.len(), Action::Token, Why::Malformed);
         }
         if self.spans.is_empty() && line.shape.has(Shape::FOLDED) {
-            let value = self.kept(&value);
+            let value = Place::Head(self.kept(&value));
             self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
         } else {
             self.patch_line(index, line, &value, bytes);
@@ -409,7 +421,7 @@ impl LineRedactor {
 
     /// Too broken to tell where in it a secret begins and ends.
     fn may_hide_anything(&self, value: &[u8]) -> bool {
-        sensitive::mentions(value) || memchr(b'@', value).is_some() || self.jwt.find(value).is_some()
+        sensitive::mentions(value) || memchr(b'@', value).is_some() || self.has_jwt(value)
     }
 
     /// Keeps what is surely a name; all behind it is one token.
@@ -424,7 +436,7 @@ impl LineRedactor {
         self.memory.extend_from_within(value.start..value.end);
         self.memory.extend_from_slice(&bytes[line.end as usize..line.raw_end()]);
         let raw = Some(Bounds { start, end: self.memory.len() });
-        self.patches.push(Patch { line: index, name_len, value, raw });
+        self.patches.push(Patch { line: index, name_len, value: Place::Head(value), raw });
     }
 
     /// A line under no policy: only folds are taken out of its value.
@@ -440,7 +452,7 @@ impl LineRedactor {
         if line.shape.has(Shape::FOLDED) {
             let start = self.memory.len();
             unfold_value(value, &mut self.memory);
-            let value = Bounds { start, end: self.memory.len() };
+            let value = Place::Head(Bounds { start, end: self.memory.len() });
             self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
         }
     }
@@ -455,6 +467,7 @@ impl LineRedactor {
             self.memory.extend_from_slice(&bytes[line.value_end as usize..line.raw_end()]);
             Bounds { start, end: self.memory.len() }
         });
+        let value = Place::Head(value);
         self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw });
     }
 

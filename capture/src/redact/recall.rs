@@ -1,13 +1,14 @@
 //! What redaction made of lines that have a number: the policy decides by a line's bytes alone, so once is enough.
 //!
 //! Holds values already redacted, names of cookies as places within the value, and nothing of a secret.
+//! Invariant: what a head was told of stays where it is until the next head begins.
 
 use storage::values::{LINE_NUMBER_SLOTS, LineNumber};
 
-/// Bytes of all redacted values; when they are full, all are forgotten.
+/// Bytes of all redacted values; when three quarters are full, all are forgotten.
 const VALUES_BYTES_MAX: usize = 4 << 20;
 
-/// Names of cookies remembered, of all lines; when they are full, all are forgotten.
+/// Names of cookies remembered, of all lines; when three quarters are full, all are forgotten.
 const NAME_COUNT_MAX: usize = 1 << 18;
 
 /// Bytes the memory of redaction takes at the most.
@@ -22,8 +23,9 @@ struct Slot {
     is_replaced: bool,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Range {
+/// Where a value is remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Range {
     start: u32,
     end: u32,
 }
@@ -38,7 +40,7 @@ impl Range {
 #[derive(Clone, Copy)]
 pub(super) struct Recalled<'a> {
     /// Its value redacted, where that differs from the wire.
-    pub(super) value: Option<&'a [u8]>,
+    pub(super) value: Option<Range>,
     /// Where in its value on the wire the names of cookies begin and end.
     pub(super) names: &'a [[u32; 2]],
 }
@@ -56,43 +58,55 @@ impl Recall {
         Recall { slots: Vec::new(), values: Vec::new(), names: Vec::new() }
     }
 
+    /// Makes room for what the next head brings.
+    pub(super) fn begin(&mut self) {
+        let is_full =
+            self.values.len() > VALUES_BYTES_MAX / 4 * 3 || self.names.len() > NAME_COUNT_MAX / 4 * 3;
+        if is_full {
+            self.slots.fill(Slot::default());
+            self.values.clear();
+            self.names.clear();
+        }
+    }
+
     #[inline]
     pub(super) fn get(&self, number: LineNumber) -> Option<Recalled<'_>> {
         let slot = self.slots.get(slot_of(number))?;
         (slot.number == Some(number)).then(|| Recalled {
-            value: slot.is_replaced.then(|| slot.value.of(&self.values)),
+            value: slot.is_replaced.then_some(slot.value),
             names: slot.names.of(&self.names),
         })
     }
 
-    /// Notes what became of the line.
+    /// The redacted value that `get` told of for the head at hand.
+    pub(super) fn value(&self, place: Range) -> &[u8] {
+        place.of(&self.values)
+    }
+
+    /// Notes what became of the line, where there is room.
     pub(super) fn note(
         &mut self,
         number: LineNumber,
         value: Option<&[u8]>,
-        names: impl Iterator<Item = [u32; 2]>,
+        names: impl ExactSizeIterator<Item = [u32; 2]>,
     ) {
-        let bytes = value.map_or(0, <[u8]>::len);
-        let is_full = self.values.len() + bytes > VALUES_BYTES_MAX || self.names.len() > NAME_COUNT_MAX / 2;
-        if self.slots.is_empty() || is_full {
-            self.slots.clear();
+        if self.slots.is_empty() {
             self.slots.resize(LINE_NUMBER_SLOTS, Slot::default());
-            self.values.clear();
-            self.values.reserve(VALUES_BYTES_MAX);
-            self.names.clear();
-            self.names.reserve(NAME_COUNT_MAX);
+            self.values.reserve_exact(VALUES_BYTES_MAX);
+            self.names.reserve_exact(NAME_COUNT_MAX);
         }
-        if bytes > VALUES_BYTES_MAX {
+        let (value_start, names_start) = (self.values.len(), self.names.len());
+        let value_end = value_start + value.map_or(0, <[u8]>::len);
+        let names_end = names_start + names.len();
+        if value_end > VALUES_BYTES_MAX || names_end > NAME_COUNT_MAX {
             return;
         }
-        let (value_start, names_start) = (self.values.len() as u32, self.names.len() as u32);
         self.values.extend_from_slice(value.unwrap_or_default());
-        // A line has fewer cookies than the room that is left, so this never grows.
-        self.names.extend(names.take(NAME_COUNT_MAX / 2));
+        self.names.extend(names);
         self.slots[slot_of(number)] = Slot {
             number: Some(number),
-            value: Range { start: value_start, end: self.values.len() as u32 },
-            names: Range { start: names_start, end: self.names.len() as u32 },
+            value: Range { start: value_start as u32, end: value_end as u32 },
+            names: Range { start: names_start as u32, end: names_end as u32 },
             is_replaced: value.is_some(),
         };
     }
