@@ -150,7 +150,7 @@ pub struct RequestValues<'a> {
     pub authorization_scheme: Option<&'a [u8]>,
     /// Trace id of traceparent (32 hex digits), where well-formed.
     pub trace_id: Option<&'a [u8]>,
-    /// Cookie names in order, comma-joined is not safe: one entry each.
+    /// Cookie names in order, comma-joined is not safe: one entry each. They follow from the lines of Cookie and Set-Cookie.
     pub cookie_names: &'a [&'a [u8]],
     /// CONNECT (RFC 9110 section 9.3.6).
     pub is_connect: bool,

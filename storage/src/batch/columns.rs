@@ -123,9 +123,33 @@ pub(crate) enum Given {
     TransferEncoding,
 }
 
-/// Home of a field line in a request.
+/// Homes of a side's field lines, by `Field`.
+pub(crate) type Homes = [Home; Field::ALL.len()];
+
+/// Homes of the field lines of a request.
+pub(crate) static REQUEST_HOMES: Homes = {
+    let mut homes = [Home::Other; Field::ALL.len()];
+    let mut at = 0;
+    while at < homes.len() {
+        homes[at] = request_home(Field::ALL[at]);
+        at += 1;
+    }
+    homes
+};
+
+/// Homes of the field lines of a response.
+pub(crate) static RESPONSE_HOMES: Homes = {
+    let mut homes = [Home::Other; Field::ALL.len()];
+    let mut at = 0;
+    while at < homes.len() {
+        homes[at] = response_home(Field::ALL[at]);
+        at += 1;
+    }
+    homes
+};
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "the fields named have a column, all others have none")]
-pub(crate) fn request_home(field: Field) -> Home {
+const fn request_home(field: Field) -> Home {
     use RequestText as Text;
     let text = match field {
         Field::Host => return Home::Given(Given::Host),
@@ -157,9 +181,8 @@ pub(crate) fn request_home(field: Field) -> Home {
     Home::Text(text as usize)
 }
 
-/// Home of a field line in a response.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the fields named have a column, all others have none")]
-pub(crate) fn response_home(field: Field) -> Home {
+const fn response_home(field: Field) -> Home {
     use ResponseText as Text;
     let text = match field {
         Field::SetCookie => return Home::SetCookies,

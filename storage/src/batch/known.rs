@@ -1,7 +1,8 @@
-//! Codes that lines of a number have in one batch: their values were looked up before, under this number.
+//! Codes that lines of a number have in one batch: name and value were looked up before, under this number.
 //!
-//! Invariant: a code noted is that of a value which is plain UTF-8, so finding it again says nothing new of the head.
+//! Invariant: codes noted are those of names and values which are UTF-8, so finding them again says nothing new of the head.
 
+use super::strings::ABSENT;
 use crate::values::{LINE_NUMBER_SLOTS, LineNumber};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,7 +14,8 @@ struct Slot {
 /// Bytes the codes of one side take.
 pub(super) const KNOWN_LINES_BYTES_MAX: usize = LINE_NUMBER_SLOTS * size_of::<Slot>();
 
-/// Codes by line number, of one side.
+/// Two codes by line number, of one side: of the line's name, and of its value in the line's home; absent is one that
+/// was not looked up yet.
 #[derive(Debug, Default)]
 pub(crate) struct KnownLines {
     /// Empty until a line has a number.
@@ -30,7 +32,7 @@ impl KnownLines {
     pub(crate) fn note(&mut self, number: Option<LineNumber>, codes: [u32; 2]) {
         let Some(known) = number else { return };
         if self.slots.is_empty() {
-            self.slots.resize(LINE_NUMBER_SLOTS, Slot::default());
+            self.slots.resize(LINE_NUMBER_SLOTS, Slot { number: None, codes: [ABSENT; 2] });
         }
         self.slots[slot_of(known)] = Slot { number, codes };
     }

@@ -8,12 +8,17 @@
 use memchr::memchr;
 
 use super::{
-    columns::{Given, Home},
+    columns::{Given, Home, Homes},
     known::KnownLines,
+    sequences::Sequences,
     side::{LineList, Span, TextList},
     strings::{ABSENT, Intake, Strings},
 };
-use crate::{escape, field::Field, values::FieldLine};
+use crate::{
+    escape,
+    field::Field,
+    values::{FieldLine, LineNumber},
+};
 
 const _: () = assert!(Field::ALL.len() <= 64, "a set of fields is one u64");
 
@@ -38,8 +43,11 @@ impl GivenValues<'_> {
 
 /// True where `text` is `number` as a canonical decimal, which is what a reader of the column writes.
 fn is_decimal_of(number: i64, text: &[u8]) -> bool {
-    let canonical = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().all(u8::is_ascii_digit);
-    canonical && std::str::from_utf8(text).is_ok_and(|digits| digits.parse() == Ok(number))
+    let add = |sum: i64, digit: &u8| match digit {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(i64::from(digit - b'0')),
+        _ => None,
+    };
+    matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().try_fold(0, add) == Some(number)
 }
 
 /// The columns a side's field lines go to.
@@ -48,12 +56,16 @@ pub(crate) struct LineSink<'a> {
     pub(crate) texts: &'a mut [Strings],
     /// The record's codes, one per string column.
     pub(crate) codes: &'a mut [u32],
-    /// The lines without a column of their own.
+    /// The column of all names.
+    pub(crate) names_column: usize,
+    /// Sequences of names that came before.
+    pub(crate) sequences: &'a mut Sequences,
+    /// The lines without a column of their own; their names are the side's.
     pub(crate) others: &'a mut LineList,
     /// The set cookies of a response.
     pub(crate) set_cookies: Option<&'a mut TextList>,
     /// Home of a line by its field.
-    pub(crate) home: fn(Field) -> Home,
+    pub(crate) homes: &'static Homes,
     /// Codes that lines of a number have here already.
     pub(crate) known: &'a mut KnownLines,
     pub(crate) intake: &'a mut Intake,
@@ -66,6 +78,16 @@ pub(crate) struct Stored {
     pub(crate) set_cookies: Span,
 }
 
+/// A line on its way: the number to note codes under, and the codes it has.
+#[derive(Clone, Copy)]
+struct Entry<'l> {
+    line: &'l FieldLine<'l>,
+    number: Option<LineNumber>,
+    name: u32,
+    /// Absent before the value was looked up in the line's home.
+    value: u32,
+}
+
 impl LineSink<'_> {
     /// Stores the lines of one head.
     pub(crate) fn put(&mut self, lines: &[FieldLine<'_>], given: &GivenValues<'_>) -> Stored {
@@ -73,30 +95,44 @@ impl LineSink<'_> {
         let others_start = self.others.entries.len();
         let whole = Fields::survey(lines);
         let mut combined = 0;
+        self.sequences.current.clear();
         for line in lines {
+            let entry = self.entry(line);
+            self.sequences.current.push(entry.name);
             let Some(field) = field_of(line) else {
-                self.push_other(line);
+                self.push_other(entry);
                 continue;
             };
-            let in_column = match (self.home)(field) {
-                Home::Other => false,
+            let in_column = match self.homes[field as usize] {
+                Home::Other => {
+                    self.push_other(entry);
+                    continue;
+                }
                 Home::Given(column) => whole.is_single(field) && given.holds(column, line.value),
                 Home::SetCookies => {
-                    self.push_set_cookie(line);
+                    self.push_set_cookie(entry);
                     whole.is_canonical(field)
+                }
+                Home::Text(column) if whole.repeated & bit(field) == 0 => {
+                    self.codes[column] =
+                        self.value_code(entry, |sink| sink.texts[column].put(line.value, sink.intake));
+                    whole.is_single(field)
                 }
                 Home::Text(column) => {
                     if combined & bit(field) == 0 {
                         combined |= bit(field);
-                        self.put_text(column, field, lines, line, whole);
+                        self.codes[column] = self.put_combined(column, field, lines);
                     }
-                    whole.is_single(field)
+                    false
                 }
             };
             if !in_column {
-                self.push_other(line);
+                // Under its number the line has the code of another column.
+                self.push_other(Entry { number: None, value: ABSENT, ..entry });
             }
         }
+        let names = &mut self.texts[self.names_column];
+        self.codes[self.names_column] = self.sequences.put(&self.others.names, names, self.intake);
         let cookies_end = self.set_cookies.as_ref().map_or(0, |list| list.entries.len());
         Stored {
             others: Span::between(others_start, self.others.entries.len()),
@@ -104,76 +140,75 @@ impl LineSink<'_> {
         }
     }
 
-    fn put_text(
-        &mut self,
-        column: usize,
-        field: Field,
-        lines: &[FieldLine<'_>],
-        first: &FieldLine<'_>,
-        whole: Fields,
-    ) {
-        self.codes[column] = if whole.repeated & bit(field) == 0 {
-            let texts = &mut self.texts[column];
-            let put = |intake: &mut Intake| [texts.put(first.value, intake), ABSENT];
-            let [code, _] = known_or_put(self.known, first, self.intake, put);
-            code
-        } else {
-            let separator: &[u8] = if field == Field::Cookie { b"; " } else { b", " };
-            let values: Vec<&[u8]> =
-                lines.iter().filter(|line| field_of(line) == Some(field)).map(|line| line.value).collect();
-            self.texts[column].put(&values.join(separator), self.intake)
-        };
+    /// Looks up the line by its number, else its name.
+    #[inline]
+    fn entry<'l>(&mut self, line: &'l FieldLine<'l>) -> Entry<'l> {
+        if let Some([name, value]) = self.known.get(line.number) {
+            return Entry { line, number: line.number, name, value };
+        }
+        let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
+        let name = self.put_name(line.name);
+        let number = line.number.filter(|_| !self.intake.bad_utf8);
+        self.intake.bad_utf8 |= bad_utf8;
+        self.known.note(number, [name, ABSENT]);
+        Entry { line, number, name, value: ABSENT }
     }
 
-    fn push_set_cookie(&mut self, line: &FieldLine<'_>) {
+    /// The code of the line's value in its home, or the one that `put` gives it there.
+    #[inline]
+    fn value_code(&mut self, entry: Entry<'_>, put: impl FnOnce(&mut Self) -> u32) -> u32 {
+        if entry.value != ABSENT {
+            return entry.value;
+        }
+        let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
+        let code = put(self);
+        if !self.intake.bad_utf8 {
+            self.known.note(entry.number, [entry.name, code]);
+        }
+        self.intake.bad_utf8 |= bad_utf8;
+        code
+    }
+
+    /// All lines of a field as one value (RFC 9110 section 5.3).
+    fn put_combined(&mut self, column: usize, field: Field, lines: &[FieldLine<'_>]) -> u32 {
+        let separator: &[u8] = if field == Field::Cookie { b"; " } else { b", " };
+        let values: Vec<&[u8]> =
+            lines.iter().filter(|line| field_of(line) == Some(field)).map(|line| line.value).collect();
+        self.texts[column].put(&values.join(separator), self.intake)
+    }
+
+    fn push_set_cookie(&mut self, entry: Entry<'_>) {
+        let code = self.value_code(entry, |sink| match &mut sink.set_cookies {
+            Some(list) => list.strings.put(entry.line.value, sink.intake),
+            None => ABSENT,
+        });
         if let Some(list) = &mut self.set_cookies {
-            let strings = &mut list.strings;
-            let put = |intake: &mut Intake| [strings.put(line.value, intake), ABSENT];
-            let [code, _] = known_or_put(self.known, line, self.intake, put);
             list.push_code(code, self.intake);
         }
     }
 
-    /// Adds a line to the other headers.
-    fn push_other(&mut self, line: &FieldLine<'_>) {
-        // A line of a set cookie or of a repeated field has codes of another column under its number.
-        let is_known = line.field.is_none_or(|field| (self.home)(field) == Home::Other);
-        let number = line.number.filter(|_| is_known);
-        if let Some(codes) = self.known.get(number) {
-            self.push_other_codes(codes);
-            return;
-        }
-        let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
-        let codes = self.put_other(line);
-        if !self.intake.bad_utf8 {
-            self.known.note(number, codes);
-        }
-        self.intake.bad_utf8 |= bad_utf8;
-        self.push_other_codes(codes);
-    }
-
-    fn push_other_codes(&mut self, codes: [u32; 2]) {
+    /// Adds a line to the other headers: `name`, value; or, where the bytes are not `name: value CRLF`, all up to and
+    /// with the colon, the rest; or, without a colon, an empty name and the line.
+    fn push_other(&mut self, entry: Entry<'_>) {
+        let line = entry.line;
+        let codes = match line.raw {
+            None if line.name.is_empty() => {
+                [self.put_name(b":"), self.others.values.put(&[b" ", line.value].concat(), self.intake)]
+            }
+            None => {
+                let value = self.value_code(entry, |sink| sink.others.values.put(line.value, sink.intake));
+                [entry.name, value]
+            }
+            Some(raw) => {
+                let (name, value) = match memchr(b':', raw) {
+                    Some(colon) => (&[line.name, &raw[..=colon]].concat()[..], &raw[colon + 1..]),
+                    None => (&b""[..], &[line.name, raw].concat()[..]),
+                };
+                [self.put_name(name), self.others.values.put(value, self.intake)]
+            }
+        };
         self.others.entries.push(codes);
         self.intake.bytes += size_of::<[u32; 2]>();
-    }
-
-    /// Codes of a line among the other headers: `name`, value; or, where the bytes are not `name: value CRLF`, all up
-    /// to and with the colon, the rest; or, without a colon, an empty name and the line.
-    fn put_other(&mut self, line: &FieldLine<'_>) -> [u32; 2] {
-        let (name, value) = match line.raw {
-            None if line.name.is_empty() => {
-                (self.put_name(b":"), self.put_value(&[b" ", line.value].concat()))
-            }
-            None => (self.put_name(line.name), self.put_value(line.value)),
-            Some(raw) => match memchr(b':', raw) {
-                Some(colon) => {
-                    let (marker, rest) = raw.split_at(colon + 1);
-                    (self.put_name(&[line.name, marker].concat()), self.put_value(rest))
-                }
-                None => (self.put_name(b""), self.put_value(&[line.name, raw].concat())),
-            },
-        };
-        [name, value]
     }
 
     fn put_name(&mut self, name: &[u8]) -> u32 {
@@ -184,30 +219,6 @@ impl LineSink<'_> {
         self.intake.bad_utf8 |= escape::escape_name_into(name, &mut stored);
         self.others.names.put_stored(&stored, self.intake)
     }
-
-    fn put_value(&mut self, value: &[u8]) -> u32 {
-        self.others.values.put(value, self.intake)
-    }
-}
-
-/// The codes that a line of this number has, or those that `put` gives it.
-#[inline]
-fn known_or_put(
-    known: &mut KnownLines,
-    line: &FieldLine<'_>,
-    intake: &mut Intake,
-    put: impl FnOnce(&mut Intake) -> [u32; 2],
-) -> [u32; 2] {
-    if let Some(codes) = known.get(line.number) {
-        return codes;
-    }
-    let bad_utf8 = std::mem::take(&mut intake.bad_utf8);
-    let codes = put(intake);
-    if !intake.bad_utf8 {
-        known.note(line.number, codes);
-    }
-    intake.bad_utf8 |= bad_utf8;
-    codes
 }
 
 /// Which known fields come more than once in a head, and which have a line that is not canonical.
@@ -248,28 +259,12 @@ fn bit(field: Field) -> u64 {
 }
 
 /// The line's field, by its bare name also where the line is not canonical: a view tells the lines of a field by name.
+#[inline]
 fn field_of(line: &FieldLine<'_>) -> Option<Field> {
     match line.raw {
         None => line.field,
         Some(_) => line.field.or_else(|| Field::from_name(line.name.trim_ascii())),
     }
-}
-
-/// Writes the names of all lines in stored form, comma-joined, over `out`; true where a byte was not UTF-8.
-pub(crate) fn join_names(lines: &[FieldLine<'_>], out: &mut Vec<u8>) -> bool {
-    out.clear();
-    let mut bad_utf8 = false;
-    for (position, line) in lines.iter().enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        if line.field.is_some() || (escape::is_plain(line.name) && memchr(b',', line.name).is_none()) {
-            out.extend_from_slice(line.name);
-        } else {
-            bad_utf8 |= escape::escape_name_into(line.name, out);
-        }
-    }
-    bad_utf8
 }
 
 #[cfg(test)]
@@ -283,19 +278,5 @@ mod tests {
         for other in [&b"01"[..], b"+1", b" 1", b"1 ", b"", b"-1", b"1x", b"99999999999999999999"] {
             assert!(!is_decimal_of(1, other), "{}", String::from_utf8_lossy(other));
         }
-    }
-
-    #[test]
-    fn names_are_joined_in_wire_order_and_case() {
-        let line =
-            |name| FieldLine { name, field: Field::from_name(name), value: b"", raw: None, number: None };
-        let mut out = Vec::new();
-        assert!(!join_names(
-            &[line(b"HOST"), line(b"x-a"), line(b""), line(b"a,b"), line(br"c\d")],
-            &mut out
-        ));
-        assert_eq!(out, br"HOST,x-a,,a\x2Cb,c\\d");
-        assert!(join_names(&[line(b"\xff")], &mut out));
-        assert_eq!(out, br"\xFF");
     }
 }

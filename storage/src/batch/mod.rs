@@ -9,6 +9,7 @@ pub(crate) mod columns;
 mod glance;
 mod known;
 mod lines;
+mod sequences;
 pub(crate) mod side;
 pub(crate) mod strings;
 
@@ -21,15 +22,17 @@ use ahash::RandomState;
 
 pub use self::glance::Glance;
 use self::{
-    columns::{ConnectionText, RequestText, ResponseText, request_home, response_home},
+    columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
-    lines::{GivenValues, LineSink, Stored, join_names},
+    lines::{GivenValues, LineSink, Stored},
+    sequences::Sequences,
     side::{ConnectionRecord, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
     strings::{ABSENT, Intake},
 };
 use crate::{
+    field::Field,
     flags::Flags,
-    values::{ConnectionValues, RequestValues, ResponseValues, RowValues},
+    values::{ConnectionValues, FieldLine, LineNumber, RequestValues, ResponseValues, RowValues},
 };
 
 /// Rows of a full batch, and so of a row group: the size DuckDB scans best.
@@ -39,7 +42,7 @@ pub const BATCH_ROWS_MAX: usize = 122_880;
 pub const BATCH_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes a batch takes besides, for the codes of lines known by number.
-pub const BATCH_KNOWN_BYTES_MAX: usize = 2 * KNOWN_LINES_BYTES_MAX;
+pub const BATCH_KNOWN_BYTES_MAX: usize = 3 * KNOWN_LINES_BYTES_MAX;
 
 pub(crate) const CONNECTION_TEXTS: usize = ConnectionText::CODINGS.len();
 pub(crate) const REQUEST_TEXTS: usize = RequestText::CODINGS.len();
@@ -82,9 +85,11 @@ pub struct Batch {
     pub(crate) response_others: LineList,
     request_lines: KnownLines,
     response_lines: KnownLines,
+    /// Start and length of the list of cookie names, by the Cookie line's number.
+    cookie_lines: KnownLines,
+    request_names: Sequences,
+    response_names: Sequences,
     intake: Intake,
-    /// Text built from several values, before its column takes it.
-    scratch: Vec<u8>,
     address: String,
 }
 
@@ -112,8 +117,10 @@ impl Batch {
             response_others: LineList::new(hasher),
             request_lines: KnownLines::default(),
             response_lines: KnownLines::default(),
+            cookie_lines: KnownLines::default(),
+            request_names: Sequences::new(hasher.clone()),
+            response_names: Sequences::new(hasher.clone()),
             intake: Intake::default(),
-            scratch: Vec::new(),
             address: String::new(),
         }
     }
@@ -133,6 +140,9 @@ impl Batch {
         self.response_others.clear();
         self.request_lines.clear();
         self.response_lines.clear();
+        self.cookie_lines.clear();
+        self.request_names.clear();
+        self.response_names.clear();
         self.intake.bytes = 0;
     }
 
@@ -219,11 +229,8 @@ impl Batch {
                 codes[column as usize] = self.requests.texts[column as usize].put(value, &mut self.intake);
             }
         }
-        self.intake.bad_utf8 |= join_names(values.fields, &mut self.scratch);
-        codes[RequestText::HeaderNames as usize] = self.requests.texts[RequestText::HeaderNames as usize]
-            .put_stored(&self.scratch, &mut self.intake);
         let stored = self.put_request_lines(values, &mut codes);
-        let cookie_names = self.cookie_names.put(values.cookie_names, &mut self.intake);
+        let cookie_names = self.put_cookie_names(values);
         RequestId(self.requests.push(RequestRecord {
             texts: codes,
             head_bytes: values.head_bytes,
@@ -237,6 +244,24 @@ impl Batch {
         }))
     }
 
+    /// The names of the cookies; those of a line known by number are there already.
+    fn put_cookie_names(&mut self, values: &RequestValues<'_>) -> Span {
+        if values.cookie_names.is_empty() {
+            return Span::default();
+        }
+        let number = number_of_only_cookies(values.fields);
+        if let Some([start, len]) = self.cookie_lines.get(number) {
+            return Span { start, len };
+        }
+        let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
+        let names = self.cookie_names.put(values.cookie_names, &mut self.intake);
+        if !self.intake.bad_utf8 {
+            self.cookie_lines.note(number, [names.start, names.len]);
+        }
+        self.intake.bad_utf8 |= bad_utf8;
+        names
+    }
+
     fn put_request_lines(&mut self, values: &RequestValues<'_>, codes: &mut [u32; REQUEST_TEXTS]) -> Stored {
         let given = GivenValues {
             host: values.host,
@@ -246,9 +271,11 @@ impl Batch {
         LineSink {
             texts: &mut self.requests.texts,
             codes,
+            names_column: RequestText::HeaderNames as usize,
+            sequences: &mut self.request_names,
             others: &mut self.request_others,
             set_cookies: None,
-            home: request_home,
+            homes: &REQUEST_HOMES,
             known: &mut self.request_lines,
             intake: &mut self.intake,
         }
@@ -269,9 +296,6 @@ impl Batch {
                 codes[column as usize] = self.responses.texts[column as usize].put(value, &mut self.intake);
             }
         }
-        self.intake.bad_utf8 |= join_names(values.fields, &mut self.scratch);
-        codes[ResponseText::HeaderNames as usize] = self.responses.texts[ResponseText::HeaderNames as usize]
-            .put_stored(&self.scratch, &mut self.intake);
         let stored = self.put_response_lines(values, &mut codes);
         let info_start = self.info_status.len();
         self.info_status.extend_from_slice(values.info_status);
@@ -315,9 +339,11 @@ impl Batch {
         LineSink {
             texts: &mut self.responses.texts,
             codes,
+            names_column: ResponseText::HeaderNames as usize,
+            sequences: &mut self.response_names,
             others: &mut self.response_others,
             set_cookies: Some(&mut self.set_cookies),
-            home: response_home,
+            homes: &RESPONSE_HOMES,
             known: &mut self.response_lines,
             intake: &mut self.intake,
         }
@@ -375,6 +401,13 @@ impl Batch {
             next.response_others.carry(&self.response_others, record.headers_other, &mut next.intake);
         ResponseId(next.responses.push(record))
     }
+}
+
+/// The number of the one line that names cookies, where there is but one.
+fn number_of_only_cookies(lines: &[FieldLine<'_>]) -> Option<LineNumber> {
+    let mut lines = lines.iter().filter(|line| matches!(line.field, Some(Field::Cookie | Field::SetCookie)));
+    let number = lines.next()?.number?;
+    lines.next().is_none().then_some(number)
 }
 
 fn with_bad_utf8(flags: Flags, intake: &Intake) -> Flags {

@@ -130,6 +130,11 @@ impl Strings {
         slice(&self.bytes, &self.ends, code)
     }
 
+    /// True where equal values share a code.
+    pub(crate) fn is_coded(&self) -> bool {
+        self.coding.is_coded()
+    }
+
     /// Number of values held.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
