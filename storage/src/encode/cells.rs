@@ -129,6 +129,8 @@ impl Lists {
 /// A column in the making.
 #[derive(Debug)]
 pub(crate) enum Builder {
+    /// This many rows, none with a value.
+    Absent(usize),
     Codes(Vec<u32>),
     Ints(Cells<i32>),
     Longs(Cells<i64>),
@@ -154,6 +156,7 @@ impl Builder {
     /// Appends the cells of `tile` in the column of `source`, which is the one the builder was made for.
     pub(crate) fn append(&mut self, source: Source, tile: &[RowRef<'_>], batch: &Batch) {
         match (self, source) {
+            (Builder::Absent(_), _) => {}
             (Builder::Codes(codes), source) => append_codes(codes, source, tile),
             (Builder::Ints(cells), Source::Int(int)) => append_ints(cells, int, tile),
             (Builder::Longs(cells), Source::Long(long)) => append_longs(cells, long, tile),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMicrosecondArray,
+    StructArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
@@ -16,7 +16,6 @@ use super::cells::{Builder, RowRef};
 use crate::{
     batch::{
         Batch,
-        columns::{ConnectionText, RequestText, ResponseText},
         side::LineList,
         strings::{ABSENT, Strings},
     },
@@ -47,8 +46,11 @@ pub(crate) fn gather(
     sensor: &str,
     schema: &SchemaRef,
 ) -> Result<RecordBatch, ArrowError> {
-    let mut builders: Vec<Builder> =
-        COLUMNS.iter().map(|column| Builder::new(column.source, order.len())).collect();
+    let builder = |column: &Column| match strings_of(column.source, batch) {
+        Some(strings) if strings.len() == 0 => Builder::Absent(order.len()),
+        Some(_) | None => Builder::new(column.source, order.len()),
+    };
+    let mut builders: Vec<Builder> = COLUMNS.iter().map(builder).collect();
     let mut tile = Vec::with_capacity(TILE_ROWS);
     for rows in order.chunks(TILE_ROWS) {
         tile.clear();
@@ -77,7 +79,8 @@ fn row_ref(batch: &Batch, row: u32) -> RowRef<'_> {
 
 fn finish(column: &Column, builder: Builder, batch: &Batch, sensor: &str) -> Result<ArrayRef, ArrowError> {
     match builder {
-        Builder::Codes(codes) => code_array(column, &codes, batch, sensor),
+        Builder::Absent(rows) => Ok(new_null_array(&column.data_type(), rows)),
+        Builder::Codes(codes) => code_array(column, codes, batch, sensor),
         Builder::Ints(cells) => {
             Ok(Arc::new(Int32Array::try_new(ScalarBuffer::from(cells.values), cells.nulls.build())?))
         }
@@ -100,43 +103,63 @@ fn finish(column: &Column, builder: Builder, batch: &Batch, sensor: &str) -> Res
     }
 }
 
-fn code_array(column: &Column, codes: &[u32], batch: &Batch, sensor: &str) -> Result<ArrayRef, ArrowError> {
-    let strings = match column.source {
-        Source::Connection(text) => &batch.connections.texts[text as usize],
-        Source::Request(text) => &batch.requests.texts[text as usize],
-        Source::Response(text) => &batch.responses.texts[text as usize],
-        Source::Word(Word::TimeSource) => return words(codes, &TIME_SOURCES),
-        Source::Word(Word::PairState) => return words(codes, &PAIR_STATES),
-        Source::Sensor => return words(codes, &[sensor]),
-        Source::Time | Source::Int(_) | Source::Long(_) | Source::Truth(_) | Source::List(_) => {
-            unreachable!("only strings are built from codes")
-        }
-    };
-    let coded = match column.source {
-        Source::Connection(text) => ConnectionText::CODINGS[text as usize].is_coded(),
-        Source::Request(text) => RequestText::CODINGS[text as usize].is_coded(),
-        Source::Response(text) => ResponseText::CODINGS[text as usize].is_coded(),
-        Source::Word(_) | Source::Sensor => true,
-        Source::Time | Source::Int(_) | Source::Long(_) | Source::Truth(_) | Source::List(_) => false,
-    };
-    if coded { dictionary(codes, Arc::new(text_array(strings)?)) } else { plain(codes, strings) }
+/// The strings that a column has codes of, where they are not the same for all batches.
+fn strings_of(source: Source, batch: &Batch) -> Option<&Strings> {
+    match source {
+        Source::Connection(text) => Some(&batch.connections.texts[text as usize]),
+        Source::Request(text) => Some(&batch.requests.texts[text as usize]),
+        Source::Response(text) => Some(&batch.responses.texts[text as usize]),
+        Source::Word(_)
+        | Source::Sensor
+        | Source::Time
+        | Source::Int(_)
+        | Source::Long(_)
+        | Source::Truth(_)
+        | Source::List(_) => None,
+    }
 }
 
-fn words(codes: &[u32], words: &[&str]) -> Result<ArrayRef, ArrowError> {
+fn code_array(column: &Column, codes: Vec<u32>, batch: &Batch, sensor: &str) -> Result<ArrayRef, ArrowError> {
+    if let Some(strings) = strings_of(column.source, batch) {
+        return if strings.is_coded() {
+            dictionary(codes, Arc::new(text_array(strings)?))
+        } else {
+            plain(&codes, strings)
+        };
+    }
+    match column.source {
+        Source::Word(Word::TimeSource) => words(codes, &TIME_SOURCES),
+        Source::Word(Word::PairState) => words(codes, &PAIR_STATES),
+        Source::Sensor => words(codes, &[sensor]),
+        Source::Connection(_)
+        | Source::Request(_)
+        | Source::Response(_)
+        | Source::Time
+        | Source::Int(_)
+        | Source::Long(_)
+        | Source::Truth(_)
+        | Source::List(_) => unreachable!("only strings are built from codes"),
+    }
+}
+
+fn words(codes: Vec<u32>, words: &[&str]) -> Result<ArrayRef, ArrowError> {
     dictionary(codes, Arc::new(StringArray::from_iter_values(words)))
 }
 
 /// Codes and the values they stand for; an absent code is a null.
-fn dictionary(codes: &[u32], values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let nulls = validity(codes);
-    let keys = codes.iter().map(|&code| if code == ABSENT { 0 } else { code.cast_signed() });
-    let keys = Int32Array::try_new(ScalarBuffer::from_iter(keys), nulls)?;
+fn dictionary(mut codes: Vec<u32>, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let nulls = validity(&codes);
+    if nulls.is_some() {
+        codes.iter_mut().filter(|code| **code == ABSENT).for_each(|code| *code = 0);
+    }
+    let len = codes.len();
+    let keys = Int32Array::try_new(ScalarBuffer::new(Buffer::from_vec(codes), 0, len), nulls)?;
     Ok(Arc::new(DictionaryArray::try_new(keys, values)?))
 }
 
 fn validity(codes: &[u32]) -> Option<NullBuffer> {
-    let valid = BooleanBuffer::collect_bool(codes.len(), |at| codes[at] != ABSENT);
-    Some(NullBuffer::new(valid)).filter(|nulls| nulls.null_count() > 0)
+    let is_absent = codes.iter().fold(false, |found, code| found | (*code == ABSENT));
+    is_absent.then(|| NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |at| codes[at] != ABSENT)))
 }
 
 /// Every value of a string column, by code.
@@ -169,25 +192,24 @@ fn entry_array(
     values: Vec<u32>,
     batch: &Batch,
 ) -> Result<ArrayRef, ArrowError> {
-    let text = |strings: &Strings| dictionary(&entries, Arc::new(text_array(strings)?));
     match list {
         List::VlanIds | List::InfoStatus => {
             let numbers: Vec<i32> = entries.into_iter().map(u32::cast_signed).collect();
             Ok(Arc::new(Int32Array::from(numbers)))
         }
-        List::SetCookies => text(&batch.set_cookies.strings),
-        List::CookieNames => text(&batch.cookie_names.strings),
-        List::SetCookieNames => text(&batch.set_cookie_names.strings),
+        List::SetCookies => dictionary(entries, Arc::new(text_array(&batch.set_cookies.strings)?)),
+        List::CookieNames => dictionary(entries, Arc::new(text_array(&batch.cookie_names.strings)?)),
+        List::SetCookieNames => dictionary(entries, Arc::new(text_array(&batch.set_cookie_names.strings)?)),
         List::Flags => {
             let names: Vec<&str> = Flags::ALL.iter().map(|(_, name)| *name).collect();
-            words(&entries, &names)
+            words(entries, &names)
         }
-        List::RequestOthers => pairs(&entries, &values, &batch.request_others),
-        List::ResponseOthers => pairs(&entries, &values, &batch.response_others),
+        List::RequestOthers => pairs(entries, values, &batch.request_others),
+        List::ResponseOthers => pairs(entries, values, &batch.response_others),
     }
 }
 
-fn pairs(names: &[u32], values: &[u32], lines: &LineList) -> Result<ArrayRef, ArrowError> {
+fn pairs(names: Vec<u32>, values: Vec<u32>, lines: &LineList) -> Result<ArrayRef, ArrowError> {
     let names = dictionary(names, Arc::new(text_array(&lines.names)?))?;
     let values = dictionary(values, Arc::new(text_array(&lines.values)?))?;
     Ok(Arc::new(StructArray::try_new(line_fields(), vec![names, values], None)?))

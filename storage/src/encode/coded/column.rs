@@ -8,6 +8,7 @@ use arrow_array::{
     Array, ArrayRef, DictionaryArray, Int32Array, ListArray, StringArray, StructArray, cast::AsArray,
     types::Int32Type,
 };
+use arrow_buffer::NullBuffer;
 use parquet::file::metadata::LevelHistogram;
 
 use super::hybrid;
@@ -33,11 +34,23 @@ pub(super) struct Page {
     entries: Range<usize>,
 }
 
+impl Page {
+    /// Its entries, null or not.
+    pub(super) fn entry_count(&self) -> usize {
+        self.entries.len()
+    }
+}
+
 /// Levels of a page, as they are written.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
+    /// Empty where one level is that of all entries.
     definition: Vec<u32>,
     repetition: Vec<u32>,
+    /// Number of entries, with a value or without.
+    len: usize,
+    /// How many of them have each definition level.
+    counts: Vec<usize>,
 }
 
 impl<'a> CodedColumn<'a> {
@@ -112,19 +125,27 @@ impl<'a> CodedColumn<'a> {
         [repetition, definition]: [(i16, &mut Option<LevelHistogram>); 2],
         out: &mut Vec<u8>,
     ) {
-        levels.fill(self, page, definition.0 as u32);
-        for ((max, histogram), levels) in [(repetition, &levels.repetition), (definition, &levels.definition)]
-        {
-            if let Some(histogram) = histogram {
-                for level in 0..=max {
-                    let count = levels.iter().filter(|at| **at == level as u32).count();
-                    histogram.increment_by(level, count as i64);
-                }
+        levels.fill(self, page, definition.0 as usize);
+        if let Some(histogram) = repetition.1 {
+            histogram.increment_by(0, page.rows.len() as i64);
+            histogram.increment_by(repetition.0, (levels.len - page.rows.len()) as i64);
+        }
+        if let Some(histogram) = definition.1 {
+            for (level, count) in (0..).zip(&levels.counts) {
+                histogram.increment_by(level, *count as i64);
             }
+        }
+        for (max, levels, all) in
+            [(repetition.0, &levels.repetition, None), (definition.0, &levels.definition, levels.of_all())]
+        {
             if max > 0 {
                 let start = out.len();
                 out.extend_from_slice(&[0; size_of::<u32>()]);
-                hybrid::encode(levels, hybrid::width_of(max as usize + 1), out);
+                let width = hybrid::width_of(max as usize + 1);
+                match all {
+                    Some((level, count)) => hybrid::encode_run(level, count, width, out),
+                    None => hybrid::encode(levels, width, out),
+                }
                 let len = (out.len() - start - size_of::<u32>()) as u32;
                 out[start..start + size_of::<u32>()].copy_from_slice(&len.to_le_bytes());
             }
@@ -135,35 +156,60 @@ impl<'a> CodedColumn<'a> {
 impl Levels {
     /// Number of entries, with a value or without.
     pub(super) fn len(&self) -> usize {
-        self.definition.len()
+        self.len
     }
 
-    /// Number of entries without a value, `max` being the level of one with.
-    pub(super) fn nulls(&self, max: i16) -> usize {
-        self.definition.iter().filter(|level| **level != max as u32).count()
+    /// Number of entries without a value.
+    pub(super) fn nulls(&self) -> usize {
+        self.len - self.counts.last().copied().unwrap_or_default()
+    }
+
+    /// The definition level of all entries and their number, where it is one.
+    fn of_all(&self) -> Option<(u32, usize)> {
+        let level = (0..).zip(&self.counts).find(|(_, count)| **count == self.len)?.0;
+        self.definition.is_empty().then_some((level, self.len))
     }
 
     /// The levels of `page`: a value has definition level `max`, an empty list one less, an absent row 0.
-    fn fill(&mut self, column: &CodedColumn<'_>, page: &Page, max: u32) {
+    fn fill(&mut self, column: &CodedColumn<'_>, page: &Page, max: usize) {
         self.definition.clear();
         self.repetition.clear();
-        let Some(lists) = column.lists else {
-            let present = |at| column.codes.is_valid(at);
-            match column.codes.null_count() {
-                0 => self.definition.resize(page.rows.len(), max),
-                _ => self.definition.extend(page.rows.clone().map(|at| u32::from(present(at)) * max)),
-            }
-            return;
-        };
-        let offsets = lists.value_offsets();
-        for row in page.rows.clone() {
-            let len = (offsets[row + 1] - offsets[row]) as usize;
-            let empty = if lists.is_valid(row) { max - 1 } else { 0 };
-            self.definition.push(if len == 0 { empty } else { max });
-            self.repetition.push(0);
-            let (definitions, repetitions) = (self.definition.len() + len, self.repetition.len() + len);
-            self.definition.resize(definitions - usize::from(len > 0), max);
-            self.repetition.resize(repetitions - usize::from(len > 0), 1);
+        self.counts.clear();
+        self.counts.resize(max + 1, 0);
+        match column.lists {
+            Some(lists) => self.fill_lists(lists, page, max as u32),
+            None => self.fill_rows(column.codes, page, max as u32),
         }
+    }
+
+    fn fill_rows(&mut self, codes: &Int32Array, page: &Page, max: u32) {
+        self.len = page.rows.len();
+        let nulls = codes.nulls().map(|nulls| nulls.slice(page.rows.start, self.len));
+        let null_count = nulls.as_ref().map_or(0, NullBuffer::null_count);
+        self.counts[0] += null_count;
+        self.counts[max as usize] += self.len - null_count;
+        if let Some(nulls) = nulls.filter(|_| null_count > 0 && null_count < self.len) {
+            self.definition.extend(nulls.iter().map(|present| u32::from(present) * max));
+        }
+    }
+
+    fn fill_lists(&mut self, lists: &ListArray, page: &Page, max: u32) {
+        let offsets = &lists.value_offsets()[page.rows.start..=page.rows.end];
+        for (row, ends) in page.rows.clone().zip(offsets.windows(2)) {
+            let len = (ends[1] - ends[0]) as usize;
+            let level = match (len, lists.is_valid(row)) {
+                (0, true) => max - 1,
+                (0, false) => 0,
+                (_, _) => max,
+            };
+            self.definition.push(level);
+            self.repetition.push(0);
+            for _ in 1..len {
+                self.definition.push(max);
+                self.repetition.push(1);
+            }
+            self.counts[level as usize] += len.max(1);
+        }
+        self.len = self.definition.len();
     }
 }

@@ -126,7 +126,7 @@ impl ChunkWriter {
         let width = hybrid::width_of(chunk.dictionary.len());
         self.plain.push(width as u8);
         hybrid::encode(&self.indices, width, &mut self.plain);
-        let nulls = self.levels.nulls(max_levels[1]);
+        let nulls = self.levels.nulls();
         chunk.note(page, bounds, (nulls, value_bytes));
         let [repetitions, definitions] = histograms;
         chunk.column_index.append_histograms(&repetitions, &definitions);
@@ -150,18 +150,25 @@ impl ChunkWriter {
         let (number, offsets) = (chunk.pages.len() as u32 + 1, chunk.column.strings.value_offsets());
         let (mut bounds, mut value_bytes) = (Bounds::default(), 0);
         indices.clear();
+        indices.reserve(page.entry_count());
+        // Rows of a connection stand together: most codes are the one before.
+        let (mut last, mut last_index, mut last_bytes) = (usize::MAX, 0, 0);
         chunk.column.each_code(page, |code| {
-            let slot = &mut slots[code];
-            if slot.page != number {
-                if slot.page == 0 {
-                    slot.index = dictionary.len() as u32;
-                    dictionary.push(code);
+            if code != last {
+                let slot = &mut slots[code];
+                if slot.page != number {
+                    if slot.page == 0 {
+                        slot.index = dictionary.len() as u32;
+                        dictionary.push(code);
+                    }
+                    slot.page = number;
+                    bounds.add(chunk.column.strings.value(code));
                 }
-                slot.page = number;
-                bounds.add(chunk.column.strings.value(code));
+                (last, last_index) = (code, slot.index);
+                last_bytes = i64::from(offsets[code + 1] - offsets[code]);
             }
-            indices.push(slot.index);
-            value_bytes += i64::from(offsets[code + 1] - offsets[code]);
+            indices.push(last_index);
+            value_bytes += last_bytes;
         });
         (bounds, value_bytes)
     }
