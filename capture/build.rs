@@ -14,6 +14,19 @@ const OBJECT_VARIABLE: &str = "HDRCAP_XDP_OBJECT";
 const TOOLCHAIN_VARIABLE: &str = "HDRCAP_BPF_TOOLCHAIN";
 const OBJECT_NAME: &str = "hdrcap-xdp";
 
+/// What the cargo that builds the kernel half is told besides.
+const SETTINGS: [(&str, &str); 5] = [
+    // Stable compilers want it for `-Z build-std`.
+    ("RUSTC_BOOTSTRAP", "1"),
+    // Leaves warnings and errors of what is shown.
+    ("CARGO_TERM_QUIET", "true"),
+    // A caller's own setting cuts the program into units that are not inlined, which the verifier refuses.
+    ("CARGO_INCREMENTAL", "0"),
+    // Line information names no folder of this machine: the same source is the same object wherever it is built.
+    ("CARGO_UNSTABLE_TRIM_PATHS", "true"),
+    ("CARGO_PROFILE_RELEASE_TRIM_PATHS", "all"),
+];
+
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed={OBJECT_VARIABLE}");
@@ -47,18 +60,19 @@ fn build() -> Result<()> {
         );
     }
     let toolchain = toolchain()?;
-    // Stable compilers want the first for `-Z build-std`; the second leaves warnings and errors of what is shown; without
-    // the third, a caller's own setting cuts the program into units that are not inlined, which the verifier refuses.
-    for (name, value) in [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TERM_QUIET", "true"), ("CARGO_INCREMENTAL", "0")]
-    {
-        // SAFETY: the build script has this one thread, and only the cargo it starts sees the variables.
-        unsafe { env::set_var(name, value) };
-    }
+    set(&SETTINGS);
     let root_dir = workspace.join("xdp-prog");
     let root_dir = root_dir.to_str().context("the path of the workspace is not UTF-8")?;
     let package = Package { name: "xdp-prog", root_dir, ..Package::default() };
     build_ebpf([package], Toolchain::Custom(&toolchain))
         .with_context(|| format!("the kernel half did not build with toolchain {toolchain}"))
+}
+
+fn set(settings: &[(&str, &str)]) {
+    for (name, value) in settings {
+        // SAFETY: the build script has this one thread, and only the cargo it starts sees the variables.
+        unsafe { env::set_var(name, value) };
+    }
 }
 
 /// The first toolchain that has the source of `core`.

@@ -273,3 +273,19 @@ fn memory_or(action: &'static str, what: &str, source: io::Error, plan: RingPlan
         _ => LoadError::Kernel { action, source: source.into() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its line information is in the program that is given away, and has to be the same whoever built it.
+    #[test]
+    fn the_object_names_no_folder_of_the_machine_that_built_it() {
+        let tree = env!("CARGO_MANIFEST_DIR").strip_suffix("/capture").expect("this is the folder capture");
+        for place in [tree, "/.cargo/registry", "/lib/rustlib"] {
+            let is_named = OBJECT.windows(place.len()).any(|bytes| bytes == place.as_bytes());
+            assert!(!is_named, "{place} is in the kernel half");
+        }
+        assert!(OBJECT.windows(16).any(|bytes| bytes == b"decide/detect.rs"), "it has line information");
+    }
+}
