@@ -124,7 +124,11 @@ fn persists(fields: &Fields<'_>, http11: bool) -> bool {
 
 /// True where Connection names the option.
 fn names(fields: &Fields<'_>, option: &[u8]) -> bool {
-    fields.all(Field::Connection).flat_map(list).any(|member| member.eq_ignore_ascii_case(option))
+    let is_option = |member: &[u8]| member.eq_ignore_ascii_case(option);
+    fields.all(Field::Connection).any(|value| match memchr::memchr(b',', value) {
+        None => is_option(trim(value)),
+        Some(_) => list(value).any(is_option),
+    })
 }
 
 /// True for 1.1 and what claims to be a later minor version of 1.
@@ -134,6 +138,14 @@ fn is_http11(version: &[u8]) -> bool {
 
 /// The declared length and what is wrong with it.
 pub(super) fn content_length(fields: &Fields<'_>) -> (Option<i64>, Flags) {
+    if !fields.has(Field::ContentLength) {
+        return (None, Flags::NONE);
+    }
+    if !fields.repeats(Field::ContentLength)
+        && let Some(length) = fields.first(Field::ContentLength).and_then(plain_length)
+    {
+        return (Some(length), Flags::NONE);
+    }
     let mut flags = Flags::NONE;
     let mut members = fields.all(Field::ContentLength).flat_map(list).map(|member| {
         let (length, member_flags) = length_of(member);
@@ -151,6 +163,17 @@ pub(super) fn content_length(fields: &Fields<'_>) -> (Option<i64>, Flags) {
         flags.insert(if equal { Flags::CL_MULTIPLE } else { Flags::CL_CONFLICT });
     }
     (first.filter(|_| equal), flags)
+}
+
+/// A length with nothing particular: few digits, and no zero before others.
+fn plain_length(value: &[u8]) -> Option<i64> {
+    let is_plain = matches!(value, [b'0'] | [b'1'..=b'9', ..]) && value.len() < 19;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+    if is_plain {
+        value.iter().try_fold(0, |length: i64, byte| Some(length * 10 + digit(byte)?))
+    } else {
+        None
+    }
 }
 
 fn length_of(member: &[u8]) -> (Option<i64>, Flags) {

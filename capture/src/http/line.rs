@@ -139,7 +139,7 @@ pub(super) struct Section {
     pub(super) repeated: u64,
     /// Lines ended by CRLF, or by a CR at the end of the bytes.
     pub(super) crlf_count: usize,
-    /// A line holds NUL or a bare CR.
+    /// A line may hold NUL or a bare CR; there is neither where not.
     pub(super) has_control: bool,
     pub(super) order: NameOrder,
     pub(super) flags: Flags,
@@ -168,6 +168,7 @@ pub(super) fn scan_section(
                 section.flags.insert(Flags::BARE_LF_END);
             }
             section.end = first.next;
+            section.has_control = feeds.has_control;
             return section;
         }
         let content = &bytes[at..first.content_end];
@@ -182,10 +183,12 @@ pub(super) fn scan_section(
         }
         let (last, folded) = section.unfold(bytes, first, (at, &mut feeds));
         let extent = Extent { start: at, name_limit: first.content_end, last, folded };
-        section.add_line(bytes, lines, extent, (hash, memory));
+        let is_clean = !feeds.has_control || memchr2(0, b'\r', content).is_none();
+        section.add_line(bytes, lines, extent, (hash.filter(|_| is_clean), memory));
         at = last.next;
     }
     section.end = at;
+    section.has_control = feeds.has_control;
     section
 }
 
@@ -234,7 +237,6 @@ impl Section {
         let mut last_start = start;
         loop {
             self.note_ending(bytes, last);
-            self.has_control |= memchr2(0, b'\r', &bytes[last_start..last.content_end]).is_some();
             if last.ending == Ending::Lf {
                 self.flags.insert(Flags::BARE_LF);
             }

@@ -4,7 +4,6 @@
 //! costs one hash and one comparison, here and in all later stages. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
 //! what it parses to depends on nothing around it; lines of one number are equal byte by byte.
 
-use memchr::memchr2;
 use storage::{
     field::Field,
     values::{LINE_NUMBER_SLOTS, LineNumber},
@@ -102,7 +101,7 @@ impl LineMemory {
         kept.number.is_some() && &self.bytes[kept.start as usize..][..usize::from(kept.len)] == content
     }
 
-    /// Keeps a line exactly `name: value CRLF` where it comes for the second time, and gives it its number; one that is
+    /// Keeps a line exactly `name: value CRLF`, without control bytes, where it comes for the second time, and gives it its number; one that is
     /// dear to redact and mostly comes again is kept at once.
     pub(super) fn keep(&mut self, bytes: &[u8], hash: u64, line: &Line, name_sum: u64) -> Option<LineNumber> {
         let once = &mut self.once[(hash >> 40) as usize % ONCE_COUNT];
@@ -112,7 +111,7 @@ impl LineMemory {
             *once = tag_of(hash);
             return None;
         }
-        if content.len() > LINE_BYTES_MAX || memchr2(0, b'\r', content).is_some() {
+        if content.len() > LINE_BYTES_MAX {
             return None;
         }
         if self.tags.is_empty() || self.bytes.len() + content.len() > LINES_BYTES_MAX {

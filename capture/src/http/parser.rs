@@ -3,7 +3,6 @@
 //! Invariant: nothing is allocated once the line table has grown to its limit; nothing is refused but a start line that
 //! is neither a request's nor a response's.
 
-use memchr::memchr2;
 use storage::{field::Field, flags::Flags};
 
 use super::{
@@ -121,7 +120,7 @@ impl Parser {
         let mut section = scan_section(bytes, opening.fields_start, opening.feeds, &mut self.lines, memory);
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
-        if section.has_control || memchr2(0, b'\r', opening.line).is_some() {
+        if section.has_control {
             section.note_controls(bytes, opening.line_start, &mut self.lines);
         }
         section

@@ -81,6 +81,8 @@ pub(super) struct LineRedactor {
     unfolded: Vec<u8>,
     patches: Vec<Patch>,
     recall: Recall,
+    /// The head holds what a JSON Web Token begins with.
+    jwt_seen: bool,
     trace: Trace,
     redacted: bool,
     /// Finds what a JSON Web Token begins with.
@@ -102,6 +104,7 @@ impl LineRedactor {
             unfolded: Vec::new(),
             patches: Vec::new(),
             recall: Recall::new(),
+            jwt_seen: false,
             trace: Trace::default(),
             redacted: false,
             jwt: memmem::Finder::new(b"eyJ"),
@@ -114,7 +117,8 @@ impl LineRedactor {
     }
 
     /// Forgets the head before.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, bytes: &[u8]) {
+        self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
         self.recall.begin();
         self.memory.clear();
         self.patches.clear();
@@ -299,7 +303,7 @@ impl LineRedactor {
     }
 
     fn has_jwt(&self, value: &[u8]) -> bool {
-        self.jwt.find(value).is_some()
+        self.jwt_seen && self.jwt.find(value).is_some()
     }
 
     fn jwts(&mut self, value: &[u8]) {
@@ -421,7 +425,7 @@ impl LineRedactor {
 
     /// Too broken to tell where in it a secret begins and ends.
     fn may_hide_anything(&self, value: &[u8]) -> bool {
-        sensitive::mentions(value) || memchr(b'@', value).is_some() || self.has_jwt(value)
+        sensitive::mentions(value) || memchr(b'@', value).is_some() || self.jwt.find(value).is_some()
     }
 
     /// Keeps what is surely a name; all behind it is one token.

@@ -27,6 +27,11 @@ impl<'a> Scout<'a> {
     /// True where the line's value holds more than parameters of harmless names.
     pub(super) fn finds(&mut self, line: &Line, policy: &Policy) -> bool {
         let (start, end) = (line.value_start as usize, line.value_end as usize);
+        let is_mark = |byte: u8| matches!(byte, b'=' | b'%' | b'{' | b'@');
+        let has_mark = self.bytes[start..end].iter().fold(false, |found, &byte| found | is_mark(byte));
+        if !has_mark && !self.has_paths {
+            return false;
+        }
         if self.at < start {
             self.at = start + memchr(b'@', &self.bytes[start..]).unwrap_or(self.bytes.len() - start);
         }

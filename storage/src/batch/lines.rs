@@ -147,7 +147,10 @@ impl LineSink<'_> {
             return Entry { line, number: line.number, name, value };
         }
         let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
-        let name = self.put_name(line.name);
+        let name = match line.field {
+            Some(field) => self.name_of_field(field, line.name),
+            None => self.put_name(line.name),
+        };
         let number = line.number.filter(|_| !self.intake.bad_utf8);
         self.intake.bad_utf8 |= bad_utf8;
         self.known.note(number, [name, ABSENT]);
@@ -209,6 +212,17 @@ impl LineSink<'_> {
         };
         self.others.entries.push(codes);
         self.intake.bytes += size_of::<[u32; 2]>();
+    }
+
+    /// A field's name is mostly written as it was before.
+    fn name_of_field(&mut self, field: Field, name: &[u8]) -> u32 {
+        let before = self.sequences.by_field[field as usize];
+        if before != ABSENT && self.others.names.get(before) == name {
+            return before;
+        }
+        let code = self.put_name(name);
+        self.sequences.by_field[field as usize] = code;
+        code
     }
 
     fn put_name(&mut self, name: &[u8]) -> u32 {

@@ -4,6 +4,7 @@
 //! arena; a row joins them by number. Nothing is sorted or laid out here: sealing a batch is handing it over.
 //! Invariant: every number in a row, and every code in a record, is valid in its own batch and in no other.
 
+mod address;
 mod codes;
 pub(crate) mod columns;
 mod glance;
@@ -13,15 +14,13 @@ mod sequences;
 pub(crate) mod side;
 pub(crate) mod strings;
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ahash::RandomState;
 
 pub use self::glance::Glance;
 use self::{
+    address::write_address,
     columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
     lines::{GivenValues, LineSink, Stored},
@@ -203,7 +202,7 @@ impl Batch {
     fn put_address(&mut self, texts: &mut [u32; CONNECTION_TEXTS], column: ConnectionText, address: IpAddr) {
         let mut text = std::mem::take(&mut self.address);
         text.clear();
-        write!(text, "{address}").expect("a String takes any text");
+        write_address(address, &mut text);
         self.put_connection(texts, column, &text);
         self.address = text;
     }

@@ -7,8 +7,9 @@ use ahash::RandomState;
 
 use super::{
     codes::Codes,
-    strings::{Intake, Strings},
+    strings::{ABSENT, Intake, Strings},
 };
+use crate::field::Field;
 
 /// Sequences of names met, by the codes of the names.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Sequences {
     entries: Vec<(u32, u32)>,
     /// The sequence at hand.
     pub(crate) current: Vec<u32>,
+    /// The code of each field's name, as it was written last; absent before.
+    pub(crate) by_field: [u32; Field::ALL.len()],
     text: Vec<u8>,
 }
 
@@ -32,6 +35,7 @@ impl Sequences {
             names: Vec::new(),
             entries: Vec::new(),
             current: Vec::new(),
+            by_field: [ABSENT; Field::ALL.len()],
             text: Vec::new(),
         }
     }
@@ -41,6 +45,7 @@ impl Sequences {
         self.codes.clear();
         self.names.clear();
         self.entries.clear();
+        self.by_field.fill(ABSENT);
     }
 
     /// The code that the names of the sequence at hand have in `texts`, joined by commas.
