@@ -6,7 +6,7 @@ use std::{path::Path, process::Command, sync::mpsc, time::Duration};
 use crate::support::{NOON_NS, plain_batch, row_count, writer};
 use storage::{
     dataset::{LossReason, Writer, WriterSettings},
-    file::IoMode,
+    file::{IoMode, disk_room},
     manifest::verify,
 };
 
@@ -173,4 +173,33 @@ fn a_device_that_fails_loses_only_what_is_counted() {
 #[test]
 fn a_device_that_fails_loses_only_what_is_counted_with_plain_writes() {
     fail_and_mend(IoMode::Plain);
+}
+
+/// The room that files are given ahead is the first that a full disk refuses, and is given back by what fails.
+#[test]
+fn a_full_device_loses_only_what_is_counted() {
+    let disk = LoopDisk::new();
+    let dir = disk.path();
+    let ballast = dir.join("ballast");
+    let (free, _) = disk_room(&dir).expect("a filesystem");
+    let left = 3 << 20;
+    std::fs::write(&ballast, vec![1; usize::try_from(free - left).expect("small")]).expect("room for it");
+    let mut writer = writer(&dir);
+    let mut rows_safe = 0;
+    let error = loop {
+        match writer.write(&plain_batch(5_000, NOON_NS), NOON_NS) {
+            Ok(written) => rows_safe += written.rows,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.reason, error.rows_lost), (LossReason::DiskFull, 5_000), "{error}");
+    assert!(rows_safe >= 5_000, "something fits");
+    assert!(writer.stranded() == 1 || row_count(&dir) as u64 == rows_safe);
+    std::fs::remove_file(&ballast).expect("removed");
+    writer.tick(NOON_NS);
+    assert_eq!((writer.stranded(), row_count(&dir) as u64), (0, rows_safe), "what was safe is published");
+    writer.write(&plain_batch(5_000, NOON_NS), NOON_NS).expect("writing resumes");
+    writer.close();
+    assert_eq!(row_count(&dir) as u64, rows_safe + 5_000);
+    assert!(no_problems(&dir));
 }
