@@ -33,6 +33,10 @@ pub const LAYER_COUNT_MAX: usize = 40;
 /// the search looks at may hold the empty line, and none does.
 pub const STEP_COUNT_MAX: u32 = 4 * 4096;
 
+/// Steps of 16 bytes along the sizes of chunks that one frame may take: a GSO frame of 64 KiB with chunks of 512 bytes
+/// fits. Of smaller ones the end is not found; they would cost more than a head does.
+pub const CHUNK_STEP_COUNT_MAX: u32 = 128;
+
 /// Sets of a flow memory, four connections each. 576 bytes a set: 4.5 MiB per CPU.
 pub const FLOW_SET_COUNT: usize = 8 * 1024;
 

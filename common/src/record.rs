@@ -207,12 +207,15 @@ pub mod record_flag {
     pub const HEAD_LIMIT: u8 = 0x02;
     /// The frame was cut by the capture (pcap snap length): bytes of the head are missing behind the copied ones.
     pub const SNAPPED: u8 = 0x04;
-    /// The record's segment ends with the last chunk of a chunked body, `0 CRLF CRLF` (RFC 9112 section 7.1).
+    /// The record's segment ends with the last chunk of a chunked body, `0 CRLF CRLF` (RFC 9112 section 7.1), or where
+    /// chunks that were followed end.
     pub const CHUNK_END: u8 = 0x08;
     /// Line ends stood before the start line; they are not part of the head.
     pub const LED: u8 = 0x10;
     /// The bytes came before those of the head they may belong to, which should begin in front of them.
     pub const EARLY: u8 = 0x20;
+    /// The start line stands inside of a chunk of a body: it begins no head, and nothing of it was copied.
+    pub const IN_CHUNK: u8 = 0x40;
 }
 
 /// Classes of reservations in a ring, by payload bytes: the verifier wants constant sizes.

@@ -11,8 +11,8 @@ use bench::{
 /// Why a message whose bytes were all captured is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Excuse {
-    /// It begins in the middle of a segment where nothing said that it would: behind the end of a chunked body, or of
-    /// one whose head came late.
+    /// It begins in the middle of a segment where nothing said that it would: behind a body of which the length stood in a
+    /// field line that segments cut, or a chunk's size or the head itself came late.
     InMidSegment,
     /// Its first segment holds less than its first token, where nothing said that a head would begin.
     TokenCut,
@@ -23,7 +23,7 @@ pub(super) enum Excuse {
 /// Why a start line that is none is taken for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Lie {
-    /// In a chunked body: chunk sizes are not read.
+    /// In a chunked body: of a response that was not measured, or behind a size that came late.
     ChunkedBody,
     /// In the body of a message that was not handed over whole.
     BodyOfUnseen,

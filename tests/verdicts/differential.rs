@@ -1,7 +1,7 @@
 //! The kernel half against the same decision in user space: same frames, same verdicts, same counters, same records.
 
-use super::frames::{Random, Segment, head};
-use super::kernel::{Kernel, decide_in_user_space};
+use super::frames::{Random, Segment, chunked, head};
+use super::kernel::{Kernel, Records, decide_in_user_space};
 use capture::source::decider::Decider;
 use common::config::{Config, Net};
 use common::record::tcp_flag::{ACK, FIN, PSH, RST, SYN};
@@ -28,10 +28,10 @@ impl Pair {
         Self { kernel, decider: Decider::new(config), frames: 0, records: 0 }
     }
 
-    /// One frame through both; what they differ in is the failure.
-    pub(super) fn compare(&mut self, frame: &[u8], what: &str) {
+    /// One frame through both, and its records; what they differ in is the failure.
+    pub(super) fn compare(&mut self, frame: &[u8], what: &str) -> Records {
         if frame.len() < 14 || frame.len() > FRAME_BYTES_MAX {
-            return;
+            return Records::default();
         }
         self.kernel.run(frame);
         let theirs = self.kernel.records();
@@ -45,6 +45,7 @@ impl Pair {
         );
         self.frames += 1;
         self.records += ours.0.len() as u64;
+        ours
     }
 }
 
@@ -128,8 +129,12 @@ pub(super) fn conversation(random: &mut Random) -> Vec<Vec<u8>> {
         if random.below(6) == 0 {
             head.retain(|byte| *byte != b'\r');
         }
+        if random.below(4) == 0 {
+            head.splice(..3, *b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX:");
+        }
         stream.extend(head);
-        stream.extend(vec![*random.pick(b"x\n\r"); random.below(3000)]);
+        let body = vec![*random.pick(b"x\n\r"); random.below(3000)];
+        stream.extend(if random.below(2) == 0 { chunked(&body, random) } else { body });
     }
     let template = Segment {
         v6: random.below(3) == 0,
@@ -215,7 +220,7 @@ fn compare_file(pair: &mut Pair, file: &Path) -> u64 {
         match reader.next() {
             Ok((size, block)) => {
                 match frame_of(&block, &mut links) {
-                    Some((Linktype::ETHERNET, frame)) => pair.compare(frame, &what),
+                    Some((Linktype::ETHERNET, frame)) => drop(pair.compare(frame, &what)),
                     Some(_) => other_links += 1,
                     None => {}
                 }

@@ -133,6 +133,20 @@ pub(super) fn head(bytes: usize) -> Vec<u8> {
     head
 }
 
+/// A body in chunks of random sizes.
+pub(super) fn chunked(mut body: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut chunked = Vec::new();
+    while !body.is_empty() {
+        let (chunk, rest) = body.split_at(body.len().min(1 + random.below(700)));
+        let extension = *random.pick(&["", "", ";a=b", " "]);
+        chunked.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
+        chunked.extend([chunk, b"\r\n"].concat());
+        body = rest;
+    }
+    chunked.extend(format!("0\r\n{}\r\n", random.pick(&["", "X-Trailer: t\r\n"])).bytes());
+    chunked
+}
+
 /// Small numbers that look random and are the same in every run.
 pub(super) struct Random(pub(super) u64);
 

@@ -2,6 +2,7 @@
 //! and what a frame costs.
 
 mod attach;
+mod chunks;
 mod cost;
 mod differential;
 mod each;

@@ -131,7 +131,9 @@ extern "C" fn on_step(_index: u64, walk: *mut Walk<'_, XdpFrame, Rings>) -> i64 
             walk.is_measuring() || go_on(walk)
         }
         Task::Measure => !measure(walk) || go_on(walk),
+        Task::Coding => !coding(walk) || go_on(walk),
         Task::Look => look(walk),
+        Task::Chunk => chunk(walk),
     };
     i64::from(!goes_on)
 }
@@ -158,8 +160,18 @@ fn measure(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
 }
 
 #[inline(never)]
+fn coding(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.coding()
+}
+
+#[inline(never)]
 fn look(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
     walk.look()
+}
+
+#[inline(never)]
+fn chunk(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.chunk()
 }
 
 #[inline(never)]

@@ -189,7 +189,8 @@ impl Collector {
             return;
         }
         let is_continuous = connection.directions[side].continues_at(record.seq);
-        let is_in_message = connection.is_in_message(side, record.seq);
+        let is_in_chunk = record.flags & record_flag::IN_CHUNK != 0;
+        let is_in_message = is_in_chunk || connection.is_in_message(side, record.seq);
         let is_misplaced = connection.client.is_some_and(|client| match start_line_kind(bytes) {
             StartLine::Request => side != client,
             StartLine::Response => side == client,

@@ -3,6 +3,7 @@
 //! A table of small sets: the flow hash picks the set, by a key of this run, its upper half is the tag, a newer connection takes the slot of one
 //! that speaks no HTTP, else of an older one without a head in progress. Both halves use the same size, so both forget alike.
 
+mod chunks;
 mod direction;
 
 pub use direction::{Direction, Expectation, Lead, Place, Stretch, state};

@@ -74,8 +74,18 @@ pub struct Work {
     pub scan: u32,
     /// Offset in the frame behind the last byte of that search.
     pub scan_end: u32,
+    /// Non-zero: offset in the frame of a field that may tell of chunks.
+    pub coding: u32,
     /// A `walk::Next`, of the record made last.
     pub next: u32,
+    /// Non-zero: what is around chunks is to be read at `at`.
+    pub chunks: u32,
+    /// Steps that may still be taken along chunks in this frame.
+    pub chunk_steps: u32,
+    /// Non-zero: the segment ends where a chunked body does.
+    pub is_over: u32,
+    /// Non-zero: the segment begins with a start line, inside of a chunk.
+    pub inside: u32,
 }
 
 impl Work {
@@ -132,7 +142,12 @@ impl Work {
             sought: 0,
             scan: 0,
             scan_end: 0,
+            coding: 0,
             next: 0,
+            chunks: 0,
+            chunk_steps: 0,
+            is_over: 0,
+            inside: 0,
         }
     }
 }

@@ -78,6 +78,7 @@ impl<F: Frame> Planner<'_, F> {
     #[inline(always)]
     pub(super) fn plan(mut self) -> Option<Verdict> {
         self.work.lost = 0;
+        self.work.inside = 0;
         let flags = self.work.record.tcp_flags;
         let syn = flags & tcp_flag::SYN != 0;
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
@@ -95,7 +96,8 @@ impl<F: Frame> Planner<'_, F> {
         let pushed = (ends || flags & tcp_flag::PSH != 0)
             && known
             && self.slot.direction(self.work.direction).is_http();
-        let mark = if has_payload { !copy && pushed } else { ends && is_http };
+        let is_lie = self.work.inside != 0;
+        let mark = if has_payload { is_lie || (!copy && pushed) } else { ends && is_http };
         let parts = if syn || mark { MARK } else { 0 } | if copy { COPY } else { 0 };
         self.work.plan = parts | if copy && pushed { PUSHED } else { 0 };
         match (parts, has_payload) {
@@ -127,7 +129,10 @@ impl<F: Frame> Planner<'_, F> {
         // Reckoned without a branch, as each way would be followed through all that comes.
         let strict = u32::from(known) & u32::from(direction.is_http());
         let (found, lead) = (u32::from(start.is_some()), self.frame.opaque(start.unwrap_or(0)));
-        let starts = self.frame.opaque(found & !(strict & u32::from(lead != 0))) != 0;
+        let is_apart = u32::from(place == Place::Apart) & u32::from(known);
+        let inside = is_apart & found & u32::from(direction.is_in_told_chunk(seq));
+        self.work.inside = self.frame.opaque(inside);
+        let starts = self.frame.opaque(found & !inside & !(strict & u32::from(lead != 0))) != 0;
         let (mode, skip) = match place {
             Place::Next if starts => (Mode::Begin, 0),
             Place::Next => (Mode::Continue, 0),
@@ -139,7 +144,10 @@ impl<F: Frame> Planner<'_, F> {
             Place::Apart if !known => return false,
             Place::Apart => match direction.expectation(seq, self.work.captured, limit) {
                 Expectation::None => return false,
-                Expectation::Here(offset) => return self.look(offset),
+                Expectation::Here(offset) => {
+                    let is_in_chunks = u32::from(direction.is_in_chunks());
+                    return self.look(offset, is_in_chunks);
+                }
                 Expectation::Before => {
                     direction.early_bytes = direction.early_bytes.saturating_add(len);
                     (Mode::Early, 0)
@@ -152,13 +160,15 @@ impl<F: Frame> Planner<'_, F> {
         true
     }
 
-    /// Sets up a look at the place where a head should begin.
+    /// Sets up a look at the place where a head should begin, or where what is around chunks goes on.
     #[inline(always)]
-    fn look(&mut self, offset: u32) -> bool {
+    fn look(&mut self, offset: u32, is_in_chunks: u32) -> bool {
+        let chunks = self.frame.opaque(is_in_chunks);
         let work = &mut *self.work;
         work.at = offset;
         work.lead = 0;
-        work.look = 1;
+        work.look = chunks ^ 1;
+        work.chunks = chunks;
         work.mode = Mode::Begin as u32;
         true
     }
@@ -179,6 +189,7 @@ impl<F: Frame> Planner<'_, F> {
         let work = &mut *self.work;
         work.at = work.lead;
         work.look = 0;
+        work.chunks = 0;
         work.skip = skip;
         work.left = left;
         work.line = line;

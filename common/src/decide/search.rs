@@ -4,9 +4,11 @@
 //! at without a branch; only a block that may hold one is looked at again, exactly. What stands at the end of the bytes
 //! is kept as `Line`, so that the empty line is found wherever a segment boundary splits it.
 
+mod chunk;
 mod length;
 
-pub use length::{Length, search_length};
+pub use chunk::{CHUNK_STEP_BYTES, Chunk, Phase, is_hex_digit, read_chunk};
+pub use length::{Length, is_chunked, search_length};
 
 use super::frame::{BLOCK_BYTES, Frame, WIDE_BYTES};
 use crate::limits::RECORD_COPY_BYTES_MAX;
@@ -235,6 +237,15 @@ fn word_at<const N: usize>(block: &[u8; N], at: usize) -> u64 {
         Some(bytes) => u64::from_le_bytes(*bytes),
         None => 0,
     }
+}
+
+/// Eight bytes of the frame from `at` on, with zeros in place of those from `end` on.
+#[inline(always)]
+fn word_until<F: Frame>(frame: &mut F, at: u32, end: u32) -> u64 {
+    let last = end.saturating_sub(8);
+    let place = frame.opaque(if at < last { at } else { last });
+    let word = frame.load(place).map_or(0, u64::from_le_bytes);
+    word.checked_shr(at.wrapping_sub(place) * 8).unwrap_or(0)
 }
 
 /// 0x80 in every byte that is zero, exactly.

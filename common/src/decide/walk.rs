@@ -3,15 +3,17 @@
 //! Last stage of `decide`. Invariant: a slice is at most `RECORD_COPY_BYTES_MAX` long, the bytes of one head at most
 //! `head_limit`, and a segment that comes late, twice or behind a gap changes nothing that one in order would need.
 
+mod expected;
+
 use super::Work;
-use super::detect::detect_expected;
 use super::flow::{Direction, Lead, NO_WAY, Set, Stretch, state};
 use super::frame::{Frame, Sink};
 use super::gap::follow;
 use super::plan::{self, Mode};
-use super::search::{Length, Line, SEARCH_BYTES_MAX, Search, search, search_length};
+use super::search::{Length, Line, SEARCH_BYTES_MAX, Search, is_chunked, search, search_length};
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::limits::CHUNK_STEP_COUNT_MAX;
 use crate::record::{Address, RecordKind, TunnelType, copy_class, record_flag, tcp_flag};
 use crate::verdict::Verdict;
 
@@ -40,8 +42,12 @@ pub enum Task {
     Slice,
     /// `Walk::measure`.
     Measure,
+    /// `Walk::coding`.
+    Coding,
     /// `Walk::look`.
     Look,
+    /// `Walk::chunk`.
+    Chunk,
 }
 
 /// One segment on its way to records, as `plan` left it in `work`.
@@ -62,13 +68,16 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.sought = 0;
         self.work.scan = 0;
         self.work.scan_end = 0;
+        self.work.coding = 0;
+        self.work.is_over = 0;
+        self.work.chunk_steps = CHUNK_STEP_COUNT_MAX;
         if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
             self.take_slot();
         }
         if self.work.way == NO_WAY && self.work.record.tcp_flags & tcp_flag::SYN != 0 {
             self.await_first();
         }
-        if self.work.plan & plan::COPY != 0 && self.work.look == 0 && is_beginning(self.work.mode) {
+        if self.is_copying() && self.work.look | self.work.chunks == 0 && is_beginning(self.work.mode) {
             self.begin();
         }
         S::drive(&mut self);
@@ -140,19 +149,25 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 self.is_measuring() || self.go_on()
             }
             Task::Measure => !self.measure() || self.go_on(),
+            Task::Coding => !self.coding() || self.go_on(),
             Task::Look => self.look(),
+            Task::Chunk => self.chunk(),
         }
     }
 
     /// What is to be done next. A half whose stack is small gives each task a function of its own.
     #[inline(always)]
     pub const fn task(&mut self) -> Task {
-        if self.is_measuring() {
+        if self.work.coding != 0 {
+            Task::Coding
+        } else if self.is_measuring() {
             Task::Measure
         } else if self.work.plan & plan::MARK != 0 {
             Task::Mark
         } else if self.work.look != 0 {
             Task::Look
+        } else if self.work.chunks != 0 {
+            Task::Chunk
         } else {
             Task::Slice
         }
@@ -189,42 +204,34 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
     }
 
-    /// Searches some more of the head for the length of its body; whether that is over.
+    /// Searches some more of the head for how far its body reaches; whether that is over.
     #[inline(always)]
     pub fn measure(&mut self) -> bool {
         let (scan, end) = (self.frame.opaque(self.work.scan), self.frame.opaque(self.work.scan_end));
         self.work.scan = match search_length(self.frame, scan, end) {
             Length::None => end,
             Length::Behind(behind) => behind,
-            Length::Found(body_bytes) => {
+            Length::Found(body_bytes, behind) => {
                 self.direction().note_length(body_bytes);
-                end
+                behind
+            }
+            Length::Coding(at) => {
+                self.work.coding = at;
+                at + 1
             }
         };
-        self.work.scan >= end
+        self.work.coding == 0 && !self.is_measuring()
     }
 
-    /// Looks whether a head begins at the place reached: where one should, it is one of this direction, and more is believed.
+    /// Tells whether the body comes in chunks, by the field that the search for its length met; whether that is over.
     #[inline(always)]
-    pub fn look(&mut self) -> bool {
-        self.work.look = 0;
-        let work = &mut *self.work;
-        let (offset, len) = (work.payload + work.at, work.captured.saturating_sub(work.at));
-        let seq = work.record.segment_seq.wrapping_add(work.at);
-        let Some(found) = detect_expected(self.frame, offset, len) else {
-            self.direction().disappoint(seq);
-            return self.pushed();
-        };
-        if !self.direction().is_expected_at(seq) {
-            self.start_at(found.lead, Mode::from_u32(self.work.mode).next());
-            return true;
+    pub fn coding(&mut self) -> bool {
+        let (at, end) = (self.frame.opaque(self.work.coding), self.frame.opaque(self.work.scan_end));
+        self.work.coding = 0;
+        if is_chunked(self.frame, at, end) {
+            self.direction().note_chunked();
         }
-        self.start_at(found.lead, Mode::Begin);
-        self.begin();
-        if !found.is_sure {
-            self.direction().state |= state::DOUBT;
-        }
-        true
+        !self.is_measuring()
     }
 
     /// Makes the record of the planned mark.
@@ -233,9 +240,20 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let work = &mut *self.work;
         work.plan &= !plan::MARK;
         work.offset = 0;
-        work.record.kind = RecordKind::Mark as u8;
         work.record.copied = 0;
         work.record.flags = chunk_end(self.frame, work);
+        if work.is_over != 0 {
+            work.record.flags |= record_flag::CHUNK_END;
+        }
+        if work.inside == 0 {
+            work.record.kind = RecordKind::Mark as u8;
+        } else {
+            // A start line that is none: told of, and nothing of it copied.
+            work.record.kind = RecordKind::Head as u8;
+            work.record.flags |= record_flag::IN_CHUNK;
+            work.record.seq = work.record.segment_seq;
+            self.counters.heads = self.counters.heads.wrapping_add(1);
+        }
         work.lost = 0;
     }
 
@@ -270,7 +288,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     /// Makes the record of the next `bytes` and moves behind them.
     #[inline(always)]
     fn record(&mut self, bytes: u32, flags: u8) {
-        let measures = self.direction().state & (state::MEASURE | state::LENGTH) == state::MEASURE;
+        let measures = self.direction().state & state::MEASURE != 0;
         let work = &mut *self.work;
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
@@ -328,31 +346,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             Mode::Ahead => self.direction().conclude(end),
             Mode::Repeat | Mode::Early => {}
         }
-    }
-
-    /// A head that follows right behind the empty line, or behind the body where that ends here as well, is looked for.
-    #[inline(always)]
-    fn next_head(&mut self) -> bool {
-        let (at, captured) = (self.work.at, self.work.captured);
-        let segment_seq = self.work.record.segment_seq;
-        let is_early = self.work.mode == Mode::Early as u32;
-        let way = self.direction();
-        let place = way.expect.wrapping_sub(segment_seq);
-        let is_here = way.state & state::EXPECT != 0 && place >= at;
-        if is_here {
-            self.work.at = place;
-        }
-        let looks = if is_here { place < captured } else { at < captured && !is_early };
-        self.work.look = u32::from(looks);
-        looks
-    }
-
-    /// Plans the mark of a segment of which nothing was copied after all; false where it needs none.
-    #[inline(always)]
-    fn pushed(&mut self) -> bool {
-        let is_needed = self.work.plan & plan::PUSHED != 0 && self.work.rank == 0;
-        self.work.plan = if is_needed { plan::MARK } else { 0 };
-        is_needed
     }
 
     /// Sets up the head that begins behind `lead` bytes from here.

@@ -3,6 +3,7 @@
 //! What is expected is a hint where to look, never a reason to leave out: a start line at the start of a segment is found
 //! without it. Invariant: `end` and `expect` are what the bytes seen say, whatever order they came in.
 
+use crate::decide::search::Phase;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX};
 
 /// Bits of `Direction::state`.
@@ -29,6 +30,14 @@ pub mod state {
     pub const BACK: u32 = 512;
     /// The head in progress is one only because it stands where one should.
     pub const DOUBT: u32 = 1024;
+    /// The head in progress says that its body comes in chunks.
+    pub const CHUNKED: u32 = 2048;
+    /// A head said so of the chunks that are followed.
+    pub const TOLD: u32 = 4096;
+    /// What should stand at `expect` before the next head does (`search::Phase`).
+    pub const PHASE: u32 = 15 << PHASE_SHIFT;
+    /// Where these bits begin.
+    pub const PHASE_SHIFT: u32 = 16;
 }
 
 /// What is remembered about one direction of a connection. All zero: nothing.
@@ -59,9 +68,9 @@ pub struct Direction {
     pub begin: u32,
     /// Sequence number behind the head, at the latest.
     pub end: u32,
-    /// Where the next head should begin.
+    /// Where the next head should begin, or what is around the chunks before it goes on.
     pub expect: u32,
-    /// Bytes copied from behind that place, in case it is only late.
+    /// Bytes copied from behind that place, in case it is only late; of chunks, the size that was read.
     pub early_bytes: u32,
     /// Content-Length of the head in progress.
     pub body_bytes: u32,
@@ -165,7 +174,7 @@ impl Direction {
         let offset = self.expect.wrapping_sub(seq);
         if offset < len {
             Expectation::Here(offset)
-        } else if offset.wrapping_neg() <= reach && self.early_bytes < reach {
+        } else if !self.is_in_chunks() && offset.wrapping_neg() <= reach && self.early_bytes < reach {
             Expectation::Before
         } else {
             Expectation::None
@@ -198,9 +207,12 @@ impl Direction {
     /// A head begins at `seq`, in place of whatever was in progress; what that lacked is remembered.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32, measure: bool) {
-        let mut kept = self.state & (state::HOLE | state::PIPELINED | state::EXPECT);
-        if self.is_http() && self.begin != seq && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
-            kept |= state::BACK;
+        let mut kept = self.state & (state::HOLE | state::PIPELINED);
+        if self.is_http() && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
+            // Seen before, or older than what was: what is known of what follows stays.
+            kept |= state::BACK | self.state & (state::EXPECT | state::TOLD | state::PHASE);
+        } else if !self.is_in_chunks() {
+            kept |= self.state & state::EXPECT;
         }
         if self.state & state::HEAD != 0 && self.begin != seq {
             let is_behind = at_or_after(seq, self.next_seq);
@@ -224,7 +236,8 @@ impl Direction {
     /// No byte of the head in progress is missing.
     #[inline(always)]
     pub fn finish(&mut self) {
-        self.state &= !(state::HEAD | state::AHEAD | state::END | state::MEASURE | state::LENGTH);
+        let progress = state::HEAD | state::AHEAD | state::END;
+        self.state &= !(progress | state::MEASURE | state::LENGTH | state::CHUNKED);
     }
 
     /// The head in progress ends at `end`, for all that is known: what comes behind its body is expected.
@@ -234,18 +247,29 @@ impl Direction {
             self.end = end;
         }
         self.state |= state::END;
-        let body_bytes = if self.state & state::LENGTH != 0 { self.body_bytes } else { 0 };
+        let [has_length, is_chunked, is_measured] =
+            [state::LENGTH, state::CHUNKED, state::MEASURE].map(|bit| self.state & bit != 0);
+        // RFC 9112 section 6.3: chunks outweigh a length.
+        let body_bytes = if has_length && !is_chunked { self.body_bytes } else { 0 };
+        let may_be_chunked = is_chunked || (is_measured && !has_length);
         let behind = self.end.wrapping_add(body_bytes);
-        let is_late = self.state & state::BACK != 0 && self.state & state::EXPECT != 0;
-        if !(is_late && at_or_after(self.expect, behind)) {
+        let is_back = self.state & state::BACK != 0;
+        let is_known = self.state & state::EXPECT != 0 && at_or_after(self.expect, behind);
+        let is_kept = is_known && (is_back || self.is_in_chunks());
+        if !is_kept {
             self.expect_at(behind);
+            let phase = if may_be_chunked { Phase::First } else { Phase::None };
+            self.state |= (phase as u32) << state::PHASE_SHIFT;
         }
+        // With a length besides, the reader may go by either.
+        let is_told = is_chunked && !has_length && !(is_kept && is_back);
+        self.state |= if is_told { state::TOLD } else { 0 };
     }
 
     /// The next head should begin at `seq`.
     #[inline(always)]
     pub fn expect_at(&mut self, seq: u32) {
-        self.state |= state::EXPECT;
+        self.state = self.state & !(state::TOLD | state::PHASE) | state::EXPECT;
         self.expect = seq;
         self.early_bytes = 0;
     }
@@ -261,22 +285,24 @@ impl Direction {
     /// Whether the next head should begin at `seq`.
     #[inline(always)]
     pub const fn is_expected_at(&self, seq: u32) -> bool {
-        self.state & state::EXPECT != 0 && self.expect == seq
+        self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
     }
 
     /// What stood at `seq` is no head.
     #[inline(always)]
     pub fn disappoint(&mut self, seq: u32) {
         if self.expect == seq {
-            self.state &= !state::EXPECT;
+            self.state &= !(state::EXPECT | state::TOLD | state::PHASE);
         }
     }
 
-    /// Content-Length of the head in progress.
+    /// Content-Length of the head in progress; where it has several, the first counts.
     #[inline(always)]
     pub fn note_length(&mut self, body_bytes: u32) {
-        self.state |= state::LENGTH;
-        self.body_bytes = body_bytes;
+        if self.state & state::LENGTH == 0 {
+            self.state |= state::LENGTH;
+            self.body_bytes = body_bytes;
+        }
     }
 
     /// The head in progress goes on at `next_seq`, or, where that was seen already, behind it.
@@ -300,6 +326,11 @@ impl Direction {
             self.conclude(next_seq.wrapping_add(seam));
         }
         if self.state & state::END != 0 && at_or_after(self.next_seq, self.end) {
+            // What came late may have told how far the body reaches.
+            let is_told = self.state & (state::LENGTH | state::CHUNKED) != 0;
+            if is_told && (self.expect == self.end || self.is_in_chunks()) {
+                self.conclude(self.end);
+            }
             self.finish();
         }
     }
