@@ -41,7 +41,15 @@ impl Stages {
                 }
             }
             Fed::Duplicate => self.tally.count(Counter::Duplicate),
-            Fed::Orphan => unreachable!("a record that begins a head waits for no other"),
+        }
+        self.others_done(connection, side);
+    }
+
+    /// Goes on with heads that the same record ended.
+    fn others_done(&mut self, connection: &mut Connection, side: usize) {
+        let head_bytes_max = self.head_bytes_max;
+        while let Some((span, bytes)) = connection.directions[side].assembler.next_done(head_bytes_max) {
+            self.message(connection, side, &span, &bytes);
         }
     }
 
@@ -52,8 +60,8 @@ impl Stages {
             Fed::InPlace(_) => unreachable!("a continuation never stands for a head of its own"),
             Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
             Fed::Duplicate => self.tally.count(Counter::RecordsDuplicate),
-            Fed::Orphan => self.tally.count(Counter::RecordsOrphan),
         }
+        self.others_done(connection, side);
     }
 
     /// Gives up waiting for the rest of every head in progress of a direction.
@@ -67,7 +75,7 @@ impl Stages {
     /// Gives up waiting for the beginnings of heads of which a later piece came at `ts_max` or before.
     pub(super) fn drop_early(&mut self, connection: &mut Connection, side: usize, ts_max: u64) {
         let early = connection.directions[side].assembler.drop_early(ts_max);
-        self.tally.add(Counter::RecordsOrphan, early as u64);
+        self.tally.add(Counter::RecordsOrphan, early);
     }
 
     /// Gives up waiting for the rest of the oldest head in progress of a direction.

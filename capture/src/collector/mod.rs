@@ -76,12 +76,12 @@ pub struct Collector {
     table: FlowTable,
     handshakes: Handshakes,
     stages: Stages,
-    head_bytes_max: usize,
     tick_next_ns: u64,
 }
 
 /// The stages behind reassembly, and what they write into; apart from the connections, so that both can be borrowed.
 struct Stages {
+    head_bytes_max: usize,
     parser: Parser,
     redactor: Redactor,
     batch: Batch,
@@ -111,9 +111,9 @@ impl Collector {
         Collector {
             table: FlowTable::new(FLOW_COUNT_MAX),
             handshakes: Handshakes::default(),
-            head_bytes_max: settings.head_bytes_max,
             tick_next_ns: 0,
             stages: Stages {
+                head_bytes_max: settings.head_bytes_max,
                 parser: Parser::new(),
                 redactor,
                 batch: Batch::new(),
@@ -204,19 +204,19 @@ impl Collector {
         }
         if is_outvoted {
             // The version at the end of a request line, say, where a segment begins there.
-            let fed = connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max);
+            let fed = connection.directions[side].assembler.carry_on(record, bytes, stages.head_bytes_max);
             stages.fed_by_continuation(connection, side, fed);
         } else if !is_in_message {
             let way = &mut connection.directions[side];
             let fed = match way.assembler.place_of(record.seq) {
-                Place::Free => way.assembler.begin(record, bytes, self.head_bytes_max, is_continuous),
+                Place::Free => way.assembler.begin(record, bytes, stages.head_bytes_max, is_continuous),
                 Place::Begun => {
                     stages.tally.count(Counter::Duplicate);
-                    way.assembler.carry_on(record, bytes, self.head_bytes_max)
+                    way.assembler.carry_on(record, bytes, stages.head_bytes_max)
                 }
                 Place::Inside => {
                     stages.tally.count(Counter::InMessage);
-                    way.assembler.carry_on(record, bytes, self.head_bytes_max)
+                    way.assembler.carry_on(record, bytes, stages.head_bytes_max)
                 }
             };
             stages.fed_by_head(connection, side, (record, bytes), fed);
@@ -237,15 +237,16 @@ impl Collector {
             }
         };
         let (connection, stages) = (self.table.get(at), &mut self.stages);
+        let is_probe = connection.is_probe(side, record);
         connection.note_segment(side, record);
         if connection.has_left_http(side, record.seq) {
             stages.tally.count(Counter::RecordsOrphan);
-            stages.emit_settled(connection);
-            self.update(at);
-            return;
+        } else if is_probe {
+            stages.tally.count(Counter::RecordsDuplicate);
+        } else {
+            let fed = connection.directions[side].assembler.carry_on(record, bytes, stages.head_bytes_max);
+            stages.fed_by_continuation(connection, side, fed);
         }
-        let fed = connection.directions[side].assembler.carry_on(record, bytes, self.head_bytes_max);
-        stages.fed_by_continuation(connection, side, fed);
         connection.settle_bodies();
         stages.emit_settled(connection);
         self.update(at);

@@ -7,9 +7,10 @@
 use common::record::{Record, record_flag};
 use storage::flags::Flags;
 
-use super::partial::{Fill, Partial};
+use super::partial::Partial;
+use super::piece::{EarlyPieces, Piece};
 use super::seq;
-use crate::limits::{HEAD_RECENT_COUNT_MAX, PARTIAL_COUNT_PER_DIRECTION_MAX, PIECE_EARLY_COUNT_MAX};
+use crate::limits::{HEAD_RECENT_COUNT_MAX, PARTIAL_COUNT_PER_DIRECTION_MAX};
 
 /// Where a head stood in its stream, and when its bytes came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +27,9 @@ pub struct HeadSpan {
     pub sample_weight: u32,
     /// TCP flags of all segments of the head, ored.
     pub tcp_flags: u8,
-    /// Time of the first byte, nanoseconds.
+    /// Time at which the first byte came by, nanoseconds; behind the last one's where that came first.
     pub ts_first: u64,
-    /// Time of the last byte, nanoseconds.
+    /// Time at which the last byte came by, nanoseconds.
     pub ts_last: u64,
     /// The empty line was found.
     pub complete: bool,
@@ -47,10 +48,8 @@ pub enum Fed {
     InPlace(HeadSpan),
     /// The head was put together from several records.
     Assembled(HeadSpan, Vec<u8>),
-    /// The head was seen before (a SPAN duplicate or a retransmission).
+    /// All of it was seen before (a SPAN duplicate or a retransmission).
     Duplicate,
-    /// A continuation no head is waiting for.
-    Orphan,
 }
 
 /// How a sequence number stands to the heads in progress of its direction.
@@ -64,18 +63,13 @@ pub enum Place {
     Inside,
 }
 
-/// A continuation that came before the segment its head begins in.
-#[derive(Debug)]
-struct Early {
-    record: Record,
-    bytes: Vec<u8>,
-}
-
 /// The heads in progress of one direction.
 #[derive(Debug, Default)]
 pub struct Assembler {
     partials: Vec<Partial>,
-    early: Vec<Early>,
+    early: EarlyPieces,
+    /// Records of early pieces that were forgotten, and are not counted yet.
+    forgotten: u64,
     recent: [(u32, u32); HEAD_RECENT_COUNT_MAX],
     recent_count: usize,
 }
@@ -103,26 +97,53 @@ impl Assembler {
         if self.is_recent(record.seq) {
             return Fed::Duplicate;
         }
-        if ends_here(record) {
-            self.remember(record.seq, record.seq.wrapping_add(u32::from(record.copied)));
+        let end = record.seq.wrapping_add(u32::from(record.copied));
+        if ends_here(record) && !self.early.touch(record.seq, end) {
+            self.remember(record.seq, end);
             return Fed::InPlace(span_in_place(record, is_continuous));
         }
-        self.start_partial(record, bytes, Partial::new(record, head_bytes_max, is_continuous))
+        let at = self.partials.partition_point(|partial| seq::after(record.seq, partial.start()));
+        if let Some(before) = at.checked_sub(1) {
+            // What came behind the start was taken for the rest of the head before.
+            let behind = self.partials[before].split_off(record.seq);
+            self.forgotten += self.early.keep_rest(behind, head_bytes_max);
+        }
+        self.partials.insert(at, Partial::new(record, head_bytes_max, is_continuous));
+        let next = self.partials.get(at + 1).map(Partial::start);
+        for early in self.early.take(record.seq, next) {
+            let piece = early.piece();
+            let is_filled = piece.within(record.seq, piece.end()).is_some_and(|piece| self.fill_in(piece));
+            let rest = if is_filled { early.before(record.seq) } else { Some(early) };
+            self.forgotten += self.early.keep_rest(rest, head_bytes_max);
+        }
+        self.fill_in(Piece::of(record, bytes));
+        self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
-    /// Takes a record that carries on a head.
+    /// Takes a record that carries on a head; others than the one it leads to may be done as well (`next_done`).
     pub fn carry_on(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize) -> Fed {
-        if let Some(index) = self.partial_reaching(record) {
-            return self.fill(index, record, bytes);
-        }
-        let end = record.seq.wrapping_add(u32::from(record.copied));
-        let is_in = |(start, head_end): &(u32, u32)| {
-            seq::at_or_after(record.seq, *start) && seq::at_or_after(*head_end, end)
+        let piece = Piece::of(record, bytes);
+        let first = self.partials.first().map(Partial::start);
+        let is_filled = self.fill_in(piece);
+        let outside = match first {
+            Some(first) if is_filled => piece.within(piece.seq, first),
+            Some(_) | None => Some(piece),
         };
-        if self.recent().iter().any(is_in) {
-            return Fed::Duplicate;
+        let is_news = outside.is_some_and(|outside| self.keep_early(outside, head_bytes_max));
+        match self.next_done(head_bytes_max) {
+            Some((span, bytes)) => Fed::Assembled(span, bytes),
+            None if is_filled || is_news => Fed::Pending,
+            None => Fed::Duplicate,
         }
-        self.keep_early(record, bytes, head_bytes_max)
+    }
+
+    /// The next head that is done.
+    pub fn next_done(&mut self, head_bytes_max: usize) -> Option<(HeadSpan, Vec<u8>)> {
+        let done = self.partials.iter().position(Partial::is_done)?;
+        let (span, bytes, rest) = self.partials.remove(done).finish();
+        self.remember(span.seq, span.end_seq);
+        self.forgotten += self.early.keep_rest(rest, head_bytes_max);
+        Some((span, bytes))
     }
 
     /// Heads in progress.
@@ -170,30 +191,21 @@ impl Assembler {
         if self.partials.is_empty() && self.partials.capacity() > 0 {
             self.partials = Vec::new();
         }
-        if self.early.is_empty() && self.early.capacity() > 0 {
-            self.early = Vec::new();
-        }
+        self.early.let_go();
     }
 
-    /// Pieces that wait for the beginning of their head.
-    pub fn early_count(&self) -> usize {
-        self.early.len()
-    }
-
-    /// Forgets early pieces that came at `ts_max` or before; returns how many records that were.
-    pub fn drop_early(&mut self, ts_max: u64) -> usize {
-        let count = self.early.len();
-        self.early.retain(|piece| piece.record.ts_ns > ts_max);
-        count - self.early.len()
-    }
-
-    fn recent(&self) -> &[(u32, u32)] {
-        &self.recent[..self.recent_count.min(HEAD_RECENT_COUNT_MAX)]
+    /// Forgets early pieces that came at `ts_max` or before; returns how many records were forgotten since the last time.
+    pub fn drop_early(&mut self, ts_max: u64) -> u64 {
+        std::mem::take(&mut self.forgotten) + self.early.forget(ts_max)
     }
 
     /// Whether the head at this place was handed on lately.
     pub fn is_recent(&self, head_seq: u32) -> bool {
         self.recent().iter().any(|(start, _)| *start == head_seq)
+    }
+
+    fn recent(&self) -> &[(u32, u32)] {
+        &self.recent[..self.recent_count.min(HEAD_RECENT_COUNT_MAX)]
     }
 
     fn remember(&mut self, start: u32, end: u32) {
@@ -205,73 +217,38 @@ impl Assembler {
         }
     }
 
-    /// The head in progress the record's bytes may belong to: the latest that begins at or before its end.
-    fn partial_reaching(&self, record: &Record) -> Option<usize> {
-        self.partials.iter().rposition(|partial| partial.reaches(record.seq, record.copied))
-    }
-
-    fn start_partial(&mut self, record: &Record, bytes: &[u8], partial: Partial) -> Fed {
-        let at = self.partials.partition_point(|partial| seq::after(record.seq, partial.start()));
-        self.partials.insert(at, partial);
-        let behind = match at.checked_sub(1) {
-            Some(before) => self.partials[before].split_off(record.seq),
-            None => Vec::new(),
-        };
-        let mut fed = self.fill(at, record, bytes);
-        for (seq, bytes) in behind {
-            // What came behind the start was taken for the rest of the head before.
-            for (nth, piece) in bytes.chunks(usize::from(u16::MAX)).enumerate() {
-                let seq = seq.wrapping_add((nth * usize::from(u16::MAX)) as u32);
-                let record = Record { seq, copied: piece.len() as u16, flags: 0, ..*record };
-                if matches!(fed, Fed::Pending) {
-                    fed = self.fill(at, &record, piece);
-                }
+    /// Gives each head in progress what of a piece lies before the next one begins; whether any got something.
+    fn fill_in(&mut self, piece: Piece<'_>) -> bool {
+        let mut is_filled = false;
+        for index in 0..self.partials.len() {
+            let until = self.partials.get(index + 1).map_or(piece.end(), Partial::start);
+            let partial = &mut self.partials[index];
+            let part = piece.within(partial.start(), until).filter(|_| !partial.is_done());
+            if let Some(part) = part.filter(|part| partial.reaches(part.seq, part.bytes.len())) {
+                partial.fill(part);
+                is_filled = true;
             }
         }
-        if !self.early.is_empty() && matches!(fed, Fed::Pending) {
-            fed = self.merge_early(record.seq);
-        }
-        fed
+        is_filled
     }
 
-    fn merge_early(&mut self, start: u32) -> Fed {
-        let mut pieces = std::mem::take(&mut self.early).into_iter();
-        let mut fed = Fed::Pending;
-        for piece in pieces.by_ref() {
-            let index = self.partials.iter().position(|partial| partial.start() == start);
-            match index {
-                Some(index) if self.partials[index].reaches(piece.record.seq, piece.record.copied) => {
-                    self.partials[index].came_late();
-                    fed = self.fill(index, &piece.record, &piece.bytes);
-                }
-                Some(_) | None => self.early.push(piece),
-            }
-            if !matches!(fed, Fed::Pending) {
-                break;
-            }
+    /// Keeps a piece that is of no head in progress, unless it is of a head that is done; whether any of it is new.
+    fn keep_early(&mut self, piece: Piece<'_>, head_bytes_max: usize) -> bool {
+        let mut left = Some(piece);
+        for (start, end) in self.recent() {
+            let Some(piece) = left else { break };
+            left = if seq::at_or_after(piece.seq, *start) && seq::after(*end, piece.seq) {
+                piece.within(*end, piece.end())
+            } else if seq::after(piece.end(), *start) && seq::at_or_after(*end, piece.end()) {
+                piece.within(piece.seq, *start)
+            } else {
+                Some(piece)
+            };
         }
-        self.early.extend(pieces);
-        fed
-    }
-
-    fn keep_early(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize) -> Fed {
-        let kept: usize = self.early.iter().map(|piece| piece.bytes.len()).sum();
-        if self.early.len() == PIECE_EARLY_COUNT_MAX || kept + bytes.len() > head_bytes_max {
-            return Fed::Orphan;
-        }
-        self.early.push(Early { record: *record, bytes: bytes.to_vec() });
-        Fed::Pending
-    }
-
-    fn fill(&mut self, index: usize, record: &Record, bytes: &[u8]) -> Fed {
-        match self.partials[index].fill(record, bytes) {
-            Fill::Open => Fed::Pending,
-            Fill::Done => {
-                let (span, bytes) = self.partials.remove(index).finish();
-                self.remember(span.seq, span.end_seq);
-                Fed::Assembled(span, bytes)
-            }
-        }
+        let Some(piece) = left else { return false };
+        let (forgotten, is_new) = self.early.keep(piece, head_bytes_max);
+        self.forgotten += forgotten;
+        is_new
     }
 }
 

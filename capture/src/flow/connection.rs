@@ -180,6 +180,11 @@ impl Connection {
         self.is_closed && !self.directions[side].is_near(record.seq)
     }
 
+    /// Whether a record is a keep-alive probe (RFC 9293 section 3.8.4): a byte that went by before, which may be any.
+    pub fn is_probe(&self, side: usize, record: &Record) -> bool {
+        record.segment_len == 1 && self.directions[side].data_end() == Some(record.seq.wrapping_add(1))
+    }
+
     /// Notes where a record's segment ends, and whether it ends the direction or the connection.
     pub fn note_segment(&mut self, side: usize, record: &Record) {
         self.ts_last = self.ts_last.max(record.ts_ns);

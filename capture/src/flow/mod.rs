@@ -7,6 +7,7 @@ pub mod connection;
 pub mod direction;
 pub mod handshake;
 pub mod partial;
+pub mod piece;
 pub mod seq;
 pub mod table;
 #[cfg(test)]
