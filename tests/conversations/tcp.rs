@@ -93,6 +93,21 @@ pub(super) const LINES: &[Line<'_>] = &[
         &["GET /a (0) > 200 (27) ack_verified start_line_in_body", SECOND],
     ),
     (
+        "a start line in a body goes by before the head that declares it",
+        &[Open, GET, Late(&Down("HTTP/1.1 200 OK|Content-Length: 27||")), LIE, AGAIN, DONE],
+        &["GET /a (0) > 200 (27) ack_verified", SECOND],
+    ),
+    (
+        "an answer goes by behind the next one",
+        &[Open, GET, Late(&FOUND), AGAIN, DONE],
+        &["GET /a (0) > 200 (5) ack_verified", SECOND],
+    ),
+    (
+        "the end of a head and the next one's start go by behind the next one's end",
+        &[Open, Up("GET /a HTTP/1.1|Ho"), Late(&Up("st: a||GET /b HTTP/1.1|Ho")), Up("st: a||"), DONE, DONE],
+        &["GET /a (0) > 204 (0) ack_verified out_of_order", "GET /b (0) > 204 (0) ack_verified out_of_order"],
+    ),
+    (
         "a gap in a head",
         &[Open, Up("GET /a HTTP/1.1|Host: a|"), Lost(&Up("X: gone|")), Up("Accept: b||"), DONE],
         &["GET /a (?) > 204 (0) ack_verified gap_in_head"],

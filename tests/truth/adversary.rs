@@ -19,23 +19,24 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
     judge(&capture, &outcome, promise)
 }
 
-/// Rules that wild traffic still breaks, and how often among a hundred seeds at the most.
+/// Rules that wild traffic still breaks though nothing is lost, and how often among a hundred seeds at the most.
 ///
-/// Heads in many small pieces, late and repeated, next to others of which pieces are missing, and pipelined responses
-/// behind chunked bodies are behind all of them. A proved pair, the balance, and polite traffic are not among them.
+/// A proved pair, the balance, and polite traffic are not among them.
 const OPEN: &[(&str, usize)] = &[
-    ("a head is told right", 8),
-    ("fields are told right", 8),
-    ("a pair is right", 4),
-    ("interim responses are folded", 3),
-    ("a body is told right", 1),
-    ("a row is a message", 2),
+    // Pairs by position: a pipelined request that comes late, behind the answer that was then taken for the next one's.
+    ("a pair is right", 3),
+    ("interim responses are folded", 2),
+    // Where the directions are read apart; and pieces of the connection before on the same ends count as handed over.
+    ("a head is told right", 2),
+    ("fields are told right", 2),
     ("a message is in one row", 1),
-    ("what is handed over becomes a row", 2),
+    // Under loss.
+    ("a body is told right", 1),
+    ("a row is a message", 1),
+    ("what is handed over becomes a row", 1),
     ("what was captured is handed over", 1),
-    // That of a repeat, where the first copy was no mark; that of a piece behind, where the head's own came late: of a
-    // hundred times told, eight.
-    ("a time is told right", 230),
+    // Mostly that of a repeat, where the first copy was no mark.
+    ("a time is told right", 12),
 ];
 
 /// How often among a hundred seeds an excuse may be needed at the most.

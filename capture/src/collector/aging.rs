@@ -69,6 +69,8 @@ impl Collector {
             let age_ns = now_ns.saturating_sub(transaction.ts_last());
             if transaction.early().is_some() {
                 age_ns >= LATE_AGE_NS_MAX
+            } else if let Some(abandoned_at) = transaction.abandoned_at() {
+                now_ns.saturating_sub(abandoned_at) >= LATE_AGE_NS_MAX
             } else if transaction.is_unanswered() {
                 age_ns >= UNANSWERED_AGE_NS_MAX
             } else {

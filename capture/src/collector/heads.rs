@@ -163,9 +163,9 @@ impl Stages {
         let method = likely.and_then(|found| connection.transactions.get(found.position).traits.method);
         let found = likely.filter(|found| !connection.transactions.get(found.position).is_behind_gap());
         let framing = head.framing(method);
-        self.tally.count(whole_or_truncated(span));
         let interim = head.status.filter(|_| framing.is_interim);
         if let (Some(found), Some(status)) = (found, interim) {
+            self.tally.count(whole_or_truncated(span));
             self.tally.count(Counter::Interim);
             connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
             connection.directions[side].head_ended(span.seq, span.end_seq, Extent::None);
@@ -182,6 +182,10 @@ impl Stages {
         // A message must not be taken for part of a body that is only guessed.
         let is_told = expected.is_some() || extent == Extent::None && likely.is_none();
         let body = if is_told { extent } else { Extent::Unknown };
+        if expected.is_some_and(|found| found.state == PairState::AckVerified) {
+            let retracted = connection.retract_within(side, span.end_seq, extent);
+            self.tally.add(Counter::InMessage, retracted);
+        }
         connection.directions[side].head_ended(span.seq, span.end_seq, body);
         if expected.is_some_and(|found| found.state != PairState::AckVerified) {
             connection.directions[side].body_is_doubted();
@@ -193,30 +197,41 @@ impl Stages {
         }
         let response = |extent| Side::new(id, span, extent).of_version(head.version);
         let Some(found) = found else {
-            let early = Early { status: head.status, interim, extent, flags: framing.flags };
+            let early =
+                Early { status: head.status, interim, is_whole: span.complete, extent, flags: framing.flags };
             self.early_response(connection, response(extent), early);
             return;
         };
+        self.tally.count(whole_or_truncated(span));
         self.tally.count(Counter::Responses);
         let asked = connection.transactions.get(found.position).traits.asks_upgrade;
         let failed = asked && head.status != Some(101);
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         let extent = if is_guessed { Extent::Unknown } else { extent };
+        self.answered(connection, (side, span), found, (response(extent), flags));
+    }
+
+    /// Gives a request its answer, and learns from that about what is before.
+    fn answered(
+        &mut self,
+        connection: &mut Connection,
+        (side, span): (usize, &HeadSpan),
+        found: Match,
+        (response, flags): (Side<ResponseId>, Flags),
+    ) {
         let begun = connection.directions[side].assembler.oldest_start();
-        connection.transactions.answer(found, response(extent), flags, begun);
+        connection.transactions.answer(found, response, flags, begun);
         connection.await_tunnel(found.position, (side, span.segment_end));
         connection.close_before(found.position);
         let folded = connection.transactions.fold_before(found.position, span.seq);
         self.tally.add(Counter::Interim, folded);
+        self.tally.add(Counter::MessagesWhole, folded);
         self.join_early(connection, Call::Early);
     }
 
-    /// Keeps a response whose request has not come by; whether a body comes behind it depends on that.
+    /// Keeps a response whose request has not come by; whether a body comes behind it depends on that. It is counted where it
+    /// is decided what it is.
     fn early_response(&mut self, connection: &mut Connection, response: Side<ResponseId>, early: Early) {
-        // Counted where it is decided whether it is a response of its own.
-        if early.interim.is_none() {
-            self.tally.count(Counter::Responses);
-        }
         let doubted = match early.extent {
             Extent::None => response,
             Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => {
@@ -233,8 +248,11 @@ impl Stages {
     /// Gives responses that came early their requests, by position as far as the `call` goes.
     pub(super) fn join_early(&mut self, connection: &mut Connection, call: Call) {
         let begun = connection.oldest_answer_begun();
-        let Joined { folded, tunnel } = connection.transactions.join_early(call, begun);
+        let Joined { folded, answers, truncated, tunnel } = connection.transactions.join_early(call, begun);
         self.tally.add(Counter::Interim, folded);
+        self.tally.add(Counter::Responses, answers);
+        self.tally.add(Counter::MessagesWhole, folded + answers - truncated);
+        self.tally.add(Counter::MessagesTruncated, truncated);
         if let (Some(end), Some(client)) = (tunnel, connection.client) {
             connection.end_http(HttpEnd::Connect, (1 - client, end.response), end.request);
             connection.note_tunnel();

@@ -38,7 +38,9 @@ impl Stages {
     pub(super) fn emit(&mut self, connection: &mut Connection, transaction: &Transaction) {
         let id = self.connection_id(connection, weight_of(transaction));
         let values = self.row_values(transaction);
-        if transaction.early().is_some_and(|early| early.interim.is_some()) {
+        if let Some(early) = transaction.early() {
+            let is_whole = early.is_whole;
+            self.tally.count(if is_whole { Counter::MessagesWhole } else { Counter::MessagesTruncated });
             self.tally.count(Counter::Responses);
         }
         let request = transaction.request.map(|side| side.id);

@@ -252,6 +252,14 @@ impl Connection {
         self.transactions.note_tunnel_data(segment_end, self.client == Some(side));
     }
 
+    /// Takes back what was taken for messages inside of the body that a proved answer of `side` declares at `head_end`; returns
+    /// how many.
+    pub fn retract_within(&mut self, side: usize, head_end: u32, extent: Extent) -> u64 {
+        let (Extent::Length(_), Some(end)) = (extent, extent.end_seq(head_end)) else { return 0 };
+        self.directions[side].forget_within(head_end, end);
+        self.transactions.retract(head_end, end)
+    }
+
     /// Flags the message in whose body something came that is not to be taken for a message.
     pub fn flag_body(&mut self, side: usize, flag: Flags) {
         // Within a head in progress it is part of that, or nobody knows.

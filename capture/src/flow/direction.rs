@@ -240,6 +240,13 @@ impl Direction {
         reached.is_some_and(|end| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
     }
 
+    /// Forgets a last head that begins from `from` on and before `to`: it was none.
+    pub fn forget_within(&mut self, from: u32, to: u32) {
+        if self.last.is_some_and(|last| seq::at_or_after(last.seq, from) && seq::after(to, last.seq)) {
+            self.forget_body();
+        }
+    }
+
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.
     pub fn forget_body(&mut self) {
         self.last = None;

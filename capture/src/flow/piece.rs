@@ -239,7 +239,7 @@ mod tests {
         keep(&mut early, 10, b"aaaa", 1);
         assert_eq!(keep(&mut early, 8, b"bbbbbbbb", 2), (0, true));
         assert_eq!(keep(&mut early, 9, b"cccc", 3), (0, false), "nothing of it is new");
-        assert_eq!(taken(&mut early), [(10, b"aaaabb".to_vec(), 2), (8, b"bb".to_vec(), 2)]);
+        assert_eq!(taken(&mut early), [(8, b"bb".to_vec(), 2), (10, b"aaaabb".to_vec(), 2)]);
     }
 
     #[test]

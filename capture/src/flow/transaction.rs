@@ -6,6 +6,7 @@
 
 mod early;
 mod side;
+mod tunnel;
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,7 @@ use storage::{
 use super::seq;
 pub use early::{Call, Early, Joined};
 pub use side::Side;
+pub use tunnel::TunnelEnd;
 
 use crate::http::Method;
 use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX, TRANSACTION_ROOM_COUNT};
@@ -56,7 +58,8 @@ pub struct Transaction {
     is_anchored: bool,
     /// Bytes are missing before its request that may hold another one.
     is_behind_gap: bool,
-    is_abandoned: bool,
+    /// When a proved pair behind it showed that its answer passed unseen, or is late.
+    abandoned_at: Option<u64>,
 }
 
 impl Transaction {
@@ -75,7 +78,7 @@ impl Transaction {
             response_expected: None,
             is_anchored: false,
             is_behind_gap: false,
-            is_abandoned: false,
+            abandoned_at: None,
         }
     }
 
@@ -92,7 +95,16 @@ impl Transaction {
 
     /// Whether it waits for a response that may still come.
     pub fn is_unanswered(&self) -> bool {
-        self.response.is_none() && self.request.is_some() && !self.is_abandoned
+        self.is_unpaired() && self.abandoned_at.is_none()
+    }
+
+    /// Whether its answer was not seen, though a later one was, and when that was.
+    pub fn abandoned_at(&self) -> Option<u64> {
+        self.abandoned_at.filter(|_| self.response.is_none())
+    }
+
+    fn is_unpaired(&self) -> bool {
+        self.response.is_none() && self.request.is_some()
     }
 
     /// Whether a request that is missing before its own may still come, and take what looks like its answer.
@@ -122,7 +134,7 @@ impl Transaction {
         match (&self.request, &self.response) {
             (Some(request), Some(response)) => request.end_seq.is_some() && response.end_seq.is_some(),
             (None, Some(response)) => self.early.is_none() && response.end_seq.is_some(),
-            (Some(_), None) => self.is_abandoned,
+            (Some(_), None) => false,
             (None, None) => true,
         }
     }
@@ -292,9 +304,13 @@ impl Transactions {
 
     /// Finds the request whose answer begins at `resp_seq`, as the client's own ACK says.
     pub fn find_expected(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
-        let is_expected =
-            |open: &Transaction| is_covered(open, ack) && open.response_expected == Some(resp_seq);
-        let position = self.open.iter().position(is_expected)?;
+        let is_expected = |open: &&Transaction| {
+            open.is_unpaired() && had_arrived(open, ack) && open.response_expected == Some(resp_seq)
+        };
+        // The answer to one that is not waited for any longer is only late.
+        let is_first = |open: &Transaction| open.is_unanswered() && is_expected(&open);
+        let position = self.open.iter().position(is_first);
+        let position = position.or_else(|| self.open.iter().position(|open| is_expected(&open)))?;
         let state =
             if self.open[position].is_anchored { PairState::AckVerified } else { PairState::Positional };
         Some(Match { position, state })
@@ -328,7 +344,9 @@ impl Transactions {
         if found.state == PairState::AckVerified {
             for open in self.open.iter_mut().take(found.position) {
                 let is_begun = begun.is_some() && open.response_expected == begun;
-                open.is_abandoned |= open.response.is_none() && !is_begun;
+                if open.response.is_none() && !is_begun {
+                    open.abandoned_at.get_or_insert(response.ts_last);
+                }
             }
         }
         let is_proved = found.state == PairState::AckVerified;
@@ -380,21 +398,6 @@ impl Transactions {
                 && open.request.is_some_and(|request| request.end_seq == Some(asked_end))
         };
         self.open.iter_mut().find(is_it)?.response.as_mut()
-    }
-
-    /// Keeps the transaction at `position`, which ended HTTP, until data shows behind it; then it is flagged with `flag`.
-    pub fn await_tunnel(&mut self, position: usize, flag: Flags) {
-        self.open[position].tunnel = Some(flag);
-    }
-
-    /// Notes data up to `end` on a connection that has left HTTP, sent by the client or by the server.
-    pub fn note_tunnel_data(&mut self, end: u32, is_client: bool) {
-        let Some(open) = self.open.iter_mut().find(|open| open.tunnel.is_some()) else { return };
-        let request_end = open.request.map(|side| side.end_seq.unwrap_or(side.head_end));
-        let message_end = if is_client { request_end } else { open.response.map(|side| side.head_end) };
-        if message_end.is_some_and(|message_end| seq::after(end, message_end)) {
-            open.flags.insert(open.tunnel.take().unwrap_or(Flags::NONE));
-        }
     }
 
     /// Flags the transaction of which a head of the client or of the server ends at `head_end`.
@@ -462,9 +465,14 @@ impl Transactions {
 
 /// Whether a transaction waits for a response, and an ACK of the server says that its request had arrived.
 fn is_covered(open: &Transaction, ack: Option<u32>) -> bool {
+    open.is_unanswered() && had_arrived(open, ack)
+}
+
+/// Whether an ACK of the server says that a transaction's request had arrived.
+fn had_arrived(open: &Transaction, ack: Option<u32>) -> bool {
     let ends_before =
         |request: Side<RequestId>| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end));
-    open.is_unanswered() && open.request.is_some_and(ends_before)
+    open.request.is_some_and(ends_before)
 }
 
 /// Where the response to a request behind the unanswered `before` should begin, if the client's ACK tells.

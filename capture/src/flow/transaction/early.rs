@@ -5,7 +5,7 @@
 
 use storage::{batch::ResponseId, flags::Flags, values::PairState};
 
-use super::{Match, Side, Transaction, Transactions};
+use super::{Match, Side, Transaction, Transactions, TunnelEnd, tunnel::flag_of};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
 use crate::limits::INFO_STATUS_COUNT_MAX;
@@ -17,19 +17,12 @@ pub struct Early {
     pub status: Option<i32>,
     /// Status of an interim response: it folds into its transaction, and is a row of its own only where none comes.
     pub interim: Option<i32>,
+    /// Its head was seen to its end.
+    pub is_whole: bool,
     /// Extent of the body, in answer to anything but HEAD.
     pub extent: Extent,
     /// Flags of pairing it keeps whatever its request is.
     pub flags: Flags,
-}
-
-/// Where HTTP ended in either direction: behind a response, and where the client stood by its ACK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TunnelEnd {
-    /// Sequence number behind the response.
-    pub response: u32,
-    /// Sequence number behind all that the client had sent.
-    pub request: Option<u32>,
 }
 
 /// What became of early responses.
@@ -37,6 +30,10 @@ pub struct TunnelEnd {
 pub struct Joined {
     /// Interim ones that were folded into their transactions.
     pub folded: u64,
+    /// Final ones that got their request.
+    pub answers: u64,
+    /// Those of both kinds whose head was not seen to its end.
+    pub truncated: u64,
     /// One opened a tunnel.
     pub tunnel: Option<TunnelEnd>,
 }
@@ -86,12 +83,15 @@ impl Transactions {
             match early.interim {
                 Some(status) => {
                     joined.folded += 1;
+                    joined.truncated += u64::from(!early.is_whole);
                     self.add_info(found, status, early.extent.end_seq(response.head_end));
                 }
                 None => {
                     let is_expected = self.open[found.position].response_expected == Some(response.seq);
+                    joined.answers += 1;
+                    joined.truncated += u64::from(!early.is_whole);
                     let method = self.open[found.position].traits.method;
-                    let tunnel = tunnel_of(method, early.status).filter(|_| is_expected);
+                    let tunnel = flag_of(method, early.status).filter(|_| is_expected);
                     let response = match method {
                         Some(_) | None if !is_expected => response,
                         Some(_) | None if tunnel.is_some() => response.without_body(),
@@ -163,6 +163,19 @@ impl Transactions {
         Some((first.0, first.2))
     }
 
+    /// Takes out responses that wait for a request and begin from `from` on and before `to`: that is a body, and no message
+    /// begins in it. Returns how many.
+    pub fn retract(&mut self, from: u32, to: u32) -> u64 {
+        let known = self.open.len();
+        self.open.retain(|open| {
+            let is_within = open
+                .response
+                .is_some_and(|side| seq::at_or_after(side.seq, from) && seq::after(to, side.seq));
+            open.early.is_none() || !is_within
+        });
+        (known - self.open.len()) as u64
+    }
+
     /// The time of the response that waits longest for its request.
     pub fn oldest_early_ts(&self) -> Option<u64> {
         self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
@@ -171,14 +184,5 @@ impl Transactions {
     /// Whether a response waits for its request.
     pub fn has_early(&self) -> bool {
         self.open.iter().any(|open| open.early.is_some())
-    }
-}
-
-/// The flag of data behind a response that ends HTTP on its connection, where it does in answer to this method.
-fn tunnel_of(method: Option<Method>, status: Option<i32>) -> Option<Flags> {
-    match (method, status) {
-        (_, Some(101)) => Some(Flags::UPGRADE_DATA),
-        (Some(Method::Connect), Some(200..=299)) => Some(Flags::CONNECT_DATA),
-        (_, Some(_) | None) => None,
     }
 }
