@@ -2,7 +2,7 @@
 //!
 //! Invariant: the lines lie end to end; name, raw form and line end of each line are the bytes of the wire, malformed or not.
 
-use memchr::{memchr, memchr_iter, memchr2};
+use memchr::{memchr, memchr_iter};
 use storage::{field::Field, flags::Flags, values::LineNumber};
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     line_feeds::LineFeeds,
     memory::{self, Kept, LineMemory},
     order::NameOrder,
-    syntax::{is_blank, is_leading, is_token, is_token_char},
+    syntax::{has_control, is_blank, is_leading, is_token, is_token_char},
 };
 
 /// What is particular about a line, as bits.
@@ -139,7 +139,7 @@ pub(super) struct Section {
     pub(super) repeated: u64,
     /// Lines ended by CRLF, or by a CR at the end of the bytes.
     pub(super) crlf_count: usize,
-    /// A line may hold NUL or a bare CR; there is neither where not.
+    /// A line holds NUL or a bare CR.
     pub(super) has_control: bool,
     pub(super) order: NameOrder,
     pub(super) flags: Flags,
@@ -168,7 +168,6 @@ pub(super) fn scan_section(
                 section.flags.insert(Flags::BARE_LF_END);
             }
             section.end = first.next;
-            section.has_control = feeds.has_control;
             return section;
         }
         let content = &bytes[at..first.content_end];
@@ -183,12 +182,12 @@ pub(super) fn scan_section(
         }
         let (last, folded) = section.unfold(bytes, first, (at, &mut feeds));
         let extent = Extent { start: at, name_limit: first.content_end, last, folded };
-        let is_clean = !feeds.has_control || memchr2(0, b'\r', content).is_none();
-        section.add_line(bytes, lines, extent, (hash.filter(|_| is_clean), memory));
+        section.has_control |= has_control(content);
+        let hash = hash.filter(|_| !section.has_control);
+        section.add_line(bytes, lines, extent, (hash, memory));
         at = last.next;
     }
     section.end = at;
-    section.has_control = feeds.has_control;
     section
 }
 
@@ -245,6 +244,7 @@ impl Section {
             }
             last_start = last.next;
             last = physical_line(bytes, last_start, feeds);
+            self.has_control |= has_control(&bytes[last_start..last.content_end]);
         }
     }
 

@@ -120,7 +120,7 @@ impl Parser {
         let mut section = scan_section(bytes, opening.fields_start, opening.feeds, &mut self.lines, memory);
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
-        if section.has_control {
+        if section.has_control || syntax::has_control(opening.line) {
             section.note_controls(bytes, opening.line_start, &mut self.lines);
         }
         section

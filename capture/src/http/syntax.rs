@@ -37,6 +37,19 @@ pub(crate) fn is_token_char(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+/// True where any byte is NUL or CR; by words, because most of what is asked about is short.
+#[inline]
+pub(crate) fn has_control(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & (ONES * 0x80);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let found = words
+        .iter()
+        .map(|word| u64::from_le_bytes(*word))
+        .fold(0, |found, word| found | zero(word) | zero(word ^ (ONES * b'\r' as u64)));
+    found != 0 || rest.iter().any(|byte| matches!(byte, 0 | b'\r'))
+}
+
 /// True for a non-empty token.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| is_token_char(byte))
@@ -87,4 +100,18 @@ pub(crate) fn split_once(bytes: &[u8], delimiter: u8) -> Option<(&[u8], &[u8])> 
 pub(crate) fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     Some((digit(high)? << 4 | digit(low)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn controls_are_those_of_the_naive_twin(bytes in proptest::collection::vec(prop_oneof![0_u8..2, 12_u8..15, any::<u8>()], 0..20)) {
+            prop_assert_eq!(has_control(&bytes), bytes.iter().any(|byte| matches!(byte, 0 | b'\r')));
+        }
+    }
 }
