@@ -79,6 +79,13 @@ fn policy(plan: &Plan<'_>) -> Policy {
     })
 }
 
+/// Where a value may be folded and still says the same. In one that names its secret only by a word of its own, that is
+/// between the words: within the name it makes another name, within the secret an end of it.
+fn fold_place(value: &str, at: usize) -> usize {
+    let between: Vec<usize> = value.match_indices(" = ").flat_map(|(at, _)| [at, at + 2]).collect();
+    if between.is_empty() { at % (value.len() + 1) } else { between[at % between.len()] }
+}
+
 fn head(plan: &Plan<'_>) -> Vec<u8> {
     let (in_target, place) = PLACES[usize::from(plan.place) % PLACES.len()];
     let (name, value) = place.split_once(": ").unwrap_or((place, ""));
@@ -86,8 +93,7 @@ fn head(plan: &Plan<'_>) -> Vec<u8> {
     let filled = |text: &str| text.replace('@', SECRET).replace('!', "@");
     let mut value = filled(value);
     if let Some(at) = plan.fold {
-        let at = usize::from(at) % (value.len() + 1);
-        value.insert_str(at, "\r\n ");
+        value.insert_str(fold_place(&value, usize::from(at)), "\r\n ");
     }
     let harmless = |bytes: &[u8]| {
         let mut bytes: Vec<u8> =

@@ -1,6 +1,7 @@
 //! libFuzzer's way into the target `records`: see tests/targets.
 #![no_main]
 
+#[expect(dead_code, reason = "each target is a program of its own, with the others in it")]
 #[path = "../../targets/mod.rs"]
 mod targets;
 
