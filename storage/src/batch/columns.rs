@@ -127,26 +127,21 @@ pub(crate) enum Given {
 pub(crate) type Homes = [Home; Field::ALL.len()];
 
 /// Homes of the field lines of a request.
-pub(crate) static REQUEST_HOMES: Homes = {
-    let mut homes = [Home::Other; Field::ALL.len()];
-    let mut at = 0;
-    while at < homes.len() {
-        homes[at] = request_home(Field::ALL[at]);
-        at += 1;
-    }
-    homes
-};
+pub(crate) static REQUEST_HOMES: Homes = homes(true);
 
 /// Homes of the field lines of a response.
-pub(crate) static RESPONSE_HOMES: Homes = {
+pub(crate) static RESPONSE_HOMES: Homes = homes(false);
+
+const fn homes(of_request: bool) -> Homes {
     let mut homes = [Home::Other; Field::ALL.len()];
     let mut at = 0;
     while at < homes.len() {
-        homes[at] = response_home(Field::ALL[at]);
+        let field = Field::ALL[at];
+        homes[at] = if of_request { request_home(field) } else { response_home(field) };
         at += 1;
     }
     homes
-};
+}
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the fields named have a column, all others have none")]
 const fn request_home(field: Field) -> Home {

@@ -35,8 +35,10 @@ impl Home {
 
     /// Opens a folder of the dataset, made if it is missing.
     pub(crate) fn folder(&self, path: &Path) -> io::Result<Folder> {
-        let made = create_folder(&self.dir, path);
-        let opened = made.as_ref().map_err(again).and_then(|_| Folder::open(path));
+        let (made, opened) = match create_folder(&self.dir, path) {
+            Ok(made) => (made, Folder::open(path)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
         let Some(device) = self.device else { return opened };
         let found = match &opened {
             Ok(folder) => Some(folder.device()?),
@@ -45,15 +47,11 @@ impl Home {
         if found == Some(device) {
             return opened;
         }
-        for folder in made.into_iter().flatten().rev() {
+        for folder in made.into_iter().rev() {
             remove_folder_if_empty(&folder);
         }
         Err(io::Error::new(io::ErrorKind::NotFound, "the filesystem that was there is not mounted any more"))
     }
-}
-
-fn again(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 /// The device of the filesystem that `dir` is on, or would be made on.
