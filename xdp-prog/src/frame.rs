@@ -131,6 +131,21 @@ impl Frame for XdpFrame {
     }
 
     #[inline(always)]
+    fn both(a: u64, b: u64) -> u64 {
+        let mut both = a;
+        // SAFETY: combines two registers.
+        #[cfg(target_arch = "bpf")]
+        unsafe {
+            core::arch::asm!("{0} &= {1}", inout(reg) both, in(reg) b, options(nostack, preserves_flags))
+        };
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            both &= b;
+        }
+        both
+    }
+
+    #[inline(always)]
     fn opaque(&mut self, value: u32) -> u32 {
         // Not added: of a sum the verifier would know the least value, and compare it.
         // SAFETY: a reference to a live map value; volatile, so that the compiler does not know it either.

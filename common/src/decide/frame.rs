@@ -59,6 +59,12 @@ pub trait Frame: Sized {
         known_ns
     }
 
+    /// The bits that are set in both. A half whose machine has few registers reads what follows only then.
+    #[inline(always)]
+    fn both(a: u64, b: u64) -> u64 {
+        a & b
+    }
+
     /// The same value. A half whose code is verified makes the verifier forget what it knew about it here, so that
     /// ways that differ in nothing else are followed once.
     #[inline(always)]

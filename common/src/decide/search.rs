@@ -75,14 +75,37 @@ pub fn search<F: Frame>(frame: &mut F, start: u32, (from, len): (u32, u32), line
             end => Search::End(end),
         };
     }
-    let Some(base) = first_block(frame, from, end, may_end) else {
-        return tail(frame, start, len, line);
-    };
+    // Where all ends with an empty line, as most segments with a head do, another one is looked for in front of it.
+    let last = last_line(frame, end, len);
+    let last = frame.opaque(last);
+    match in_blocks(frame, start, (from, end - last)) {
+        Some(found) => found,
+        None if last != 0 => Search::End(len),
+        None => tail(frame, start, len, line),
+    }
+}
+
+/// Bytes of the empty line in front of `end`, where CRLF and nothing that begins another one stands before it; else zero.
+#[inline(always)]
+fn last_line<F: Frame>(frame: &mut F, end: u32, len: u32) -> u32 {
+    const EMPTY_LINE_BYTES: u32 = 3;
+    if len <= EMPTY_LINE_BYTES || end < BLOCK_BYTES as u32 + EMPTY_LINE_BYTES {
+        return 0;
+    }
+    let word = frame.load(end - 8).map_or(0, u64::from_le_bytes);
+    let is_last = (word >> 32) as u32 == u32::from_le_bytes(*b"\r\n\r\n") && (word >> 24) as u8 != b'\n';
+    if is_last { EMPTY_LINE_BYTES } else { 0 }
+}
+
+/// The first empty line that begins at `from` or later and at least three bytes before `end`, or how far there is none.
+#[inline(always)]
+fn in_blocks<F: Frame>(frame: &mut F, start: u32, (from, end): (u32, u32)) -> Option<Search> {
+    let base = first_block(frame, from, end, is_no_end)?;
     let base = frame.opaque(base);
     match frame.block(base).map_or(0, |block| exactly(block, from.saturating_sub(base))) {
-        0 if base + BLOCK_BYTES as u32 >= end => tail(frame, start, len, line),
-        0 => Search::Behind(base + STRIDE - start),
-        within => Search::End(base + within - start),
+        0 if base + BLOCK_BYTES as u32 >= end => None,
+        0 => Some(Search::Behind(base + STRIDE - start)),
+        within => Some(Search::End(base + within - start)),
     }
 }
 
@@ -115,29 +138,27 @@ fn tail<F: Frame>(frame: &mut F, start: u32, len: u32, line: Line) -> Search {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 const LF: u64 = ONES * b'\n' as u64;
-/// Of each byte the bits of which a control character has none.
-const LETTERS: u64 = ONES * 0x60;
 const CR: u64 = ONES * b'\r' as u64;
 
 /// Where the first block begins that may hold what is looked for, among those from `from` on; the last one ends where the
 /// bytes end and so begins in front of them where they are few. Looking at it again, exactly, is left to the caller: where
-/// the verifier follows every turn of this loop, each is to be short. `may_hold` gets eight bytes and the same shifted by
-/// one place, and sets the highest bit of a byte where it may stand.
+/// the verifier follows every turn of this loop, each is to be short. `rules_out` gets eight bytes and the same shifted by
+/// one place, and leaves the highest bit of a byte unset where it may stand.
 #[inline(always)]
 fn first_block<F: Frame>(
     frame: &mut F,
     from: u32,
     end: u32,
-    may_hold: impl Fn(u64, u64) -> u64,
+    rules_out: impl Fn(u64, u64) -> u64,
 ) -> Option<u32> {
     let last = end - BLOCK_BYTES as u32;
-    let behind = behind_wide_blocks(frame, from, end, &may_hold)?;
+    let behind = behind_wide_blocks(frame, from, end, &rules_out)?;
     let mut at = frame.opaque(behind);
     for _ in 0..BLOCK_COUNT_MAX {
         let base = if at < last { at } else { last };
         let base = frame.opaque(base);
         let block: &[u8; BLOCK_BYTES] = frame.block(base)?;
-        if any_of_eight(block, 0, &may_hold) & HIGHS != 0 {
+        if of_eight::<F, _>(block, 0, &rules_out) != HIGHS {
             return Some(base);
         }
         if at >= last {
@@ -154,7 +175,7 @@ fn behind_wide_blocks<F: Frame>(
     frame: &mut F,
     from: u32,
     end: u32,
-    may_hold: &impl Fn(u64, u64) -> u64,
+    rules_out: &impl Fn(u64, u64) -> u64,
 ) -> Option<u32> {
     let mut at = from;
     for _ in 0..WIDE_COUNT_MAX {
@@ -163,9 +184,9 @@ fn behind_wide_blocks<F: Frame>(
         }
         let base = frame.opaque(at);
         let block: &[u8; WIDE_BYTES] = frame.block(base)?;
-        let first = any_of_eight(block, 0, may_hold) | any_of_eight(block, 64, may_hold);
-        let second = any_of_eight(block, 128, may_hold) | any_of_eight(block, 192, may_hold);
-        if (first | second) & HIGHS != 0 {
+        let first = of_eight::<F, _>(block, 0, rules_out) & of_eight::<F, _>(block, 64, rules_out);
+        let second = of_eight::<F, _>(block, 128, rules_out) & of_eight::<F, _>(block, 192, rules_out);
+        if first & second != HIGHS {
             break;
         }
         at += WIDE_STRIDE;
@@ -173,24 +194,28 @@ fn behind_wide_blocks<F: Frame>(
     Some(at)
 }
 
-/// What `may_hold` says of eight words, from byte `at` of the block on.
+/// What `rules_out` says of all of eight words, from byte `at` of the block on.
 #[inline(always)]
-fn any_of_eight<const N: usize>(block: &[u8; N], at: usize, may_hold: &impl Fn(u64, u64) -> u64) -> u64 {
-    let mut any = 0;
+fn of_eight<F: Frame, const N: usize>(
+    block: &[u8; N],
+    at: usize,
+    rules_out: &impl Fn(u64, u64) -> u64,
+) -> u64 {
+    let mut all = HIGHS;
     let mut word = 0;
     while word < 8 {
-        any |= may_hold(word_at(block, at + word * 8), word_at(block, at + word * 8 + 1));
+        all = F::both(all, rules_out(word_at(block, at + word * 8), word_at(block, at + word * 8 + 1)));
         word += 1;
     }
-    any
+    all
 }
 
-/// The highest bit of no byte is set where none begins an empty line. A byte of `hit` is zero where the byte is LF and the
-/// next one a control character, as CR and LF are and no letter is, and only then can subtracting one set its highest bit,
-/// but for bytes that are not ASCII.
+/// The highest bit of every byte is set where none begins an empty line: where it is CR or more, or the next one is more
+/// than CR, and so no line end. What a byte that is not ASCII carries into the next one does not set the bit of LF, or of CR
+/// behind it.
 #[inline(always)]
-const fn may_end(word: u64, next: u64) -> u64 {
-    ((word ^ LF) | (next & LETTERS)).wrapping_sub(ONES)
+const fn is_no_end(word: u64, next: u64) -> u64 {
+    word.wrapping_add(HIGHS - CR) | next.wrapping_add(HIGHS - CR - 2 * ONES)
 }
 
 /// Where the first empty line that begins at `skip` or later ends, counted from the block's first byte; zero: none.
@@ -200,7 +225,7 @@ fn exactly(block: &[u8; BLOCK_BYTES], skip: u32) -> u32 {
     while word < 8 {
         let first = word as u32 * 8;
         let [a, b, c] = places(block, word);
-        if may_end(a, b) & HIGHS != 0 {
+        if is_no_end(a, b) & HIGHS != HIGHS {
             let skipped = u64::MAX.checked_shl(skip.saturating_sub(first) * 8).unwrap_or(0);
             let end = first_end([a, b, c], skipped);
             if end != 0 {
@@ -366,11 +391,13 @@ mod tests {
             bytes in prop::collection::vec(prop_oneof![4 => Just(b'\r'), 4 => Just(b'\n'), 1 => any::<u8>()], 0..8),
             filler in prop::collection::vec(any::<u8>().prop_filter("no line end", |b| *b != b'\n'), 0..300),
             place in 0usize..300,
+            last in prop_oneof![2 => Just(""), 2 => Just("\r\n\r\n"), 1 => Just("\n\r\n\r\n"), 1 => Just("\n\n")],
             line in 0usize..3,
         ) {
             let mut all = filler;
             let at = place.min(all.len());
             all.splice(at..at, bytes);
+            all.extend(last.bytes());
             prop_assert_eq!(found(header, &all, LINES[line]), naive(&all, LINES[line]));
         }
 

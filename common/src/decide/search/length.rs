@@ -27,7 +27,7 @@ pub fn search_length<F: Frame>(frame: &mut F, start: u32, end: u32) -> Length {
     if end <= start || end < BLOCK_BYTES as u32 {
         return Length::None;
     }
-    let Some(base) = first_block(frame, start, end, may_be_length) else {
+    let Some(base) = first_block(frame, start, end, is_no_length) else {
         return Length::None;
     };
     let base = frame.opaque(base);
@@ -179,11 +179,11 @@ const LOWER_N: u64 = ONES * b'n' as u64;
 const LOWER_T: u64 = ONES * b't' as u64;
 const CASE: u64 = ONES * 0x20;
 
-/// The highest bit of no byte is set where none begins `ng` in any case.
+/// The highest bit of every byte is set where none begins `ng` in any case: where both differ in no other bit, none does.
 #[inline(always)]
-const fn may_be_length(word: u64, next: u64) -> u64 {
-    let hit = ((word | CASE) ^ LOWER_N) | ((next | CASE) ^ LOWER_G);
-    hit.wrapping_sub(ONES) & !hit
+const fn is_no_length(word: u64, next: u64) -> u64 {
+    let differing = ((word | CASE) ^ LOWER_N) | ((next | CASE) ^ LOWER_G);
+    (differing & !HIGHS) + !HIGHS
 }
 
 /// Behind the first byte of the first `ngt` or `ng:` at `skip` or later; zero: none.
