@@ -10,6 +10,9 @@ use core::ffi::c_void;
 /// Offsets up to here are read in place; the verifier wants packet offsets to stay below 64 KiB.
 const DIRECT_OFFSET_MAX: u32 = 0x7fff;
 
+/// Bytes of a register.
+const WORD_BYTES: usize = size_of::<u64>();
+
 /// The frame in hand.
 pub(crate) struct XdpFrame {
     pub(crate) ctx: *mut xdp_md,
@@ -52,6 +55,58 @@ impl XdpFrame {
         // SAFETY: `into` has room for `WIDE_BYTES`.
         let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), N as u32) };
         (into.cast_const().cast(), status == 0)
+    }
+
+    /// Copies `len` bytes from an offset on to where there is room for `ROOM`, at least one and not more; false where the
+    /// frame does not hold them.
+    #[inline(always)]
+    pub(crate) fn copy<const ROOM: usize>(&mut self, (offset, len): (u32, u32), into: *mut u8) -> bool {
+        if self.copy_near::<ROOM>((offset as usize, len as usize), into) {
+            return true;
+        }
+        // The verifier does not know what the room was chosen by; for it the mask bounds what is copied.
+        let len = (len.wrapping_sub(1) & (ROOM as u32).wrapping_sub(1)) + 1;
+        // SAFETY: `into` has room for `ROOM` bytes, which `len` does not exceed.
+        unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast(), len) == 0 }
+    }
+
+    /// The same in place, in blocks of which the last ends where the bytes end: the helper takes longer to begin with it than this
+    /// does for 300 bytes. False where they are fewer than a block, or not all near.
+    #[inline(always)]
+    fn copy_near<const ROOM: usize>(&self, (offset, len): (usize, usize), into: *mut u8) -> bool {
+        let block = const { copy_block_bytes(ROOM) };
+        let last = len.wrapping_sub(block);
+        if last > ROOM - block || offset > DIRECT_OFFSET_MAX as usize {
+            return false;
+        }
+        let mut at = 0;
+        for _ in 0..ROOM / block {
+            let place = settled(if at < last { at } else { last });
+            let from = settled(self.data + offset + place);
+            if place > ROOM - block || from + block > self.data_end {
+                return false;
+            }
+            for byte in (0..block).step_by(WORD_BYTES) {
+                // SAFETY: `into` has `ROOM` bytes, of which a block is left behind `place`.
+                let into = unsafe { into.add(place + byte) };
+                // SAFETY: as above for what is written; a block of the frame begins at `from`.
+                unsafe { into.copy_from_nonoverlapping((from + byte) as *const u8, WORD_BYTES) };
+            }
+            if at >= last {
+                return true;
+            }
+            at += block;
+        }
+        false
+    }
+}
+
+/// Bytes of a block of `copy_near`: few, so that few copies have less, and more where it is to be many times.
+const fn copy_block_bytes(room: usize) -> usize {
+    match room {
+        0..=256 => 64,
+        257..=1024 => 128,
+        _ => 256,
     }
 }
 

@@ -9,7 +9,7 @@ use aya_ebpf::bindings::{BPF_RB_NO_WAKEUP, xdp_md};
 use aya_ebpf::btf_maps::RingBuf;
 use aya_ebpf::helpers::{
     bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_loop, bpf_ringbuf_discard, bpf_ringbuf_reserve,
-    bpf_ringbuf_submit, bpf_xdp_load_bytes,
+    bpf_ringbuf_submit,
 };
 use common::config::{Config, Steering};
 use common::decide::frame::{Frame as _, Sink};
@@ -59,8 +59,8 @@ impl Rings {
     fn put<const COPY_BYTES: usize>(
         &self,
         ring: &Ring,
-        record: &Record,
-        (offset, copied): (u32, u32),
+        (record, frame): (&mut Record, &mut XdpFrame),
+        what: (u32, u32),
     ) -> bool {
         let ring = core::ptr::from_ref(ring).cast_mut().cast();
         // SAFETY: `ring` is the ring buffer map the lookup returned.
@@ -69,21 +69,18 @@ impl Rings {
         if entry.is_null() {
             return false;
         }
-        // SAFETY: the entry has room for a record header and is aligned to eight bytes.
-        unsafe { entry.write(*record) };
         if COPY_BYTES > 0 {
-            // The verifier has forgotten what the class was chosen by; for it the mask bounds what is copied.
-            let copied = (copied.wrapping_sub(1) & (COPY_BYTES as u32).wrapping_sub(1)) + 1;
             // SAFETY: the entry is larger than a record header.
             let into = unsafe { entry.add(1) };
-            // SAFETY: `COPY_BYTES` bytes follow the header, and `copied` does not exceed them.
-            let status = unsafe { bpf_xdp_load_bytes(self.ctx, offset, into.cast::<c_void>(), copied) };
-            if status != 0 {
+            if !frame.copy::<COPY_BYTES>(what, into.cast()) {
                 // SAFETY: the entry is reserved and not yet handed over.
                 unsafe { bpf_ringbuf_discard(entry.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
                 return false;
             }
         }
+        self.stamp(record);
+        // SAFETY: the entry has room for a record header and is aligned to eight bytes.
+        unsafe { entry.write(*record) };
         // SAFETY: the entry is reserved and not yet handed over.
         unsafe { bpf_ringbuf_submit(entry.cast(), u64::from(BPF_RB_NO_WAKEUP)) };
         true
@@ -93,22 +90,26 @@ impl Rings {
 impl Sink<XdpFrame> for Rings {
     #[inline(always)]
     fn emit(&mut self, frame: &mut XdpFrame, record: &mut Record, offset: u32) -> bool {
-        self.stamp(record);
         let Some(ring) = RINGS.get(self.index(record.flow_hash)) else {
             return false;
         };
         let what = (offset, frame.opaque(u32::from(record.copied)));
         match copy_class(record.copied) {
-            0 => self.put::<{ COPY_CLASS_BYTES[0] }>(ring, record, what),
-            1 => self.put::<{ COPY_CLASS_BYTES[1] }>(ring, record, what),
-            2 => self.put::<{ COPY_CLASS_BYTES[2] }>(ring, record, what),
-            3 => self.put::<{ COPY_CLASS_BYTES[3] }>(ring, record, what),
-            _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, record, what),
+            0 => self.put::<{ COPY_CLASS_BYTES[0] }>(ring, (record, frame), what),
+            1 => self.put::<{ COPY_CLASS_BYTES[1] }>(ring, (record, frame), what),
+            2 => self.put::<{ COPY_CLASS_BYTES[2] }>(ring, (record, frame), what),
+            3 => self.put::<{ COPY_CLASS_BYTES[3] }>(ring, (record, frame), what),
+            _ => self.put::<RECORD_COPY_BYTES_MAX>(ring, (record, frame), what),
         }
     }
 
     #[inline(always)]
     fn drive(walk: &mut Walk<'_, XdpFrame, Self>) {
+        // Most segments need one step. In place it costs no call: each takes as long as thirty instructions, where returns are
+        // guarded against speculation.
+        if walk.task() == Task::Slice && !walk.copy() {
+            return;
+        }
         let walk: *mut Walk<'_, XdpFrame, Self> = walk;
         // SAFETY: the callback takes what is passed here, and the walk outlives the call.
         unsafe { bpf_loop(STEP_COUNT_MAX, on_step as *mut c_void, walk.cast(), 0) };

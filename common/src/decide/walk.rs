@@ -141,18 +141,22 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 self.hand_over();
                 self.is_copying()
             }
-            Task::Slice => {
-                if !self.slice() {
-                    return true;
-                }
-                self.hand_over();
-                self.is_measuring() || self.go_on()
-            }
+            Task::Slice => self.copy(),
             Task::Measure => !self.measure() || self.go_on(),
             Task::Coding => !self.coding() || self.go_on(),
             Task::Look => self.look(),
             Task::Chunk => self.chunk(),
         }
+    }
+
+    /// Hands over the next slice, or searches some more of it; false when nothing of the segment is left.
+    #[inline(always)]
+    pub fn copy(&mut self) -> bool {
+        if !self.slice() {
+            return true;
+        }
+        self.hand_over();
+        self.is_measuring() || self.go_on()
     }
 
     /// What is to be done next. A half whose stack is small gives each task a function of its own.
