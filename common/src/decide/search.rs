@@ -64,6 +64,7 @@ pub fn search<F: Frame>(frame: &mut F, start: u32, (from, len): (u32, u32), line
         return Search::Open(line);
     }
     if from == 0
+        && line != Line::Inside
         && let Some(end) = carried(frame, start, len, line)
     {
         return Search::End(end);
@@ -158,7 +159,7 @@ fn first_block<F: Frame>(
         let base = if at < last { at } else { last };
         let base = frame.opaque(base);
         let block: &[u8; BLOCK_BYTES] = frame.block(base)?;
-        if of_eight::<F, _>(block, 0, &rules_out) != HIGHS {
+        if of_eight::<F, _>((block, 0), HIGHS, &rules_out) != HIGHS {
             return Some(base);
         }
         if at >= last {
@@ -184,9 +185,10 @@ fn behind_wide_blocks<F: Frame>(
         }
         let base = frame.opaque(at);
         let block: &[u8; WIDE_BYTES] = frame.block(base)?;
-        let first = of_eight::<F, _>(block, 0, rules_out) & of_eight::<F, _>(block, 64, rules_out);
-        let second = of_eight::<F, _>(block, 128, rules_out) & of_eight::<F, _>(block, 192, rules_out);
-        if first & second != HIGHS {
+        let all = of_eight::<F, _>((block, 0), HIGHS, rules_out);
+        let all = of_eight::<F, _>((block, 64), all, rules_out);
+        let all = of_eight::<F, _>((block, 128), all, rules_out);
+        if of_eight::<F, _>((block, 192), all, rules_out) != HIGHS {
             break;
         }
         at += WIDE_STRIDE;
@@ -194,14 +196,14 @@ fn behind_wide_blocks<F: Frame>(
     Some(at)
 }
 
-/// What `rules_out` says of all of eight words, from byte `at` of the block on.
+/// What `rules_out` says of all of eight words from byte `at` of the block on, and `all` of those before.
 #[inline(always)]
 fn of_eight<F: Frame, const N: usize>(
-    block: &[u8; N],
-    at: usize,
+    (block, at): (&[u8; N], usize),
+    all: u64,
     rules_out: &impl Fn(u64, u64) -> u64,
 ) -> u64 {
-    let mut all = HIGHS;
+    let mut all = all;
     let mut word = 0;
     while word < 8 {
         all = F::both(all, rules_out(word_at(block, at + word * 8), word_at(block, at + word * 8 + 1)));

@@ -179,11 +179,10 @@ const LOWER_N: u64 = ONES * b'n' as u64;
 const LOWER_T: u64 = ONES * b't' as u64;
 const CASE: u64 = ONES * 0x20;
 
-/// The highest bit of every byte is set where none begins `ng` in any case: where both differ in no other bit, none does.
+/// The highest bit of every byte is set where none begins `ng` in any case: where both differ in more than their case.
 #[inline(always)]
 const fn is_no_length(word: u64, next: u64) -> u64 {
-    let differing = ((word | CASE) ^ LOWER_N) | ((next | CASE) ^ LOWER_G);
-    (differing & !HIGHS) + !HIGHS
+    (((word ^ LOWER_N) | (next ^ LOWER_G)) & !(HIGHS | CASE)) + !HIGHS
 }
 
 /// Behind the first byte of the first `ngt` or `ng:` at `skip` or later; zero: none.
