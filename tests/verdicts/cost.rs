@@ -4,7 +4,7 @@ use super::frames::{Segment, head};
 use super::kernel::Kernel;
 use bench::wrap::{Wrap, wrap};
 use common::config::Config;
-use common::record::tcp_flag::ACK;
+use common::record::tcp_flag::{ACK, FIN};
 use harness::{needs_root, say};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
@@ -64,6 +64,8 @@ fn frames_cost_little() {
     other.protocol = 17;
     let body = Segment::new(&[0x17; 1460]).flags(ACK);
     let wrapped = wrap(&body.frame(), Wrap::Vxlan { port: 4789, vni: 1 }, false);
+    const STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    let response = Segment::new(&[STATUS_LINE, &head(600 - STATUS_LINE.len())].concat()).back();
     let cases = [
         ("no TCP", other.frame(), 400, REPEAT_SILENT),
         ("empty ACK", Segment::new(b"").flags(ACK).frame(), 400, REPEAT_SILENT),
@@ -73,6 +75,8 @@ fn frames_cost_little() {
         ("the same in VXLAN", wrapped, 1200, REPEAT_SILENT),
         ("text body of 1460 bytes", Segment::new(&[b'G'; 1460]).flags(ACK).frame(), 400, REPEAT_SILENT),
         ("head of 600 bytes", Segment::new(&head(600)).frame(), 2000, REPEAT),
+        ("the same of a response", response.frame(), 2000, REPEAT),
+        ("end of their connection", Segment::new(b"").at(1600).flags(ACK | FIN).frame(), 1200, REPEAT),
         ("head of 1460 bytes", Segment::new(&head(1460)).frame(), 3000, REPEAT),
     ];
     let mut said = String::from("nanoseconds above a program that does nothing:");

@@ -78,6 +78,20 @@ fn heads_split_at_every_byte() {
     assert!(pair.records > pair.frames / 2);
 }
 
+/// Of every length that a record has, alone and with a body behind them.
+#[test]
+fn heads_of_every_length() {
+    needs_root();
+    let mut pair = Pair::new(&Config::default());
+    for bytes in 60..=2200 {
+        let head = head(bytes);
+        let begin = bytes as u32 * 10_000;
+        pair.compare(&Segment::new(&head).at(begin).frame(), "alone");
+        pair.compare(&Segment::new(&[&head[..], b"body"].concat()).at(begin + 5_000).frame(), "with a body");
+    }
+    assert_eq!(pair.records, 2 * 2141 + 2 * 152, "those of more than 2048 bytes take two records");
+}
+
 #[test]
 fn a_head_in_segments_of_one_byte() {
     needs_root();

@@ -1,8 +1,8 @@
 //! The kernel half: decides on every frame in XDP and copies head regions into a ring.
 //!
 //! Binds packet access, maps and rings of the kernel to `common::decide`; what is decided is written there, once. Three
-//! programs: most frames end in the first, those with more layers than usual go through the second, and those with records
-//! to the third. Each has a stack, and the verifier's patience, to itself.
+//! programs: most frames end in the first, those with more layers than usual in the second, and those that take more than
+//! one step in the third. Each has a stack, and the verifier's patience, to itself.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod frame;
@@ -26,7 +26,7 @@ enum Outcome {
     Pass,
     /// It has more layers than usual: the second program goes on with it.
     Descend,
-    /// It yields records: the third program goes on with it.
+    /// It takes more than one step: the third program goes on with it.
     Copy,
     /// A map or program is missing, which the loader rules out.
     Unbound,
@@ -34,18 +34,21 @@ enum Outcome {
 
 /// Entry point, on every frame an interface receives; `frags` lets frames of several buffers through.
 #[xdp(frags)]
+#[inline(always)]
 fn hdrcap(ctx: XdpContext) -> u32 {
     act(&ctx, first(&ctx))
 }
 
 /// Goes on with a frame that the first program knows nothing of yet.
 #[xdp(frags)]
+#[inline(always)]
 fn hdrcap_descend(ctx: XdpContext) -> u32 {
     act(&ctx, second(&ctx))
 }
 
 /// Goes on with what the others left in the scratch of this CPU.
 #[xdp(frags)]
+#[inline(always)]
 fn hdrcap_copy(ctx: XdpContext) -> u32 {
     act(&ctx, third(&ctx))
 }
@@ -94,7 +97,8 @@ fn first(ctx: &XdpContext) -> Outcome {
     };
     let Scratch { work, zero, block } = scratch;
     let mut frame = XdpFrame::new(ctx.ctx, zero, block);
-    let next = begin(&mut frame, &mut memory, State { config, work, counters });
+    let mut rings = Rings::new(ctx.ctx, config);
+    let next = begin(&mut frame, &mut memory, &mut rings, State { config, work, counters });
     outcome_of(next, config.drops(slot))
 }
 
@@ -108,7 +112,8 @@ fn second(ctx: &XdpContext) -> Outcome {
     };
     let Scratch { work, zero, block } = scratch;
     let mut frame = XdpFrame::new(ctx.ctx, zero, block);
-    let next = descend(&mut frame, Link::Ethernet, &mut memory, State { config, work, counters });
+    let mut rings = Rings::new(ctx.ctx, config);
+    let next = descend(&mut frame, Link::Ethernet, &mut memory, &mut rings, State { config, work, counters });
     outcome_of(next, config.drops(slot))
 }
 
@@ -122,8 +127,8 @@ fn third(ctx: &XdpContext) -> Outcome {
     };
     let Scratch { work, zero, block } = scratch;
     let mut frame = XdpFrame::new(ctx.ctx, zero, block);
-    let rings = Rings::new(ctx.ctx, config);
-    let verdict = finish(&mut frame, &mut memory, rings, State { config, work, counters });
+    let mut rings = Rings::new(ctx.ctx, config);
+    let verdict = finish(&mut frame, &mut memory, &mut rings, State { config, work, counters });
     outcome_of(Next::Booked(verdict), config.drops(slot))
 }
 

@@ -175,7 +175,7 @@ pub enum Next {
     Booked(Verdict),
     /// `descend`: it is not one of those that are told by a look at their first bytes.
     Descend,
-    /// `finish`: it yields records.
+    /// `finish`: what was planned takes more than the first step.
     Finish,
 }
 
@@ -184,7 +184,7 @@ pub enum Next {
 /// The kernel half calls `begin`, `descend` and `finish` in programs of their own: most frames end in the first and never
 /// pay for more, and each has a stack and a verifier's patience to itself.
 #[inline(always)]
-pub fn decide<F, M, S>(frame: &mut F, link: Link, memory: M, sink: S, state: State<'_>) -> Verdict
+pub fn decide<F, M, S>(frame: &mut F, link: Link, memory: M, mut sink: S, state: State<'_>) -> Verdict
 where
     F: Frame,
     M: Memory,
@@ -193,31 +193,44 @@ where
     let State { config, work, counters } = state;
     let mut memory = memory;
     let mut next = if link == Link::Ethernet {
-        begin(frame, &mut memory, State { config, work: &mut *work, counters: &mut *counters })
+        begin(frame, &mut memory, &mut sink, State { config, work: &mut *work, counters: &mut *counters })
     } else {
         Next::Descend
     };
     if next == Next::Descend {
-        next =
-            descend(frame, link, &mut memory, State { config, work: &mut *work, counters: &mut *counters });
+        next = descend(
+            frame,
+            link,
+            &mut memory,
+            &mut sink,
+            State { config, work: &mut *work, counters: &mut *counters },
+        );
     }
     match next {
         Next::Booked(verdict) => verdict,
-        Next::Descend | Next::Finish => finish(frame, &mut memory, sink, State { config, work, counters }),
+        Next::Descend | Next::Finish => {
+            finish(frame, &mut memory, &mut sink, State { config, work, counters })
+        }
     }
 }
 
-/// Dissects a plain Ethernet frame, selects and plans; never what is not plain.
+/// Dissects a plain Ethernet frame, selects, plans and takes the first step; never what is not plain.
 #[inline(always)]
-pub fn begin<F, M>(frame: &mut F, memory: &mut M, state: State<'_>) -> Next
+pub fn begin<F, M, S>(frame: &mut F, memory: &mut M, sink: &mut S, state: State<'_>) -> Next
 where
     F: Frame,
     M: Memory,
+    S: Sink<F>,
 {
     let State { config, work, counters } = state;
     let verdict = match near(frame, config, work) {
         Near::Tcp => {
-            match planned(frame, memory, State { config, work: &mut *work, counters: &mut *counters }) {
+            match first_step(
+                frame,
+                memory,
+                sink,
+                State { config, work: &mut *work, counters: &mut *counters },
+            ) {
                 Some(verdict) => verdict,
                 None => return Next::Finish,
             }
@@ -232,12 +245,13 @@ where
     Next::Booked(verdict)
 }
 
-/// Dissects any frame, down to what is inside of tunnels, selects and plans.
+/// Dissects any frame, down to what is inside of tunnels, selects, plans and takes the first step.
 #[inline(always)]
-pub fn descend<F, M>(frame: &mut F, link: Link, memory: &mut M, state: State<'_>) -> Next
+pub fn descend<F, M, S>(frame: &mut F, link: Link, memory: &mut M, sink: &mut S, state: State<'_>) -> Next
 where
     F: Frame,
     M: Memory,
+    S: Sink<F>,
 {
     let State { config, work, counters } = state;
     work.reach = 0;
@@ -248,7 +262,12 @@ where
     let verdict = match dissection.run(link) {
         Err(verdict) => verdict,
         Ok(()) => {
-            match planned(frame, memory, State { config, work: &mut *work, counters: &mut *counters }) {
+            match first_step(
+                frame,
+                memory,
+                sink,
+                State { config, work: &mut *work, counters: &mut *counters },
+            ) {
                 Some(verdict) => verdict,
                 None => return Next::Finish,
             }
@@ -258,12 +277,13 @@ where
     Next::Booked(verdict)
 }
 
-/// Selects and plans a segment: the verdict where nothing is to be handed over.
+/// Selects, plans and takes the first step: the verdict where it is the last, or nothing is to be handed over.
 #[inline(always)]
-fn planned<F, M>(frame: &mut F, memory: &mut M, state: State<'_>) -> Option<Verdict>
+fn first_step<F, M, S>(frame: &mut F, memory: &mut M, sink: &mut S, state: State<'_>) -> Option<Verdict>
 where
     F: Frame,
     M: Memory,
+    S: Sink<F>,
 {
     let State { config, work, counters } = state;
     if let Err(verdict) = select::select(config, work) {
@@ -275,12 +295,16 @@ where
     // Each way alone would be followed through all that comes.
     work.way = frame.opaque(set.find(Set::tag_of(work.record.flow_hash)));
     let slot = set.slot(work.way);
-    Planner { frame, config, work, slot, counters }.plan()
+    let planner = Planner { frame: &mut *frame, config, work: &mut *work, slot, counters: &mut *counters };
+    match planner.plan() {
+        Some(verdict) => Some(verdict),
+        None => Walk { frame, sink, config, work, set, counters }.begin(),
+    }
 }
 
-/// Carries out what was planned, which is left in `state.work`.
+/// Carries out the rest of what was planned, which is left in `state.work`.
 #[inline(always)]
-pub fn finish<F, M, S>(frame: &mut F, memory: &mut M, sink: S, state: State<'_>) -> Verdict
+pub fn finish<F, M, S>(frame: &mut F, memory: &mut M, sink: &mut S, state: State<'_>) -> Verdict
 where
     F: Frame,
     M: Memory,

@@ -53,7 +53,7 @@ pub enum Task {
 /// One segment on its way to records, as `plan` left it in `work`.
 pub struct Walk<'a, F, S> {
     pub(super) frame: &'a mut F,
-    pub(super) sink: S,
+    pub(super) sink: &'a mut S,
     pub(super) config: &'a Config,
     pub(super) work: &'a mut Work,
     pub(super) set: &'a mut Set,
@@ -61,9 +61,25 @@ pub struct Walk<'a, F, S> {
 }
 
 impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
-    /// Walks through the segment as planned; the verdict of what was handed over.
+    /// Sets out as planned and takes the first step, in place: for most segments it is the only one, and a half that calls a
+    /// function for each saves the calls. The verdict of what was handed over, where that was all.
+    #[inline(always)]
+    pub(super) fn begin(mut self) -> Option<Verdict> {
+        self.set_out();
+        let is_over = matches!(self.task(), Task::Mark | Task::Slice) && !self.tell();
+        is_over.then(|| verdict_of(self.work.rank))
+    }
+
+    /// Walks on through the segment; the verdict of what was handed over.
     #[inline(always)]
     pub(super) fn run(mut self) -> Verdict {
+        S::drive(&mut self);
+        verdict_of(self.work.rank)
+    }
+
+    /// Prepares the walk: nothing is handed over yet, and the flow has its slot where it needs one.
+    #[inline(always)]
+    fn set_out(&mut self) {
         self.work.rank = 0;
         self.work.sought = 0;
         self.work.scan = 0;
@@ -78,10 +94,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.await_first();
         }
         if self.is_copying() && self.work.look | self.work.chunks == 0 && is_beginning(self.work.mode) {
-            self.begin();
+            self.begin_head();
         }
-        S::drive(&mut self);
-        verdict_of(self.work.rank)
     }
 
     /// Gives a flow whose first head this is a slot.
@@ -108,7 +122,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
 
     /// A head begins at the place reached: this direction follows it, the other one is expected to answer.
     #[inline(always)]
-    fn begin(&mut self) {
+    fn begin_head(&mut self) {
         let seq = self.work.record.segment_seq.wrapping_add(self.work.at);
         let ack = self.work.record.ack;
         let method = self.frame.load(self.work.payload + self.work.at).map_or(0, u32::from_le_bytes);
@@ -136,12 +150,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     pub fn step(&mut self) -> bool {
         match self.task() {
-            Task::Mark => {
-                self.mark();
-                self.hand_over();
-                self.is_copying()
-            }
-            Task::Slice => self.copy(),
+            Task::Mark | Task::Slice => self.tell(),
             Task::Measure => !self.measure() || self.go_on(),
             Task::Coding => !self.coding() || self.go_on(),
             Task::Look => self.look(),
@@ -149,14 +158,17 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
     }
 
-    /// Hands over the next slice, or searches some more of it; false when nothing of the segment is left.
+    /// Hands over the planned mark or the next slice, or searches some more of that; false when nothing of the segment is left.
     #[inline(always)]
-    pub fn copy(&mut self) -> bool {
-        if !self.slice() {
+    pub fn tell(&mut self) -> bool {
+        let is_mark = self.work.plan & plan::MARK != 0;
+        if is_mark {
+            self.mark();
+        } else if !self.slice() {
             return true;
         }
         self.hand_over();
-        self.is_measuring() || self.go_on()
+        if is_mark { self.is_copying() } else { self.is_measuring() || self.go_on() }
     }
 
     /// What is to be done next. A half whose stack is small gives each task a function of its own.

@@ -36,7 +36,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             return true;
         }
         self.start_at(found.lead, Mode::Begin);
-        self.begin();
+        self.begin_head();
         if !found.is_sure {
             self.direction().state |= state::DOUBT;
         }
