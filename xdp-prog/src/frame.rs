@@ -34,8 +34,8 @@ impl XdpFrame {
 
     /// Where `N` bytes of the linear part begin, if they are all there.
     #[inline(always)]
-    fn direct<const N: usize>(&self, offset: u32) -> Option<*const [u8; N]> {
-        let offset = settled(offset as usize);
+    fn direct<const N: usize>(&self, offset: usize) -> Option<*const [u8; N]> {
+        let offset = settled(offset);
         if offset > DIRECT_OFFSET_MAX as usize {
             return None;
         }
@@ -48,7 +48,7 @@ impl XdpFrame {
     #[inline(always)]
     fn reach<const N: usize>(&mut self, offset: u32) -> (*const [u8; N], bool) {
         const { assert!(N <= WIDE_BYTES) };
-        if let Some(place) = self.direct(offset) {
+        if let Some(place) = self.direct(offset as usize) {
             return (place, true);
         }
         let into = self.block.as_mut_ptr();
@@ -127,12 +127,12 @@ fn settled(place: usize) -> usize {
 
 impl Frame for XdpFrame {
     #[inline(always)]
-    fn near_len(&self) -> u32 {
-        (self.data_end - self.data) as u32
+    fn near_len(&self) -> usize {
+        self.data_end - self.data
     }
 
     #[inline(always)]
-    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+    fn near<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
         // SAFETY: `direct` returns a place of `N` readable bytes, and the frame stays while it is borrowed.
         self.direct(offset).map(|place| unsafe { &*place })
     }
@@ -152,7 +152,7 @@ impl Frame for XdpFrame {
     #[inline(always)]
     fn wire_len_from(&mut self, reach: u32) -> u32 {
         let near = self.near_len();
-        if reach != 0 && reach <= near { near } else { self.wire_len() }
+        if reach != 0 && reach as usize <= near { near as u32 } else { self.wire_len() }
     }
 
     #[inline(always)]

@@ -19,10 +19,10 @@ pub const WIDE_BYTES: usize = 4 * (BLOCK_BYTES - 2) + 2;
 /// Bytes of one frame, from its link layer on.
 pub trait Frame: Sized {
     /// Bytes that lie at hand: all of them, or, in a frame of several buffers, those of the first.
-    fn near_len(&self) -> u32;
+    fn near_len(&self) -> usize;
 
     /// The `N` bytes at an offset in place, where they are all near.
-    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]>;
+    fn near<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
 
     /// Bytes that can be loaded.
     fn captured_len(&mut self) -> u32;
@@ -141,13 +141,13 @@ impl<'a> SliceFrame<'a> {
 
 impl Frame for SliceFrame<'_> {
     #[inline]
-    fn near_len(&self) -> u32 {
-        self.bytes.len() as u32
+    fn near_len(&self) -> usize {
+        self.bytes.len()
     }
 
     #[inline]
-    fn near<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
-        self.bytes.get(offset as usize..)?.first_chunk()
+    fn near<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        self.bytes.get(offset..)?.first_chunk()
     }
 
     #[inline]

@@ -236,7 +236,7 @@ where
             }
         }
         Near::Udp => {
-            work.reach = frame.near_len();
+            work.reach = frame.near_len() as u32;
             Verdict::SkippedProtocol
         }
         Near::Other => return Next::Descend,

@@ -120,7 +120,7 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
     fn bound(&mut self, packet_len: u32, header_len: u32) -> Result<(), Verdict> {
         let at = self.work.cursor.offset;
         if self.work.cursor.hand == 0 {
-            let near = self.frame.near_len();
+            let near = self.frame.near_len() as u32;
             let is_near = packet_len != 0 && packet_len <= near.saturating_sub(at);
             self.work.cursor.hand = if is_near { near } else { self.frame.wire_len() };
         }

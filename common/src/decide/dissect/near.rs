@@ -19,10 +19,10 @@ pub(in crate::decide) enum Near {
     Other,
 }
 
-const ETHERNET_BYTES: u32 = 14;
-const IPV4_BYTES: u32 = 20;
-const IPV6_BYTES: u32 = 40;
-const TCP_BYTES_MIN: u32 = 20;
+const ETHERNET_BYTES: usize = 14;
+const IPV4_BYTES: usize = 20;
+const IPV6_BYTES: usize = 40;
+const TCP_BYTES_MIN: usize = 20;
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 
@@ -52,7 +52,7 @@ pub(in crate::decide) fn near<F: Frame>(frame: &mut F, config: &Config, work: &m
 
 /// Passes the tags of a frame; where the next header begins, and its type.
 #[inline(always)]
-fn tags<F: Frame>(frame: &mut F, work: &mut Work) -> Option<(u32, u16)> {
+fn tags<F: Frame>(frame: &mut F, work: &mut Work) -> Option<(usize, u16)> {
     let mut at = ETHERNET_BYTES;
     for place in 0..VLAN_COUNT_MAX {
         let &[id_high, id_low, high, low] = frame.near(at)?;
@@ -61,20 +61,20 @@ fn tags<F: Frame>(frame: &mut F, work: &mut Work) -> Option<(u32, u16)> {
         at += 4;
         match u16::from_be_bytes([high, low]) {
             0x8100 | 0x88a8 | 0x9100 | 0x9200 => {}
-            ethertype => return Some((frame.opaque(at), ethertype)),
+            ethertype => return Some((frame.opaque(at as u32) as usize, ethertype)),
         }
     }
     None
 }
 
 #[inline(always)]
-fn ipv4<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: u32) -> Near {
-    const HEADER_BYTES: usize = (IPV4_BYTES + TCP_BYTES_MIN) as usize;
+fn ipv4<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: usize) -> Near {
+    const HEADER_BYTES: usize = IPV4_BYTES + TCP_BYTES_MIN;
     let near_len = frame.near_len();
     let Some(header) = frame.near::<HEADER_BYTES>(at) else {
         return Near::Other;
     };
-    let packet_len = u32::from(u16::from_be_bytes([header[2], header[3]]));
+    let packet_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let is_part = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
     if header[0] != 0x45 || is_part || packet_len < IPV4_BYTES || at + packet_len > near_len {
         return Near::Other;
@@ -90,13 +90,13 @@ fn ipv4<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: u32) -> N
 }
 
 #[inline(always)]
-fn ipv6<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: u32) -> Near {
-    const HEADER_BYTES: usize = (IPV6_BYTES + TCP_BYTES_MIN) as usize;
+fn ipv6<F: Frame>(frame: &mut F, config: &Config, work: &mut Work, at: usize) -> Near {
+    const HEADER_BYTES: usize = IPV6_BYTES + TCP_BYTES_MIN;
     let near_len = frame.near_len();
     let Some(header) = frame.near::<HEADER_BYTES>(at) else {
         return Near::Other;
     };
-    let payload_len = u32::from(u16::from_be_bytes([header[4], header[5]]));
+    let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let end = at + IPV6_BYTES + payload_len;
     if header[0] >> 4 != 6 || payload_len == 0 || end > near_len {
         return Near::Other;
@@ -120,8 +120,8 @@ fn other(config: &Config, protocol: u8, port: [u8; 2]) -> Near {
 }
 
 #[inline(always)]
-fn tcp(header: [u8; TCP_BYTES_MIN as usize], work: &mut Work, at: u32, end: u32) -> Near {
-    let header_len = u32::from(header[12] >> 4) * 4;
+fn tcp(header: [u8; TCP_BYTES_MIN], work: &mut Work, at: usize, end: usize) -> Near {
+    let header_len = usize::from(header[12] >> 4) * 4;
     let payload = at + header_len;
     if header_len < TCP_BYTES_MIN || payload > end {
         return Near::Other;
@@ -132,11 +132,11 @@ fn tcp(header: [u8; TCP_BYTES_MIN as usize], work: &mut Work, at: u32, end: u32)
     record.seq = u32::from_be_bytes(part(&header, 4));
     record.ack = u32::from_be_bytes(part(&header, 8));
     record.tcp_flags = header[13];
-    record.segment_len = end - payload;
+    record.segment_len = (end - payload) as u32;
     record.tunnel_type = TunnelType::None as u8;
-    work.payload = payload;
-    work.captured = end - payload;
-    work.reach = end;
+    work.payload = payload as u32;
+    work.captured = (end - payload) as u32;
+    work.reach = end as u32;
     Near::Tcp
 }
 

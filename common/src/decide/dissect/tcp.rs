@@ -35,7 +35,7 @@ impl<F: Frame, M: Memory> Dissection<'_, F, M> {
     /// Notes how much of the payload can be read, `hand` being where it ends at the latest.
     #[inline(always)]
     pub(super) fn captured(&mut self, hand: u32) {
-        let near = self.frame.near_len();
+        let near = self.frame.near_len() as u32;
         let captured = if hand <= near { hand } else { self.frame.captured_len().min(hand) };
         self.work.captured = captured.saturating_sub(self.work.payload);
     }
