@@ -232,6 +232,7 @@ fn span(seq: u32, ack: u32) -> HeadSpan {
         tcp_flags: common::record::tcp_flag::ACK,
         ts_first: 1,
         ts_last: 1,
+        is_repeat: false,
         complete: true,
         is_continuous: true,
         flags: Flags::default(),

@@ -216,6 +216,8 @@ pub mod record_flag {
     pub const EARLY: u8 = 0x20;
     /// The start line stands inside of a chunk of a body: it begins no head, and nothing of it was copied.
     pub const IN_CHUNK: u8 = 0x40;
+    /// The first of the bytes had come by before: when, nobody knows who has not seen it.
+    pub const REPEAT: u8 = 0x80;
 }
 
 /// Classes of reservations in a ring, by payload bytes: the verifier wants constant sizes.

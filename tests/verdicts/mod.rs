@@ -2,6 +2,7 @@
 //! and what a frame costs.
 
 mod attach;
+mod bodies;
 mod chunks;
 mod cost;
 mod differential;

@@ -132,6 +132,7 @@ extern "C" fn on_step(_index: u64, walk: *mut Walk<'_, XdpFrame, Rings>) -> i64 
         }
         Task::Measure => !measure(walk) || go_on(walk),
         Task::Coding => !coding(walk) || go_on(walk),
+        Task::Field => !field(walk) || go_on(walk),
         Task::Look => look(walk),
         Task::Chunk => chunk(walk),
     };
@@ -162,6 +163,11 @@ fn measure(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
 #[inline(never)]
 fn coding(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
     walk.coding()
+}
+
+#[inline(never)]
+fn field(walk: &mut Walk<'_, XdpFrame, Rings>) -> bool {
+    walk.field()
 }
 
 #[inline(never)]

@@ -69,7 +69,8 @@ impl Stages {
         let (request, response) = (transaction.request.as_ref(), transaction.response.as_ref());
         let ts_first = request.map(|side| side.ts_first).or(response.map(|side| side.ts_first)).unwrap_or(0);
         let request_end = request.and_then(|side| side.ts_end);
-        let response_start = response.map(|side| side.ts_first);
+        let request_start = request.and_then(|side| side.ts_begin);
+        let response_start = response.and_then(|side| side.ts_begin);
         let seq = |value: u32| Some(i64::from(value));
         RowValues {
             ts_ns: i64::try_from(ts_first).unwrap_or(i64::MAX).saturating_add(self.clock_offset_ns),
@@ -83,12 +84,9 @@ impl Stages {
             req_body_bytes: request.and_then(|side| side.body_bytes),
             resp_body_bytes: response.and_then(|side| side.body_bytes),
             ttfb_us: micros(request_end, response_start),
-            req_duration_us: micros(request.map(|side| side.ts_first), request_end),
+            req_duration_us: micros(request_start, request_end),
             resp_head_duration_us: micros(response_start, response.map(|side| side.ts_last)),
-            total_us: micros(
-                request.map(|side| side.ts_first),
-                request.and(response.and_then(|side| side.ts_end)),
-            ),
+            total_us: micros(request_start, request.and(response.and_then(|side| side.ts_end))),
             flags: transaction.flags(),
         }
     }

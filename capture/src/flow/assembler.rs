@@ -31,6 +31,8 @@ pub struct HeadSpan {
     pub ts_first: u64,
     /// Time at which the last byte came by, nanoseconds.
     pub ts_last: u64,
+    /// The first byte had come by before, and was not handed over then: nobody knows when.
+    pub is_repeat: bool,
     /// The empty line was found.
     pub complete: bool,
     /// No byte is missing between the head and what came before it in its direction.
@@ -272,6 +274,7 @@ fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
         ack: record.ack,
         sample_weight: record.sample_weight,
         tcp_flags: record.tcp_flags,
+        is_repeat: record.flags & record_flag::REPEAT != 0,
         ts_first: record.ts_ns,
         ts_last: record.ts_ns,
         complete,

@@ -420,6 +420,7 @@ mod tests {
             ack: None,
             sample_weight: 1,
             ts_first: 1,
+            ts_begin: Some(1),
             ts_last: 2,
             extent,
             end_seq: None,

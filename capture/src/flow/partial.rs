@@ -58,6 +58,7 @@ impl Partial {
             tcp_flags: 0,
             ts_first: record.ts_ns,
             ts_last: record.ts_ns,
+            is_repeat: false,
             complete: false,
             is_continuous,
             flags: led(record),
@@ -127,7 +128,11 @@ impl Partial {
         if skipped > 0 {
             self.span.flags.insert(Flags::RETRANSMITTED);
         }
+        let reached = self.prefix();
         self.place(from, kept, piece.ts_ns);
+        if reached == 0 && self.prefix() > 0 {
+            self.span.is_repeat = piece.is_repeat;
+        }
         self.note(&piece, from + kept.len());
         self.search();
     }

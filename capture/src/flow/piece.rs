@@ -22,6 +22,8 @@ pub struct Piece<'a> {
     pub is_cut: bool,
     /// Its segment holds one byte.
     pub is_single: bool,
+    /// Its first byte had come by before, and was not handed over then.
+    pub is_repeat: bool,
     /// When it came by, in nanoseconds.
     pub ts_ns: u64,
     /// Its bytes.
@@ -39,6 +41,7 @@ impl<'a> Piece<'a> {
             tcp_flags: record.tcp_flags,
             is_cut: cut && record.flags & record_flag::HEAD_END == 0,
             is_single: record.segment_len == 1,
+            is_repeat: record.flags & record_flag::REPEAT != 0,
             ts_ns: record.ts_ns,
             bytes,
         }
@@ -72,6 +75,7 @@ pub struct Early {
     segment_end: u32,
     tcp_flags: u8,
     is_cut: bool,
+    is_repeat: bool,
     /// Records that brought it and were not counted for anything else.
     records: u32,
     /// When its last byte came by.
@@ -83,7 +87,17 @@ impl Early {
     /// What came behind a head, with its records.
     pub fn rest(seq: u32, ts: u64, bytes: Vec<u8>) -> Self {
         let segment_end = seq.wrapping_add(bytes.len() as u32);
-        Early { seq, ack: None, segment_end, tcp_flags: 0, is_cut: false, records: 0, ts, bytes }
+        Early {
+            seq,
+            ack: None,
+            segment_end,
+            tcp_flags: 0,
+            is_cut: false,
+            is_repeat: false,
+            records: 0,
+            ts,
+            bytes,
+        }
     }
 
     /// What of it lies before `at`; its records are counted already.
@@ -101,6 +115,7 @@ impl Early {
             tcp_flags: self.tcp_flags,
             is_cut: self.is_cut,
             is_single: false,
+            is_repeat: self.is_repeat,
             ts_ns: self.ts,
             bytes: &self.bytes,
         }
@@ -158,9 +173,10 @@ impl EarlyPieces {
             before.ts = new.ts_ns;
             return index;
         }
-        let Piece { seq, ack, segment_end, tcp_flags, is_cut, ts_ns, bytes, .. } = new;
-        let bytes = bytes.to_vec();
-        self.0.insert(index, Early { seq, ack, segment_end, tcp_flags, is_cut, records, ts: ts_ns, bytes });
+        let Piece { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, ts_ns: ts, .. } = new;
+        let bytes = new.bytes.to_vec();
+        let early = Early { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, records, ts, bytes };
+        self.0.insert(index, early);
         index + 1
     }
 

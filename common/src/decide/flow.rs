@@ -5,8 +5,10 @@
 
 mod chunks;
 mod direction;
+mod expect;
 
-pub use direction::{Direction, Expectation, Lead, Place, Stretch, state};
+pub use direction::{Direction, Lead, Place, Stretch, state};
+pub use expect::Expectation;
 
 use super::hash::place;
 use crate::limits::FLOW_SET_COUNT;
@@ -50,6 +52,14 @@ impl Slot {
     #[inline(always)]
     pub const fn direction(&mut self, direction: u32) -> &mut Direction {
         &mut self.directions[direction as usize & 1]
+    }
+
+    /// Notes that the connection was closed or reset.
+    #[inline(always)]
+    pub const fn close(&mut self) {
+        let [a, b] = &mut self.directions;
+        a.state |= state::CLOSED;
+        b.state |= state::CLOSED;
     }
 
     /// Heads in progress.

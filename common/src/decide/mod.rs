@@ -74,6 +74,14 @@ pub struct Work {
     pub scan: u32,
     /// Offset in the frame behind the last byte of that search.
     pub scan_end: u32,
+    /// Bytes from the segment's first one on that came by before, as long as none is missing before them.
+    pub seen: u32,
+    /// Offset in the frame from which a line of the head in hand that segments cut is still to be read.
+    pub field: u32,
+    /// Offset in the frame behind the last byte to be read so.
+    pub field_end: u32,
+    /// Non-zero: offset in the frame of what is to be read so next, up to the end of the slice.
+    pub field_tail: u32,
     /// Non-zero: offset in the frame of a field that may tell of chunks.
     pub coding: u32,
     /// A `walk::Next`, of the record made last.
@@ -142,6 +150,10 @@ impl Work {
             sought: 0,
             scan: 0,
             scan_end: 0,
+            seen: 0,
+            field: 0,
+            field_end: 0,
+            field_tail: 0,
             coding: 0,
             next: 0,
             chunks: 0,

@@ -57,7 +57,8 @@ impl Mode {
     #[inline(always)]
     pub(super) const fn next(self) -> Self {
         match self {
-            Self::Begin | Self::Continue | Self::Early => Self::Begin,
+            Self::Begin | Self::Continue => Self::Begin,
+            Self::Early => Self::Early,
             Self::Repeat => Self::Repeat,
             Self::Ahead | Self::BeginAhead => Self::BeginAhead,
         }
@@ -93,6 +94,9 @@ impl<F: Frame> Planner<'_, F> {
             follow(self.slot, self.work.direction, &self.work.record, self.counters);
         }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+        if ends && is_http {
+            self.slot.close();
+        }
         let pushed = (ends || flags & tcp_flag::PSH != 0)
             && known
             && self.slot.direction(self.work.direction).is_http();
@@ -113,6 +117,8 @@ impl<F: Frame> Planner<'_, F> {
         let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
         let limit = self.config.head_limit;
         let direction = self.slot.direction(self.work.direction);
+        let seen = direction.seen(seq) * u32::from(known);
+        self.work.seen = self.frame.opaque(seen);
         let place = if known { direction.place(seq, len, limit) } else { Place::Apart };
         // Each place alone would be followed through all that comes.
         let (code, bytes) = place.parts();
@@ -129,7 +135,7 @@ impl<F: Frame> Planner<'_, F> {
         // Reckoned without a branch, as each way would be followed through all that comes.
         let strict = u32::from(known) & u32::from(direction.is_http());
         let (found, lead) = (u32::from(start.is_some()), self.frame.opaque(start.unwrap_or(0)));
-        let is_apart = u32::from(place == Place::Apart) & u32::from(known);
+        let is_apart = u32::from(matches!(place, Place::Apart | Place::Hole)) & u32::from(known);
         let inside = is_apart & found & u32::from(direction.is_in_told_chunk(seq));
         self.work.inside = self.frame.opaque(inside);
         let starts = self.frame.opaque(found & !inside & !(strict & u32::from(lead != 0))) != 0;
@@ -137,12 +143,17 @@ impl<F: Frame> Planner<'_, F> {
             Place::Next if starts => (Mode::Begin, 0),
             Place::Next => (Mode::Continue, 0),
             Place::Before(bytes) if bytes < len => (Mode::Continue, bytes),
-            Place::Before(_) | Place::Hole => (Mode::Repeat, 0),
+            Place::Before(_) => (Mode::Repeat, 0),
             Place::Behind if !starts => (Mode::Ahead, 0),
             Place::Behind => (Mode::BeginAhead, 0),
-            Place::Apart if starts => (Mode::Begin, 0),
+            Place::Apart | Place::Hole if starts && known && direction.is_old(seq) => {
+                direction.note_old(seq.wrapping_add(len), self.work.record.ack);
+                (Mode::Repeat, 0)
+            }
+            Place::Apart | Place::Hole if starts => (Mode::Begin, 0),
+            Place::Hole => (Mode::Repeat, 0),
             Place::Apart if !known => return false,
-            Place::Apart => match direction.expectation(seq, self.work.captured, limit) {
+            Place::Apart => match direction.expectation_of(seq, self.work.captured, limit) {
                 Expectation::None => return false,
                 Expectation::Here(offset) => {
                     let is_in_chunks = u32::from(direction.is_in_chunks());

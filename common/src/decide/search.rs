@@ -5,9 +5,11 @@
 //! is kept as `Line`, so that the empty line is found wherever a segment boundary splits it.
 
 mod chunk;
+mod field;
 mod length;
 
 pub use chunk::{CHUNK_STEP_BYTES, Chunk, Phase, is_hex_digit, read_chunk};
+pub use field::{Cut, FIELD_BYTES, read_cut};
 pub use length::{Length, is_chunked, search_length};
 
 use super::frame::{BLOCK_BYTES, Frame, WIDE_BYTES};

@@ -4,13 +4,14 @@
 //! `head_limit`, and a segment that comes late, twice or behind a gap changes nothing that one in order would need.
 
 mod expected;
+mod measure;
 
 use super::Work;
 use super::flow::{Direction, Lead, NO_WAY, Set, Stretch, state};
 use super::frame::{Frame, Sink};
 use super::gap::follow;
 use super::plan::{self, Mode};
-use super::search::{Length, Line, SEARCH_BYTES_MAX, Search, is_chunked, search, search_length};
+use super::search::{Line, SEARCH_BYTES_MAX, Search, search};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::limits::CHUNK_STEP_COUNT_MAX;
@@ -44,6 +45,8 @@ pub enum Task {
     Measure,
     /// `Walk::coding`.
     Coding,
+    /// `Walk::field`.
+    Field,
     /// `Walk::look`.
     Look,
     /// `Walk::chunk`.
@@ -85,6 +88,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.scan = 0;
         self.work.scan_end = 0;
         self.work.coding = 0;
+        self.work.field = 0;
+        self.work.field_end = 0;
+        self.work.next = ENDED;
         self.work.is_over = 0;
         self.work.chunk_steps = CHUNK_STEP_COUNT_MAX;
         if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
@@ -127,7 +133,14 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let ack = self.work.record.ack;
         let method = self.frame.load(self.work.payload + self.work.at).map_or(0, u32::from_le_bytes);
         let is_status = method | CASE == word(b"http");
-        let has_body = !is_status && method != word(b"GET ") && method != word(b"HEAD");
+        let has_body = if is_status {
+            // RFC 9112 section 6.3: behind these comes none, whatever they tell.
+            let status =
+                self.frame.load(self.work.payload + self.work.at + STATUS_AT).map_or(0, u32::from_le_bytes);
+            status != word(b" 304") && status != word(b" 204") && status & 0xffff != word(b" 1\0\0")
+        } else {
+            method != word(b"GET ") && method != word(b"HEAD")
+        };
         let slot = self.set.slot(self.work.way);
         let other = slot.direction(self.work.direction ^ 1);
         let is_read = other.state & state::EXPECT != 0 && ack.wrapping_sub(other.expect) < 1 << 31;
@@ -137,7 +150,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
         let way = slot.direction(self.work.direction);
         let is_pipelined = way.is_http() && way.ack == ack && way.begin != seq;
-        way.begin(seq, if is_status { has_unread } else { has_body });
+        let measures = has_body && (has_unread || !is_status);
+        let answer = if is_status { state::ANSWER } else { 0 };
+        way.begin(seq, answer | if measures { state::MEASURE } else { 0 });
         if !is_status && is_pipelined {
             way.state |= state::PIPELINED;
         } else if is_read {
@@ -153,6 +168,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             Task::Mark | Task::Slice => self.tell(),
             Task::Measure => !self.measure() || self.go_on(),
             Task::Coding => !self.coding() || self.go_on(),
+            Task::Field => !self.field() || self.go_on(),
             Task::Look => self.look(),
             Task::Chunk => self.chunk(),
         }
@@ -176,8 +192,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     pub const fn task(&mut self) -> Task {
         if self.work.coding != 0 {
             Task::Coding
-        } else if self.is_measuring() {
+        } else if self.work.scan < self.work.scan_end {
             Task::Measure
+        } else if self.work.field < self.work.field_end {
+            Task::Field
         } else if self.work.plan & plan::MARK != 0 {
             Task::Mark
         } else if self.work.look != 0 {
@@ -203,12 +221,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
     }
 
-    /// Whether the slice in hand is still to be searched for a length.
-    #[inline(always)]
-    pub const fn is_measuring(&self) -> bool {
-        self.work.scan < self.work.scan_end
-    }
-
     /// Goes on behind a slice.
     #[inline(always)]
     pub fn go_on(&mut self) -> bool {
@@ -218,36 +230,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         } else {
             self.open()
         }
-    }
-
-    /// Searches some more of the head for how far its body reaches; whether that is over.
-    #[inline(always)]
-    pub fn measure(&mut self) -> bool {
-        let (scan, end) = (self.frame.opaque(self.work.scan), self.frame.opaque(self.work.scan_end));
-        self.work.scan = match search_length(self.frame, scan, end) {
-            Length::None => end,
-            Length::Behind(behind) => behind,
-            Length::Found(body_bytes, behind) => {
-                self.direction().note_length(body_bytes);
-                behind
-            }
-            Length::Coding(at) => {
-                self.work.coding = at;
-                at + 1
-            }
-        };
-        self.work.coding == 0 && !self.is_measuring()
-    }
-
-    /// Tells whether the body comes in chunks, by the field that the search for its length met; whether that is over.
-    #[inline(always)]
-    pub fn coding(&mut self) -> bool {
-        let (at, end) = (self.frame.opaque(self.work.coding), self.frame.opaque(self.work.scan_end));
-        self.work.coding = 0;
-        if is_chunked(self.frame, at, end) {
-            self.direction().note_chunked();
-        }
-        !self.is_measuring()
     }
 
     /// Makes the record of the planned mark.
@@ -297,28 +279,25 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.sought = 0;
         work.skip -= skip;
         work.next = next;
-        self.record(bytes, flags);
+        self.record(bytes, flags, skip);
         true
     }
 
     /// Makes the record of the next `bytes` and moves behind them.
     #[inline(always)]
-    fn record(&mut self, bytes: u32, flags: u8) {
-        let measures = self.direction().state & state::MEASURE != 0;
+    fn record(&mut self, bytes: u32, flags: u8, skip: u32) {
+        self.note_search(bytes, skip);
         let work = &mut *self.work;
         work.record.seq = work.record.segment_seq.wrapping_add(work.at);
         work.record.copied = bytes as u16;
         work.record.kind = work.kind as u8;
         let early = if work.mode == Mode::Early as u32 { record_flag::EARLY } else { 0 };
-        work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED } | early;
+        let repeat = if work.at < work.seen { record_flag::REPEAT } else { 0 };
+        work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED } | early | repeat;
         work.lead = 0;
         work.kind = RecordKind::Continuation as u32;
         work.at += bytes;
         work.left -= bytes;
-        if measures && work.mode != Mode::Repeat as u32 {
-            work.scan = work.offset;
-            work.scan_end = work.offset + bytes;
-        }
     }
 
     #[inline(always)]
@@ -360,6 +339,11 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 self.direction().finish();
             }
             Mode::Ahead => self.direction().conclude(end),
+            Mode::Early if self.direction().awaits_beginning() => {
+                let begin = self.work.record.segment_seq;
+                let lead = lead_of(self.frame, self.work);
+                self.direction().note_early(end, Stretch { from: begin, to: end, line: 0, lead });
+            }
             Mode::Repeat | Mode::Early => {}
         }
     }
@@ -392,17 +376,18 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let line = if work.captured < work.record.segment_len { Line::Inside as u32 } else { work.line };
         let head_bytes = self.config.head_limit.saturating_sub(work.left);
         match Mode::from_u32(work.mode) {
-            Mode::Repeat | Mode::Early => {}
+            Mode::Repeat => {}
             Mode::Begin | Mode::Continue | Mode::BeginAhead if over => self.direction().finish(),
             Mode::Begin | Mode::Continue | Mode::BeginAhead => {
                 self.direction().advance(end, head_bytes, line);
             }
-            Mode::Ahead => {
+            Mode::Early if !self.direction().awaits_beginning() => {}
+            Mode::Ahead | Mode::Early => {
                 let lead = lead_of(self.frame, self.work);
                 self.direction().note_ahead(Stretch { from: begin, to: end, line, lead });
             }
         }
-        false
+        self.look_within()
     }
 
     #[inline(always)]
@@ -416,6 +401,9 @@ const ENDED: u32 = 1;
 
 /// `Work::next`: the head goes on.
 const OPEN: u32 = 0;
+
+/// Bytes of a status line before the blank in front of its code.
+const STATUS_AT: u32 = 8;
 
 /// The case bits of four letters.
 const CASE: u32 = 0x2020_2020;

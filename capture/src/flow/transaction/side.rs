@@ -24,6 +24,8 @@ pub struct Side<Id> {
     pub sample_weight: u32,
     /// Time of the head's first byte.
     pub ts_first: u64,
+    /// The same, where that byte was seen when it came first.
+    pub ts_begin: Option<u64>,
     /// Time of the head's last byte.
     pub ts_last: u64,
     /// Body declared by the head.
@@ -50,6 +52,7 @@ impl<Id> Side<Id> {
             ack: has_ack.then_some(span.ack),
             sample_weight: span.sample_weight,
             ts_first: span.ts_first,
+            ts_begin: (!span.is_repeat).then_some(span.ts_first),
             ts_last: span.ts_last,
             extent,
             end_seq: has_no_body.then_some(span.end_seq),

@@ -22,6 +22,7 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
         ack: Some(ack),
         sample_weight: 1,
         ts_first: 0,
+        ts_begin: Some(0),
         ts_last: 0,
         extent: Extent::None,
         end_seq: Some(seq.wrapping_add(MSS)),

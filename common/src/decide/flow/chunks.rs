@@ -73,7 +73,7 @@ impl Direction {
         };
         self.expect = expect;
         self.early_bytes = chunk.size;
-        self.state = self.state & !state::PHASE | (phase as u32) << state::PHASE_SHIFT;
+        self.state = self.state & !(state::OTHER | state::PHASE) | (phase as u32) << state::PHASE_SHIFT;
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     fn told(head_end: u32) -> Direction {
         let mut way = Direction::default();
-        way.begin(1_000, true);
+        way.begin(1_000, state::MEASURE);
         way.note_chunked();
         way.conclude(head_end);
         way.finish();
@@ -119,13 +119,13 @@ mod tests {
         assert!([1_105, 1_604].into_iter().all(|seq| way.is_in_told_chunk(seq)));
         assert!([1_104, 1_605, 1_606].into_iter().all(|seq| !way.is_in_told_chunk(seq)));
         let mut guessed = Direction::default();
-        guessed.begin(1_000, true);
+        guessed.begin(1_000, state::MEASURE);
         guessed.conclude(1_100);
         assert!(guessed.may_begin_chunks_at(1_100));
         guessed.follow_chunk(5, DATA);
         assert!(guessed.is_in_chunks() && !guessed.is_in_told_chunk(1_200));
         let mut doubted = Direction::default();
-        doubted.begin(1_000, true);
+        doubted.begin(1_000, state::MEASURE);
         doubted.note_length(7);
         doubted.note_chunked();
         doubted.conclude(1_100);
@@ -138,13 +138,13 @@ mod tests {
         let mut way = told(1_100);
         way.follow_chunk(5, DATA);
         let followed = way.chunk();
-        way.begin(1_000, true);
+        way.begin(1_000, state::MEASURE);
         way.note_chunked();
         way.conclude(1_100);
         way.finish();
         assert_eq!((way.expect, way.chunk()), (1_605, followed));
         assert!(way.is_in_told_chunk(1_200));
-        way.begin(1_300, false);
+        way.begin(1_300, 0);
         way.conclude(1_400);
         assert!(way.is_expected_at(1_400) && !way.is_in_chunks());
     }

@@ -1,9 +1,9 @@
-//! One direction of a connection: where its head in progress continues, and where its next one should begin.
+//! One direction of a connection: where its head in progress continues, and what is missing of older ones.
 //!
-//! What is expected is a hint where to look, never a reason to leave out: a start line at the start of a segment is found
-//! without it. Invariant: `end` and `expect` are what the bytes seen say, whatever order they came in.
+//! Invariant: `end` is what the bytes seen say, whatever order they came in.
 
-use crate::decide::search::Phase;
+use crate::decide::gap::GAP_BYTES_MAX;
+use crate::decide::search::Cut;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX};
 
 /// Bits of `Direction::state`.
@@ -34,10 +34,20 @@ pub mod state {
     pub const CHUNKED: u32 = 2048;
     /// A head said so of the chunks that are followed.
     pub const TOLD: u32 = 4096;
+    /// Where no head begins at `expect`, one should `early_bytes` behind it.
+    pub const OTHER: u32 = 8192;
+    /// The head in progress is an answer: to HEAD it tells of a body that does not come.
+    pub const ANSWER: u32 = 1 << 14;
+    /// Its connection was closed or reset: a SYN is that of another one.
+    pub const CLOSED: u32 = 1 << 15;
     /// What should stand at `expect` before the next head does (`search::Phase`).
     pub const PHASE: u32 = 15 << PHASE_SHIFT;
     /// Where these bits begin.
     pub const PHASE_SHIFT: u32 = 16;
+    /// What the head in progress ended with of a Content-Length (`search::Cut`).
+    pub const CUT: u32 = 31 << CUT_SHIFT;
+    /// Where these bits begin.
+    pub const CUT_SHIFT: u32 = 20;
 }
 
 /// What is remembered about one direction of a connection. All zero: nothing.
@@ -70,7 +80,8 @@ pub struct Direction {
     pub end: u32,
     /// Where the next head should begin, or what is around the chunks before it goes on.
     pub expect: u32,
-    /// Bytes copied from behind that place, in case it is only late; of chunks, the size that was read.
+    /// Bytes copied from behind that place, in case it is only late; of chunks, the size that was read; how far behind it
+    /// the other place is where there are two.
     pub early_bytes: u32,
     /// Content-Length of the head in progress.
     pub body_bytes: u32,
@@ -123,20 +134,9 @@ impl Place {
     }
 }
 
-/// How an expected head lies to a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expectation {
-    /// None is expected near it.
-    None,
-    /// It should begin so many bytes behind the segment's first one.
-    Here(u32),
-    /// It should have begun before: the segment may hold its rest.
-    Before,
-}
-
 /// Whether a sequence number is at or behind another.
 #[inline(always)]
-const fn at_or_after(a: u32, b: u32) -> bool {
+pub(super) const fn at_or_after(a: u32, b: u32) -> bool {
     a.wrapping_sub(b) < 1 << 31
 }
 
@@ -165,20 +165,13 @@ impl Direction {
         if fills { Place::Hole } else { Place::Apart }
     }
 
-    /// How the expected head lies to a segment of `len` bytes that begins at `seq`; `reach` is the head limit.
+    /// Bytes from `seq` on that came by before, as long as none is missing before them.
     #[inline(always)]
-    pub const fn expectation(&self, seq: u32, len: u32, reach: u32) -> Expectation {
-        if self.state & state::EXPECT == 0 {
-            return Expectation::None;
-        }
-        let offset = self.expect.wrapping_sub(seq);
-        if offset < len {
-            Expectation::Here(offset)
-        } else if !self.is_in_chunks() && offset.wrapping_neg() <= reach && self.early_bytes < reach {
-            Expectation::Before
-        } else {
-            Expectation::None
-        }
+    pub const fn seen(&self, seq: u32) -> u32 {
+        let bytes = self.reached.wrapping_sub(seq);
+        // Reckoned without a branch, as each way would be followed through all that comes.
+        let is_known = (self.reached != 0) & (self.owed == 0) & (bytes <= GAP_BYTES_MAX);
+        bytes * is_known as u32
     }
 
     /// Whether a head was seen in this direction.
@@ -197,7 +190,9 @@ impl Direction {
     #[inline(always)]
     pub fn open(&mut self, first_seq: u32) {
         // A late copy of the SYN says nothing new.
-        if self.state != 0 && (self.begin == first_seq || self.expect == first_seq) {
+        let is_near = self.is_http() && self.begin.wrapping_sub(first_seq) <= HEAD_BYTES_MAX;
+        let is_begun = is_near && (self.state & state::CLOSED == 0 || self.begin == first_seq);
+        if is_begun || (self.state != 0 && self.expect == first_seq) {
             return;
         }
         *self = Self::default();
@@ -206,13 +201,21 @@ impl Direction {
 
     /// A head begins at `seq`, in place of whatever was in progress; what that lacked is remembered.
     #[inline(always)]
-    pub fn begin(&mut self, seq: u32, measure: bool) {
+    pub fn begin(&mut self, seq: u32, traits: u32) {
         let mut kept = self.state & (state::HOLE | state::PIPELINED);
         if self.is_http() && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
             // Seen before, or older than what was: what is known of what follows stays.
-            kept |= state::BACK | self.state & (state::EXPECT | state::TOLD | state::PHASE);
+            kept |= state::BACK | self.state & (state::EXPECT | state::OTHER | state::TOLD | state::PHASE);
         } else if !self.is_in_chunks() {
+            if self.expect != seq {
+                self.settle();
+            }
             kept |= self.state & state::EXPECT;
+        }
+        if self.state & (state::HEAD | state::EXPECT) == state::EXPECT && self.expect == seq {
+            // What came early of it.
+            let told = if traits & state::MEASURE != 0 { state::LENGTH | state::CHUNKED } else { 0 };
+            kept |= self.state & (state::AHEAD | state::END | told);
         }
         if self.state & state::HEAD != 0 && self.begin != seq {
             let is_behind = at_or_after(seq, self.next_seq);
@@ -226,7 +229,10 @@ impl Direction {
             };
             kept |= state::HOLE;
         }
-        self.state = kept | state::HTTP | state::HEAD | if measure { state::MEASURE } else { 0 };
+        self.state = kept | state::HTTP | state::HEAD | traits;
+        if at_or_after(seq, self.hole_from) && !at_or_after(seq, self.hole_to) {
+            self.hole_to = seq;
+        }
         self.begin = seq;
         self.next_seq = seq;
         self.head_bytes = 0;
@@ -237,62 +243,33 @@ impl Direction {
     #[inline(always)]
     pub fn finish(&mut self) {
         let progress = state::HEAD | state::AHEAD | state::END;
-        self.state &= !(progress | state::MEASURE | state::LENGTH | state::CHUNKED);
+        self.state &=
+            !(progress | state::MEASURE | state::LENGTH | state::CHUNKED | state::ANSWER | state::CUT);
     }
 
-    /// The head in progress ends at `end`, for all that is known: what comes behind its body is expected.
+    /// Whether a head that begins at `seq` is older than the one that began last, or that one again, seen to its end.
     #[inline(always)]
-    pub fn conclude(&mut self, end: u32) {
-        if self.state & state::END == 0 || !at_or_after(end, self.end) {
-            self.end = end;
+    pub const fn is_old(&self, seq: u32) -> bool {
+        let before = self.begin.wrapping_sub(seq);
+        let is_again = before == 0 && self.state & state::HEAD != 0;
+        self.is_http() && before <= HEAD_BYTES_MAX && !is_again
+    }
+
+    /// Bytes of such a head came, sent with `ack`, and those from `from` on may be missing.
+    #[inline(always)]
+    pub fn note_old(&mut self, from: u32, ack: u32) {
+        if at_or_after(from, self.begin) {
+            return;
         }
-        self.state |= state::END;
-        let [has_length, is_chunked, is_measured] =
-            [state::LENGTH, state::CHUNKED, state::MEASURE].map(|bit| self.state & bit != 0);
-        // RFC 9112 section 6.3: chunks outweigh a length.
-        let body_bytes = if has_length && !is_chunked { self.body_bytes } else { 0 };
-        let may_be_chunked = is_chunked || (is_measured && !has_length);
-        let behind = self.end.wrapping_add(body_bytes);
-        let is_back = self.state & state::BACK != 0;
-        let is_known = self.state & state::EXPECT != 0 && at_or_after(self.expect, behind);
-        let is_kept = is_known && (is_back || self.is_in_chunks());
-        if !is_kept {
-            self.expect_at(behind);
-            let phase = if may_be_chunked { Phase::First } else { Phase::None };
-            self.state |= (phase as u32) << state::PHASE_SHIFT;
+        if self.ack == ack {
+            self.state |= state::PIPELINED;
         }
-        // With a length besides, the reader may go by either.
-        let is_told = is_chunked && !has_length && !(is_kept && is_back);
-        self.state |= if is_told { state::TOLD } else { 0 };
-    }
-
-    /// The next head should begin at `seq`.
-    #[inline(always)]
-    pub fn expect_at(&mut self, seq: u32) {
-        self.state = self.state & !(state::TOLD | state::PHASE) | state::EXPECT;
-        self.expect = seq;
-        self.early_bytes = 0;
-    }
-
-    /// The other end has read up to `ack` and speaks: what is answered begins there.
-    #[inline(always)]
-    pub fn expect_behind(&mut self, ack: u32) {
-        if self.state & state::EXPECT == 0 || !at_or_after(self.expect, ack) {
-            self.expect_at(ack);
-        }
-    }
-
-    /// Whether the next head should begin at `seq`.
-    #[inline(always)]
-    pub const fn is_expected_at(&self, seq: u32) -> bool {
-        self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
-    }
-
-    /// What stood at `seq` is no head.
-    #[inline(always)]
-    pub fn disappoint(&mut self, seq: u32) {
-        if self.expect == seq {
-            self.state &= !(state::EXPECT | state::TOLD | state::PHASE);
+        if self.state & state::HOLE == 0 {
+            self.state |= state::HOLE;
+            self.hole_from = from;
+            self.hole_to = self.begin;
+        } else if !at_or_after(from, self.hole_from) {
+            self.hole_from = from;
         }
     }
 
@@ -303,6 +280,24 @@ impl Direction {
             self.state |= state::LENGTH;
             self.body_bytes = body_bytes;
         }
+    }
+
+    /// What was read of a field line that the end of a segment cuts, as long as no length is known.
+    #[inline(always)]
+    pub const fn cut(&self) -> Cut {
+        Cut { progress: (self.state & state::CUT) >> state::CUT_SHIFT, number: self.body_bytes }
+    }
+
+    /// Notes what was read of it by now.
+    #[inline(always)]
+    pub fn note_cut(&mut self, cut: Cut) {
+        self.state &= !state::CUT;
+        if self.state & state::LENGTH != 0 {
+            return;
+        }
+        self.body_bytes = cut.number;
+        self.state |=
+            if cut.progress == Cut::DONE { state::LENGTH } else { cut.progress << state::CUT_SHIFT };
     }
 
     /// The head in progress goes on at `next_seq`, or, where that was seen already, behind it.
@@ -320,7 +315,7 @@ impl Direction {
         self.line = if jump { self.ahead_line } else { line as u16 };
         self.head_bytes = head_bytes;
         if reached {
-            self.state &= !state::AHEAD;
+            self.state &= !(state::AHEAD | state::CUT);
         }
         if seam != 0 {
             self.conclude(next_seq.wrapping_add(seam));
@@ -328,11 +323,40 @@ impl Direction {
         if self.state & state::END != 0 && at_or_after(self.next_seq, self.end) {
             // What came late may have told how far the body reaches.
             let is_told = self.state & (state::LENGTH | state::CHUNKED) != 0;
-            if is_told && (self.expect == self.end || self.is_in_chunks()) {
+            let is_open = !at_or_after(self.expect, self.end);
+            if is_open || is_told && (self.expect == self.end || self.is_in_chunks()) {
                 self.conclude(self.end);
             }
             self.finish();
         }
+    }
+
+    /// The empty line was seen of a head that has not begun, in bytes behind its beginning.
+    #[inline(always)]
+    pub fn note_early(&mut self, end: u32, stretch: Stretch) {
+        if self.state & state::END == 0 || !at_or_after(end, self.end) {
+            self.end = end;
+            self.state |= state::END;
+        }
+        self.note_ahead(stretch);
+    }
+
+    /// Whether the head of which bytes come early has not begun, nor another one.
+    #[inline(always)]
+    pub const fn awaits_beginning(&self) -> bool {
+        self.state & state::HEAD == 0
+    }
+
+    /// Whether bytes of a segment that begins at `seq` are to be searched for a length, of 1 and 0: of those in order, of those
+    /// that came before, and of those that came early. Reckoned without a branch, as each way would be followed through all
+    /// that comes.
+    #[inline(always)]
+    pub const fn measures(&self, seq: u32) -> [u32; 3] {
+        let measures = (self.state / state::MEASURE) & 1;
+        let is_begun = (self.state / state::HEAD) & 1;
+        let is_within = at_or_after(seq, self.begin) & !at_or_after(seq, self.next_seq);
+        let is_open = self.state & (state::HEAD | state::END) == 0;
+        [measures, measures & is_begun & is_within as u32, is_open as u32]
     }
 
     /// Bytes behind a gap were seen. Only one stretch is kept: the first, grown where it is continued.
@@ -394,9 +418,9 @@ mod tests {
     #[test]
     fn what_is_missing_of_an_older_head_is_waited_for() {
         let mut way = Direction::default();
-        way.begin(1_000, false);
+        way.begin(1_000, 0);
         way.advance(1_100, 100, 0);
-        way.begin(1_300, false);
+        way.begin(1_300, 0);
         assert_eq!(way.place(1_100, 200, LIMIT), Place::Hole);
         assert_eq!(way.place(1_300, 10, LIMIT), Place::Next);
         assert_eq!(way.place(900, 100, LIMIT), Place::Apart);
@@ -405,7 +429,7 @@ mod tests {
     #[test]
     fn a_head_ends_at_the_first_empty_line_whatever_came_first() {
         let mut way = Direction::default();
-        way.begin(1_000, false);
+        way.begin(1_000, 0);
         way.advance(1_100, 100, 0);
         way.conclude(1_500);
         assert_eq!(way.place(1_600, 10, LIMIT), Place::Apart, "behind the end");
@@ -423,7 +447,7 @@ mod tests {
             [(1, Lead::CRLF, 2), (1, Lead::LF, 1), (2, Lead::LF, 1), (0, Lead::CRLF, 0)]
         {
             let mut way = Direction::default();
-            way.begin(1_000, false);
+            way.begin(1_000, 0);
             way.note_ahead(Stretch { from: 1_100, to: 1_200, line: 0, lead });
             way.advance(1_100, 100, line);
             let expected = (bytes > 0).then_some(1_100 + bytes);
@@ -432,33 +456,40 @@ mod tests {
     }
 
     #[test]
-    fn the_next_head_is_expected_behind_the_body() {
+    fn a_late_copy_of_a_syn_begins_no_connection() {
         let mut way = Direction::default();
         way.open(1_000);
-        assert_eq!(way.expectation(1_000, 1, LIMIT), Expectation::Here(0));
-        way.begin(1_000, true);
-        way.note_length(500);
+        way.begin(1_000, 0);
         way.conclude(1_100);
-        way.finish();
-        assert_eq!(way.expectation(1_100, 500, LIMIT), Expectation::None, "all of it body");
-        assert_eq!(way.expectation(1_100, 501, LIMIT), Expectation::Here(500));
-        assert_eq!(way.expectation(1_700, 10, LIMIT), Expectation::Before);
-        way.early_bytes = LIMIT;
-        assert_eq!(way.expectation(1_700, 10, LIMIT), Expectation::None, "only so much is copied");
-        way.expect_behind(1_500);
-        assert_eq!(way.expect, 1_600, "an older acknowledgement says nothing");
-        way.disappoint(1_600);
-        assert_eq!(way.expectation(1_600, 10, LIMIT), Expectation::None);
+        way.begin(1_100, 0);
+        let known = way;
+        way.open(1_000);
+        assert_eq!(way, known);
+        way.state |= state::CLOSED;
+        way.open(900);
+        assert_eq!((way.state, way.expect), (state::EXPECT, 900), "a new one, close by");
     }
 
     #[test]
-    fn a_late_head_does_not_move_the_expectation_back() {
+    fn an_older_head_that_comes_again_or_late_leaves_the_newer_one_as_it_is() {
         let mut way = Direction::default();
-        way.begin(u32::MAX - 99, false);
-        way.conclude(100);
+        way.begin(1_000, 0);
+        way.advance(1_050, 50, 0);
+        assert!(!way.is_old(1_000), "in progress");
+        way.begin(1_300, 0);
+        way.advance(1_400, 100, 0);
+        assert!(way.is_old(1_000) && way.is_old(900) && !way.is_old(1_300) && !way.is_old(1_500));
+        way.note_old(950, 7);
+        assert_eq!((way.begin, way.next_seq, way.place(950, 50, LIMIT)), (1_300, 1_400, Place::Hole));
         way.finish();
-        way.begin(u32::MAX - 199, false);
-        way.conclude(u32::MAX - 99);
-        assert_eq!(way.expect, 100);
+        assert!(way.is_old(1_300), "seen to its end");
+    }
+
+    #[test]
+    fn bytes_that_came_before_are_told_unless_some_are_missing() {
+        let way = Direction { reached: 1_100, ..Direction::default() };
+        assert_eq!([1_000, 1_099, 1_100, 2_000].map(|seq| way.seen(seq)), [100, 1, 0, 0]);
+        assert_eq!(Direction { owed: 1, ..way }.seen(1_000), 0);
+        assert_eq!(Direction::default().seen(0), 0, "nothing is known");
     }
 }

@@ -5,7 +5,7 @@ use super::super::flow::state;
 use super::super::frame::{Frame, Sink};
 use super::super::plan::{self, Mode};
 use super::super::search::{Phase, is_hex_digit, read_chunk};
-use super::Walk;
+use super::{OPEN, Walk};
 
 impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     /// Looks whether a head begins at the place reached: where one should, it is one of this direction, and more is believed.
@@ -20,33 +20,52 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.work.chunks = 1;
             return true;
         }
-        let may_be_chunk = way.may_begin_chunks_at(seq);
-        let is_told = may_be_chunk & way.is_told_chunked();
+        let may_be_chunk = u32::from(way.may_begin_chunks_at(seq));
+        let is_told = may_be_chunk & u32::from(way.is_told_chunked());
+        let has_other = u32::from(way.has_other_than(seq));
+        let is_expected = u32::from(way.is_expected_at(seq));
+        let (is_open, is_aside) = (u32::from(self.work.next == OPEN), u32::from(is_aside(self.work.mode)));
+        // Where a size should stand, the head before may be one that tells of a body that does not come.
+        let must_be_sure = has_other | (is_aside & (is_expected ^ 1)) | (is_open & (is_aside ^ 1));
+        let may_be_size =
+            is_told & u32::from(self.frame.load(offset).is_some_and(|[byte]| is_hex_digit(byte)));
+        // Each way alone would be followed through all that comes.
+        let must_be_sure = self.frame.opaque(must_be_sure | may_be_size);
+        let (may_be_chunk, has_other) = (self.frame.opaque(may_be_chunk), self.frame.opaque(has_other));
         let found = detect_expected(self.frame, offset, len);
-        let Some(found) = found.filter(|found| !is_told || self.is_rather_head(offset, *found)) else {
-            if may_be_chunk {
+        let Expected { lead, is_sure } = found.unwrap_or(Expected { lead: 0, is_sure: false });
+        let is_found = u32::from(found.is_some()) & (u32::from(is_sure) | (must_be_sure ^ 1));
+        let (is_found, lead) = (self.frame.opaque(is_found), self.frame.opaque(lead));
+        let is_sure = self.frame.opaque(u32::from(is_sure));
+        if is_found == 0 {
+            if may_be_chunk != 0 {
                 self.work.chunks = 1;
                 return true;
             }
             self.direction().disappoint(seq);
-            return self.pushed();
-        };
+            return if has_other != 0 { self.look_at_other() } else { self.pushed() };
+        }
         if !self.direction().is_expected_at(seq) {
-            self.start_at(found.lead, Mode::from_u32(self.work.mode).next());
+            self.start_at(lead, Mode::from_u32(self.work.mode).next());
             return true;
         }
-        self.start_at(found.lead, Mode::Begin);
+        self.start_at(lead, Mode::Begin);
         self.begin_head();
-        if !found.is_sure {
-            self.direction().state |= state::DOUBT;
-        }
+        self.direction().state |= state::DOUBT * (is_sure ^ 1);
         true
     }
 
-    /// Whether a head begins where a size should: the head before it may be one that tells of a body that does not come.
+    /// Looks at the other place where a head may begin, if that is in this segment.
     #[inline(always)]
-    fn is_rather_head(&mut self, offset: u32, found: Expected) -> bool {
-        found.is_sure || !self.frame.load(offset).is_some_and(|[byte]| is_hex_digit(byte))
+    fn look_at_other(&mut self) -> bool {
+        let segment_seq = self.work.record.segment_seq;
+        let at = self.direction().expect.wrapping_sub(segment_seq);
+        if at >= self.work.captured {
+            return self.pushed();
+        }
+        self.work.at = at;
+        self.work.look = 1;
+        true
     }
 
     /// Reads some more of what is around chunks, at the place reached; goes on to the next of it, or to the head behind
@@ -80,19 +99,34 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         true
     }
 
+    /// Behind a segment that belongs to a head by all that is known: a head that should begin in it is looked for.
+    #[inline(always)]
+    pub(super) fn look_within(&mut self) -> bool {
+        let segment_seq = self.work.record.segment_seq;
+        let captured = self.work.captured;
+        let way = self.direction();
+        let is_expected = way.state & state::EXPECT != 0 && !way.is_in_chunks() && way.expect != way.begin;
+        let at = way.expect.wrapping_sub(segment_seq);
+        if !is_expected || at >= captured {
+            return false;
+        }
+        self.work.at = at;
+        self.work.look = 1;
+        true
+    }
+
     /// A head that follows right behind the empty line, or behind the body where that ends here as well, is looked for.
     #[inline(always)]
     pub(super) fn next_head(&mut self) -> bool {
         let (at, captured) = (self.work.at, self.work.captured);
         let segment_seq = self.work.record.segment_seq;
-        let is_early = self.work.mode == Mode::Early as u32;
         let way = self.direction();
         let place = way.expect.wrapping_sub(segment_seq);
-        let is_here = way.state & state::EXPECT != 0 && place >= at;
-        if is_here {
+        let is_here = way.state & state::EXPECT != 0 && place.wrapping_sub(at) < 1 << 31;
+        if is_here && (place < captured || !is_aside(self.work.mode)) {
             self.work.at = place;
         }
-        let looks = if is_here { place < captured } else { at < captured && !is_early };
+        let looks = self.work.at < captured;
         self.work.look = u32::from(looks);
         looks
     }
@@ -104,4 +138,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.plan = if is_needed { plan::MARK } else { 0 };
         is_needed
     }
+}
+
+/// Whether a region tells nothing of where the next head begins, so that it may be right behind it.
+#[inline(always)]
+const fn is_aside(mode: u32) -> bool {
+    mode == Mode::Repeat as u32 || mode == Mode::Early as u32
 }

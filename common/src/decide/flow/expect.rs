@@ -1,0 +1,249 @@
+//! Where the next head of a direction should begin: behind a head and its body, or where the other end has read to.
+//!
+//! A hint where to look, never a reason to leave out: a start line at the start of a segment is found without it. Invariant:
+//! `expect` is what the bytes seen say, whatever order they came in; of two places that they leave, both are looked at.
+
+use super::direction::{Direction, at_or_after, state};
+use crate::decide::search::Phase;
+
+/// How an expected head lies to a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// None is expected near it.
+    None,
+    /// It should begin so many bytes behind the segment's first one.
+    Here(u32),
+    /// It should have begun before: the segment may hold its rest.
+    Before,
+}
+
+impl Direction {
+    /// How the expected head lies to a segment of `len` bytes that begins at `seq`; `reach` is the head limit.
+    #[inline(always)]
+    pub const fn expectation(&self, seq: u32, len: u32, reach: u32) -> Expectation {
+        if self.state & state::EXPECT == 0 {
+            return Expectation::None;
+        }
+        let offset = self.expect.wrapping_sub(seq);
+        if offset < len {
+            Expectation::Here(offset)
+        } else if !self.is_in_chunks()
+            && self.state & state::OTHER == 0
+            && offset.wrapping_neg() <= reach
+            && self.early_bytes < reach
+        {
+            Expectation::Before
+        } else {
+            Expectation::None
+        }
+    }
+
+    /// The same of one that is no head, which may settle where the next one is expected.
+    #[inline(always)]
+    pub fn expectation_of(&mut self, seq: u32, len: u32, reach: u32) -> Expectation {
+        self.pass(seq, len);
+        self.expectation(seq, len, reach)
+    }
+
+    /// The head in progress ends at `end`, for all that is known: what comes behind its body is expected.
+    #[inline(always)]
+    pub fn conclude(&mut self, end: u32) {
+        if self.state & state::END == 0 || !at_or_after(end, self.end) {
+            self.end = end;
+        }
+        self.state |= state::END;
+        let [has_length, is_chunked, is_measured] =
+            [state::LENGTH, state::CHUNKED, state::MEASURE].map(|bit| self.state & bit != 0);
+        // RFC 9112 section 6.3: chunks outweigh a length.
+        let body_bytes = if has_length && !is_chunked { self.body_bytes } else { 0 };
+        let may_be_chunked = is_chunked || (is_measured && !has_length);
+        let behind = self.end.wrapping_add(body_bytes);
+        let is_back = self.state & state::BACK != 0;
+        let may_be_none = self.state & state::ANSWER != 0 && body_bytes != 0;
+        let least = if may_be_none { self.end } else { behind };
+        let is_known = self.state & state::EXPECT != 0 && at_or_after(self.expect, least);
+        let is_kept = is_known && (is_back || self.is_in_chunks());
+        if !is_kept {
+            self.settle();
+            let farther = self.expect.wrapping_sub(behind);
+            let is_farther = self.state & state::EXPECT != 0 && farther.wrapping_sub(1) < 1 << 30;
+            self.expect_at(if is_farther || !may_be_none { behind } else { self.end });
+            let phase = if may_be_chunked { Phase::First } else { Phase::None };
+            self.state |= (phase as u32) << state::PHASE_SHIFT;
+            if is_farther || may_be_none {
+                self.state |= state::OTHER;
+                self.early_bytes = if is_farther { farther } else { body_bytes };
+            }
+        }
+        // With a length besides, the reader may go by either.
+        let is_told = is_chunked && !has_length && !(is_kept && is_back);
+        self.state |= if is_told { state::TOLD } else { 0 };
+    }
+
+    /// The next head should begin at `seq`.
+    #[inline(always)]
+    pub fn expect_at(&mut self, seq: u32) {
+        let early = state::AHEAD | state::END | state::LENGTH | state::CHUNKED;
+        let stale = if self.state & state::HEAD == 0 { early } else { 0 };
+        self.state = self.state & !(stale | state::OTHER | state::TOLD | state::PHASE) | state::EXPECT;
+        self.expect = seq;
+        self.early_bytes = 0;
+    }
+
+    /// The other end has read up to `ack` and speaks: what is answered begins there.
+    #[inline(always)]
+    pub fn expect_behind(&mut self, ack: u32) {
+        if self.state & state::EXPECT == 0 {
+            return self.expect_at(ack);
+        }
+        if !at_or_after(self.expect.wrapping_add(self.other_bytes()), ack) {
+            if self.is_in_chunks() {
+                return self.expect_at(ack);
+            }
+            // What stands at the place expected did not come by: it may be late only.
+            self.state |= state::OTHER;
+            self.early_bytes = ack.wrapping_sub(self.expect);
+        }
+    }
+
+    const fn other_bytes(&self) -> u32 {
+        if self.state & state::OTHER != 0 { self.early_bytes } else { 0 }
+    }
+
+    /// Of two places where the next head may begin, the second is left.
+    #[inline(always)]
+    pub fn settle(&mut self) {
+        if self.state & state::OTHER != 0 {
+            self.expect_at(self.expect.wrapping_add(self.early_bytes));
+        }
+    }
+
+    /// A segment of `len` bytes that is no head begins at `seq`.
+    #[inline(always)]
+    pub fn pass(&mut self, seq: u32, len: u32) {
+        let other = self.expect.wrapping_add(self.early_bytes);
+        let is_behind = self.expect != seq && at_or_after(seq, self.expect);
+        let reaches = other.wrapping_sub(seq) < len || at_or_after(seq, other);
+        if self.state & state::OTHER != 0 && is_behind && reaches {
+            self.settle();
+        }
+    }
+
+    /// Whether the next head should begin at `seq` or at another place.
+    #[inline(always)]
+    pub const fn has_other_than(&self, seq: u32) -> bool {
+        self.state & state::OTHER != 0 && self.expect == seq
+    }
+
+    /// Whether the next head should begin at `seq`.
+    #[inline(always)]
+    pub const fn is_expected_at(&self, seq: u32) -> bool {
+        self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
+    }
+
+    /// What stood at `seq` is no head.
+    #[inline(always)]
+    pub fn disappoint(&mut self, seq: u32) {
+        if self.expect == seq {
+            let has_other = self.state & state::OTHER != 0;
+            self.settle();
+            if !has_other {
+                self.state &= !(state::EXPECT | state::TOLD | state::PHASE);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u32 = 16 * 1024;
+
+    #[test]
+    fn the_next_head_is_expected_behind_the_body() {
+        let mut way = Direction::default();
+        way.open(1_000);
+        assert_eq!(way.expectation(1_000, 1, LIMIT), Expectation::Here(0));
+        way.begin(1_000, state::MEASURE);
+        way.note_length(500);
+        way.conclude(1_100);
+        way.finish();
+        assert_eq!(way.expectation(1_100, 500, LIMIT), Expectation::None, "all of it body");
+        assert_eq!(way.expectation(1_100, 501, LIMIT), Expectation::Here(500));
+        assert_eq!(way.expectation(1_700, 10, LIMIT), Expectation::Before);
+        way.early_bytes = LIMIT;
+        assert_eq!(way.expectation(1_700, 10, LIMIT), Expectation::None, "only so much is copied");
+        way.expect_behind(1_500);
+        assert_eq!(way.expect, 1_600, "an older acknowledgement says nothing");
+        way.disappoint(1_600);
+        assert_eq!(way.expectation(1_600, 10, LIMIT), Expectation::None);
+    }
+
+    #[test]
+    fn a_late_head_does_not_move_the_expectation_back() {
+        let mut way = Direction::default();
+        way.begin(u32::MAX - 99, 0);
+        way.conclude(100);
+        way.finish();
+        way.begin(u32::MAX - 199, 0);
+        way.conclude(u32::MAX - 99);
+        assert_eq!(way.expect, 100);
+    }
+
+    #[test]
+    fn behind_an_answer_the_next_is_expected_with_and_without_its_body() {
+        let mut way = Direction::default();
+        way.begin(1_000, state::ANSWER | state::MEASURE);
+        way.note_length(500);
+        way.conclude(1_100);
+        way.finish();
+        assert!(way.is_expected_at(1_100) && way.has_other_than(1_100));
+        let mut bodiless = way;
+        bodiless.begin(1_100, state::ANSWER);
+        bodiless.conclude(1_150);
+        bodiless.finish();
+        assert_eq!(bodiless.expectation(1_150, 1, LIMIT), Expectation::Here(0));
+        assert!(!bodiless.has_other_than(1_150), "the body did not come");
+        assert_eq!(
+            way.expectation_of(1_200, 400, LIMIT),
+            Expectation::None,
+            "body, and what is before may be late"
+        );
+        assert!(way.has_other_than(1_100));
+        assert_eq!(way.expectation_of(1_200, 401, LIMIT), Expectation::Here(400));
+        let mut bodied =
+            Direction { state: state::EXPECT | state::OTHER, expect: 1_100, early_bytes: 500, ..way };
+        bodied.disappoint(1_100);
+        assert!(bodied.is_expected_at(1_600));
+        bodied.disappoint(1_600);
+        assert_eq!(bodied.expectation(1_600, 1, LIMIT), Expectation::None);
+    }
+
+    #[test]
+    fn what_is_acknowledged_unseen_may_still_come() {
+        let mut way = Direction::default();
+        way.begin(1_000, 0);
+        way.conclude(1_100);
+        way.finish();
+        way.expect_behind(1_300);
+        assert_eq!(way.expectation_of(1_050, 100, LIMIT), Expectation::Here(50), "late");
+        way.expect_behind(1_400);
+        assert_eq!(way.expectation_of(1_400, 10, LIMIT), Expectation::Here(0), "or lost");
+        assert_eq!(way.expectation_of(1_050, 100, LIMIT), Expectation::None);
+    }
+
+    #[test]
+    fn a_head_inside_of_a_body_leaves_the_expectation_behind_it() {
+        let mut way = Direction::default();
+        way.begin(1_000, state::MEASURE);
+        way.note_length(500);
+        way.conclude(1_100);
+        way.finish();
+        way.begin(1_200, 0);
+        way.conclude(1_230);
+        way.finish();
+        assert!(way.has_other_than(1_230));
+        assert_eq!(way.expectation_of(1_550, 100, LIMIT), Expectation::Here(50));
+    }
+}
