@@ -19,8 +19,17 @@ use crate::{
 const TICK_NS: u64 = 250_000_000;
 
 impl Collector {
+    /// What time asks for while no record says how late it is; to be called as often as one likes.
+    pub fn pass_time(&mut self, now_ns: u64) {
+        if now_ns >= self.tick_next_ns {
+            self.tick(now_ns);
+        } else {
+            self.flush(now_ns);
+        }
+    }
+
     /// Ends what has waited too long at `now_ns` of record time, and seals a batch whose flush interval is over.
-    pub fn tick(&mut self, now_ns: u64) {
+    pub(super) fn tick(&mut self, now_ns: u64) {
         self.tick_next_ns = now_ns.saturating_add(TICK_NS);
         for nth in (0..self.table.busy_count()).rev() {
             self.age(self.table.busy(nth), now_ns);
@@ -82,5 +91,32 @@ impl Collector {
             stages.emit(connection, &transaction);
         }
         self.table.refresh(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        collector::CollectorSettings,
+        ledger::CollectorLedger,
+        redact::{Key, Policy, Redactor},
+    };
+
+    #[test]
+    fn connections_are_looked_at_as_rarely_without_records_as_with_them() {
+        let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
+        let (outlet, _sealed) = crossbeam_channel::bounded(1);
+        let settings = CollectorSettings::of_files(1024);
+        let mut collector = Collector::new(&settings, redactor, outlet, Arc::new(CollectorLedger::default()));
+        let mut looks = Vec::new();
+        for now_ns in (1..=3 * TICK_NS).step_by(50_000) {
+            collector.pass_time(now_ns);
+            looks.push(collector.tick_next_ns);
+        }
+        looks.dedup();
+        assert_eq!(looks.len(), 3, "{looks:?}");
     }
 }

@@ -19,9 +19,13 @@ const BURST_RECORDS_MAX: usize = 512;
 const REST_MIN: Duration = Duration::from_micros(50);
 const REST_MAX: Duration = Duration::from_millis(2);
 
+/// Records that a rest is to bring: what waking up costs is shared by them, and they are a small part of a ring.
+const REST_RECORDS: usize = 128;
+
 /// Feeds a collector from a ring until `closed` is set, then until the ring is empty; ends the collector.
 pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &AtomicBool) {
     let mut rest = REST_MIN;
+    let mut found = 0;
     let mut invalid = 0;
     let mut rested = false;
     loop {
@@ -37,21 +41,33 @@ pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &Atom
         collector.count_invalid(ring.invalid_records() - invalid);
         invalid = ring.invalid_records();
         rested = taken == 0;
+        found += taken;
         if taken > 0 {
-            rest = REST_MIN;
             collector.publish();
             continue;
         }
         if is_closed {
             break;
         }
-        collector.tick(now.monotonic_ns);
+        collector.pass_time(now.monotonic_ns);
         collector.publish();
+        rest = next_rest(rest, std::mem::take(&mut found));
         std::thread::sleep(rest);
-        rest = (rest * 2).min(REST_MAX);
     }
     collector.finish();
 }
+
+/// How long to rest after a rest that brought `found` records: such that the next one brings about `REST_RECORDS`.
+fn next_rest(rest: Duration, found: usize) -> Duration {
+    match found {
+        0..REST_RECORDS => (rest * 2).min(REST_MAX),
+        REST_RECORDS..=FOUND_MANY => rest,
+        _ => (rest / 2).max(REST_MIN),
+    }
+}
+
+/// Records brought by a rest that was too long.
+const FOUND_MANY: usize = 2 * REST_RECORDS;
 
 /// A collector, and how many records of a burst should have gone to another one.
 struct Checked<'a> {
@@ -64,5 +80,31 @@ impl RecordSink for Checked<'_> {
     fn record(&mut self, record: &Record, bytes: &[u8]) {
         self.astray += u64::from(!self.post.is_mine(record));
         self.collector.record(record, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rest that a steady stream leads to, and how many records it brings.
+    fn settled(records_per_second: f64) -> (Duration, usize) {
+        let brought = |rest: Duration| (rest.as_secs_f64() * records_per_second) as usize;
+        let rest = (0..32).fold(REST_MIN, |rest, _| next_rest(rest, brought(rest)));
+        (rest, brought(rest))
+    }
+
+    #[test]
+    fn a_rest_brings_many_records_and_never_too_many() {
+        for records_per_second in [100_000.0, 300_000.0, 1_000_000.0, 2_000_000.0] {
+            let (rest, found) = settled(records_per_second);
+            assert!((REST_RECORDS..=FOUND_MANY).contains(&found), "{rest:?} for {records_per_second}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_rest_has_bounds_whatever_comes() {
+        assert_eq!(settled(0.0).0, REST_MAX);
+        assert_eq!(settled(1e9).0, REST_MIN);
     }
 }
