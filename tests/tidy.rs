@@ -59,6 +59,7 @@ pub(crate) const UNSAFE_FILES: &[&str] = &[
     "capture/src/view/socket.rs",
     "storage/src/file/ring.rs",
     "storage/src/file/space.rs",
+    "storage/src/prefetch.rs",
     "storage/src/secret.rs",
     "tests/growth/heap.rs",
     "tests/harness/cable.rs",

@@ -14,6 +14,7 @@ pub mod field;
 pub mod file;
 pub mod flags;
 pub mod manifest;
+pub mod prefetch;
 pub mod retention;
 pub mod schema;
 pub mod secret;

@@ -118,6 +118,7 @@ impl Stages {
 
     fn request(&mut self, connection: &mut Connection, side: usize, span: &HeadSpan, head: &RequestHead<'_>) {
         self.set_client(connection, side);
+        self.batch.expect_request(head.fields.numbers());
         let mut values = self.redactor.request(head);
         values.flags.insert(span.flags);
         let id = self.batch.request(&values);
@@ -172,6 +173,7 @@ impl Stages {
             self.join_early(connection, Call::Early);
             return;
         }
+        self.batch.expect_response(head.fields.numbers());
         let mut values = self.redactor.response(head, &[]);
         values.flags.insert(span.flags);
         let id = self.batch.response(&values);

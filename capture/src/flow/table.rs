@@ -51,21 +51,28 @@ pub struct Held {
 
 #[derive(Debug)]
 struct Slot {
-    older: u32,
-    newer: u32,
     busy_at: u32,
     held: Held,
     connection: Option<Connection>,
 }
 
+/// Neighbours of a connection in order of last use; apart from the slots, as those of neighbours are seldom in the cache.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    older: u32,
+    newer: u32,
+}
+
 /// Bytes of a connection in the table: its slot, and its places in the index and the lists.
-pub const SLOT_BYTES: usize = size_of::<Slot>() + 4 * size_of::<u32>();
+pub const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Link>() + 4 * size_of::<u32>();
 
 /// Connections by tuple.
 #[derive(Debug)]
 pub struct FlowTable {
     index: HashTable<u32>,
     slots: Vec<Slot>,
+    /// As many as slots.
+    links: Vec<Link>,
     free: Vec<u32>,
     busy: Vec<u32>,
     held: Held,
@@ -82,6 +89,7 @@ impl FlowTable {
         FlowTable {
             index: HashTable::new(),
             slots: Vec::new(),
+            links: Vec::new(),
             free: Vec::new(),
             busy: Vec::new(),
             held: Held::default(),
@@ -123,13 +131,7 @@ impl FlowTable {
     pub fn insert(&mut self, connection: Connection) -> FlowIndex {
         assert!(!self.is_full(), "the caller makes room first");
         let key = connection.key;
-        let slot = Slot {
-            older: NONE,
-            newer: NONE,
-            busy_at: NONE,
-            held: Held::default(),
-            connection: Some(connection),
-        };
+        let slot = Slot { busy_at: NONE, held: Held::default(), connection: Some(connection) };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
@@ -137,6 +139,7 @@ impl FlowTable {
             }
             None => {
                 self.slots.push(slot);
+                self.links.push(Link { older: NONE, newer: NONE });
                 (self.slots.len() - 1) as u32
             }
         };
@@ -173,11 +176,10 @@ impl FlowTable {
     /// Moves a connection to where the next one to leave is taken from.
     pub fn make_oldest(&mut self, at: FlowIndex) {
         self.unlink(at.0);
-        let slot = &mut self.slots[at.0 as usize];
-        (slot.older, slot.newer) = (NONE, self.oldest);
+        self.links[at.0 as usize] = Link { older: NONE, newer: self.oldest };
         match self.oldest {
             NONE => self.newest = at.0,
-            oldest => self.slots[oldest as usize].older = at.0,
+            oldest => self.links[oldest as usize].older = at.0,
         }
         self.oldest = at.0;
     }
@@ -244,24 +246,23 @@ impl FlowTable {
     }
 
     fn link_newest(&mut self, at: u32) {
-        let slot = &mut self.slots[at as usize];
-        (slot.older, slot.newer) = (self.newest, NONE);
+        self.links[at as usize] = Link { older: self.newest, newer: NONE };
         match self.newest {
             NONE => self.oldest = at,
-            newest => self.slots[newest as usize].newer = at,
+            newest => self.links[newest as usize].newer = at,
         }
         self.newest = at;
     }
 
     fn unlink(&mut self, at: u32) {
-        let (older, newer) = (self.slots[at as usize].older, self.slots[at as usize].newer);
+        let Link { older, newer } = self.links[at as usize];
         match older {
             NONE => self.oldest = newer,
-            older => self.slots[older as usize].newer = newer,
+            older => self.links[older as usize].newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            newer => self.slots[newer as usize].older = older,
+            newer => self.links[newer as usize].older = older,
         }
     }
 }
@@ -285,7 +286,7 @@ mod tests {
         let mut at = table.oldest;
         std::iter::from_fn(|| {
             let here = (at != NONE).then_some(at)?;
-            at = table.slots[here as usize].newer;
+            at = table.links[here as usize].newer;
             Some(here)
         })
         .collect()

@@ -2,7 +2,7 @@
 //!
 //! What redaction takes and what the flow asks for framing. Invariant: every range lies in `bytes`.
 
-use storage::{field::Field, flags::Flags};
+use storage::{field::Field, flags::Flags, values::LineNumber};
 
 use super::{
     line::{Line, Shape},
@@ -28,6 +28,11 @@ impl<'a> Fields<'a> {
     /// The lines stored, in wire order.
     pub fn lines(&self) -> &'a [Line] {
         self.lines
+    }
+
+    /// The numbers of the lines that have one, in wire order.
+    pub fn numbers(&self) -> impl Iterator<Item = LineNumber> {
+        self.lines.iter().filter_map(|line| line.number)
     }
 
     /// Field lines on the wire; may exceed the lines stored.

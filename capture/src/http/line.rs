@@ -7,8 +7,9 @@ use storage::{field::Field, flags::Flags, values::LineNumber};
 
 use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
+    ahead::{Coming, LinesAhead},
     line_feeds::LineFeeds,
-    memory::{self, Kept, LineMemory},
+    memory::{Kept, LineMemory},
     order::NameOrder,
     syntax::{has_control, is_blank, is_leading, is_token, is_token_char},
 };
@@ -97,9 +98,17 @@ impl Line {
 /// A line of bytes, whatever it says: where its content ends and where the next begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhysicalLine {
+    pub(super) start: usize,
     pub(super) content_end: usize,
     pub(super) next: usize,
     pub(super) ending: Ending,
+}
+
+impl PhysicalLine {
+    /// Nothing, at `start`.
+    pub(super) const fn empty(start: usize) -> PhysicalLine {
+        PhysicalLine { start, content_end: start, next: start, ending: Ending::Cut }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +130,7 @@ pub(super) fn physical_line(bytes: &[u8], start: usize, feeds: &mut LineFeeds<'_
         (Some(_), false) => Ending::Lf,
         (None, _) => Ending::Cut,
     };
-    PhysicalLine { content_end: end - usize::from(cr), next: end + usize::from(lf.is_some()), ending }
+    PhysicalLine { start, content_end: end - usize::from(cr), next: end + usize::from(lf.is_some()), ending }
 }
 
 /// The header section of one head, as scanned.
@@ -152,42 +161,37 @@ const _: () =
 pub(super) fn scan_section(
     bytes: &[u8],
     start: usize,
-    mut feeds: LineFeeds<'_>,
+    feeds: LineFeeds<'_>,
     lines: &mut Vec<Line>,
     memory: &mut LineMemory,
 ) -> Section {
     let mut section = Section { end: start, ..Section::default() };
     lines.clear();
-    let mut at = start;
-    while at < bytes.len() {
-        let first = physical_line(bytes, at, &mut feeds);
-        if first.content_end == at {
+    let mut ahead = LinesAhead::new(bytes, start, feeds);
+    while let Some(Coming { line: first, hash }) = ahead.next(memory) {
+        section.end = first.next;
+        if first.content_end == first.start {
             section.note_ending(bytes, first);
             section.ended = first.ending != Ending::Cut;
             if first.ending == Ending::Lf {
                 section.flags.insert(Flags::BARE_LF_END);
             }
-            section.end = first.next;
             return section;
         }
-        let content = &bytes[at..first.content_end];
-        let is_plain = first.ending == Ending::Crlf && !bytes.get(first.next).copied().is_some_and(is_blank);
-        let hash = is_plain.then(|| memory::hash(content));
+        let content = &bytes[first.start..first.content_end];
         if let Some(kept) = hash.and_then(|hash| memory.find(hash, content))
             && lines.len() < FIELD_LINE_COUNT_MAX
         {
-            section.add_kept(kept, at, lines);
-            at = first.next;
+            section.add_kept(kept, first.start, lines);
             continue;
         }
-        let (last, folded) = section.unfold(bytes, first, (at, &mut feeds));
-        let extent = Extent { start: at, name_limit: first.content_end, last, folded };
+        let (last, folded) = section.unfold(bytes, first, (&mut ahead, memory));
+        let extent = Extent { start: first.start, name_limit: first.content_end, last, folded };
         section.has_control |= has_control(content);
         let hash = hash.filter(|_| !section.has_control);
         section.add_line(bytes, lines, extent, (hash, memory));
-        at = last.next;
+        section.end = last.next;
     }
-    section.end = at;
     section
 }
 
@@ -224,27 +228,27 @@ impl Section {
         self.seen |= bit;
     }
 
-    /// Follows the continuation lines of the line that begins at `start` (RFC 9112 section 5.2).
+    /// Follows the continuation lines of the line `first` (RFC 9112 section 5.2).
     #[inline]
     fn unfold(
         &mut self,
         bytes: &[u8],
         first: PhysicalLine,
-        (start, feeds): (usize, &mut LineFeeds<'_>),
+        (ahead, memory): (&mut LinesAhead<'_>, &LineMemory),
     ) -> (PhysicalLine, bool) {
         let mut last = first;
-        let mut last_start = start;
         loop {
             self.note_ending(bytes, last);
             if last.ending == Ending::Lf {
                 self.flags.insert(Flags::BARE_LF);
             }
-            if !bytes.get(last.next).copied().is_some_and(is_blank) {
-                return (last, last_start > start);
-            }
-            last_start = last.next;
-            last = physical_line(bytes, last_start, feeds);
-            self.has_control |= has_control(&bytes[last_start..last.content_end]);
+            let next =
+                bytes.get(last.next).copied().is_some_and(is_blank).then(|| ahead.next(memory)).flatten();
+            let Some(next) = next else {
+                return (last, last.start > first.start);
+            };
+            last = next.line;
+            self.has_control |= has_control(&bytes[last.start..last.content_end]);
         }
     }
 

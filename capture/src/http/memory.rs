@@ -6,6 +6,7 @@
 
 use storage::{
     field::Field,
+    prefetch::prefetch,
     values::{LINE_NUMBER_SLOTS, LineNumber},
 };
 
@@ -88,13 +89,40 @@ impl LineMemory {
         }
     }
 
+    /// Asks for what `find` with this hash will look at.
+    #[inline]
+    pub(super) fn expect(&self, hash: u64) {
+        let set = set_of(hash);
+        prefetch(&self.tags, set);
+        // The ways of a set are two lines of the cache.
+        prefetch(&self.kept, set * WAYS);
+        prefetch(&self.kept, set * WAYS + WAYS / 2);
+    }
+
+    /// Asks for what it will compare with, too, once what `expect` asked for is there.
+    #[inline]
+    pub(super) fn expect_bytes(&self, hash: u64) {
+        const CACHE_LINE_BYTES: usize = 64;
+        if let Some(kept) = self.candidates(hash).next() {
+            let start = kept.start as usize;
+            prefetch(&self.bytes, start);
+            prefetch(&self.bytes, start + CACHE_LINE_BYTES);
+        }
+    }
+
+    /// The lines kept whose tag is that of this hash.
+    #[inline]
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = &Kept> {
+        let (set, tag) = (set_of(hash), tag_of(hash));
+        let tags = self.tags.get(set).copied().unwrap_or_default();
+        let kept = self.kept.get(set * WAYS..(set + 1) * WAYS).unwrap_or_default();
+        kept.iter().zip(tags).filter(move |(_, other)| *other == tag).map(|(kept, _)| kept)
+    }
+
     /// The line of this content, if it was kept; `hash` is that of the content.
     #[inline]
     pub(super) fn find(&self, hash: u64, content: &[u8]) -> Option<&Kept> {
-        let (set, tag) = (set_of(hash), tag_of(hash));
-        let tags = self.tags.get(set)?;
-        let kept = &self.kept[set * WAYS..][..WAYS];
-        (0..WAYS).filter(|way| tags[*way] == tag).map(|way| &kept[way]).find(|kept| self.is(kept, content))
+        self.candidates(hash).find(|kept| self.is(kept, content))
     }
 
     fn is(&self, kept: &Kept, content: &[u8]) -> bool {

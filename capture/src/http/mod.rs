@@ -5,6 +5,7 @@
 //! Invariant: a malformed head is still a head. Whatever can be parsed is, the rest is flagged, and start line and
 //! lines together rebuild the bytes exactly unless a flag says they do not.
 
+mod ahead;
 pub mod framing;
 mod head;
 mod head_end;

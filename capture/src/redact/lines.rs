@@ -116,10 +116,11 @@ impl LineRedactor {
         if self.policy.is_on() { format!("{name} key={}", self.tokenizer.key_id()) } else { name }
     }
 
-    /// Forgets the head before.
-    pub(super) fn begin(&mut self, bytes: &[u8]) {
-        self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
+    /// Forgets the head before, and asks for what is known of this one's lines.
+    pub(super) fn begin(&mut self, bytes: &[u8], fields: &Fields<'_>) {
         self.recall.begin();
+        fields.numbers().for_each(|number| self.recall.expect(number));
+        self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
         self.memory.clear();
         self.patches.clear();
         self.trace.clear();

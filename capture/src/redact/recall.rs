@@ -3,7 +3,10 @@
 //! Holds values already redacted, names of cookies as places within the value, and nothing of a secret.
 //! Invariant: what a head was told of stays where it is until the next head begins.
 
-use storage::values::{LINE_NUMBER_SLOTS, LineNumber};
+use storage::{
+    prefetch::prefetch,
+    values::{LINE_NUMBER_SLOTS, LineNumber},
+};
 
 /// Bytes of all redacted values; when three quarters are full, all are forgotten.
 const VALUES_BYTES_MAX: usize = 4 << 20;
@@ -67,6 +70,12 @@ impl Recall {
             self.values.clear();
             self.names.clear();
         }
+    }
+
+    /// Asks for what `get` with this number will look at.
+    #[inline]
+    pub(super) fn expect(&self, number: LineNumber) {
+        prefetch(&self.slots, slot_of(number));
     }
 
     #[inline]

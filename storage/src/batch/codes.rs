@@ -4,6 +4,7 @@
 //! Invariant: a quarter of the slots is free, so that every search ends.
 
 use super::strings::ABSENT;
+use crate::prefetch::prefetch;
 
 /// Slots of the smallest table.
 const SLOT_COUNT_MIN: usize = 16;
@@ -26,6 +27,12 @@ pub(super) struct Codes {
 }
 
 impl Codes {
+    /// Asks for what `find` with this hash will look at.
+    #[inline]
+    pub(super) fn expect(&self, hash: u32) {
+        prefetch(&self.slots, hash as usize & self.slots.len().wrapping_sub(1));
+    }
+
     /// The code under this hash that `is_same` holds for.
     #[inline]
     pub(super) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {

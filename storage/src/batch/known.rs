@@ -3,7 +3,10 @@
 //! Invariant: codes noted are those of names and values which are UTF-8, so finding them again says nothing new of the head.
 
 use super::strings::ABSENT;
-use crate::values::{LINE_NUMBER_SLOTS, LineNumber};
+use crate::{
+    prefetch::prefetch,
+    values::{LINE_NUMBER_SLOTS, LineNumber},
+};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -23,6 +26,12 @@ pub(crate) struct KnownLines {
 }
 
 impl KnownLines {
+    /// Asks for what `get` with this number will look at.
+    #[inline]
+    pub(crate) fn expect(&self, number: LineNumber) {
+        prefetch(&self.slots, slot_of(number));
+    }
+
     #[inline]
     pub(crate) fn get(&self, number: Option<LineNumber>) -> Option<[u32; 2]> {
         let slot = self.slots.get(slot_of(number?))?;

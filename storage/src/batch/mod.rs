@@ -207,11 +207,22 @@ impl Batch {
         self.address = text;
     }
 
+    /// Tells of lines that the next request will have.
+    #[inline]
+    pub fn expect_request(&self, lines: impl Iterator<Item = LineNumber>) {
+        lines.for_each(|number| self.request_lines.expect(number));
+    }
+
+    /// Tells of lines that the next response will have.
+    #[inline]
+    pub fn expect_response(&self, lines: impl Iterator<Item = LineNumber>) {
+        lines.for_each(|number| self.response_lines.expect(number));
+    }
+
     /// Appends a request head's values.
     pub fn request(&mut self, values: &RequestValues<'_>) -> RequestId {
         self.intake.bad_utf8 = false;
-        let mut codes = [ABSENT; REQUEST_TEXTS];
-        for (column, value) in [
+        let given = [
             (RequestText::Method, Some(values.method.as_bytes())),
             (RequestText::MethodRaw, Some(values.method_raw)),
             (RequestText::TargetRaw, Some(values.target_raw)),
@@ -223,11 +234,9 @@ impl Batch {
             (RequestText::TransferEncoding, values.transfer_encoding),
             (RequestText::AuthorizationScheme, values.authorization_scheme),
             (RequestText::TraceId, values.trace_id),
-        ] {
-            if let Some(value) = value {
-                codes[column as usize] = self.requests.texts[column as usize].put(value, &mut self.intake);
-            }
-        }
+        ];
+        let mut codes =
+            self.requests.put(given.map(|(column, value)| (column as usize, value)), &mut self.intake);
         let stored = self.put_request_lines(values, &mut codes);
         let cookie_names = self.put_cookie_names(values);
         RequestId(self.requests.push(RequestRecord {
@@ -284,17 +293,14 @@ impl Batch {
     /// Appends a response head's values.
     pub fn response(&mut self, values: &ResponseValues<'_>) -> ResponseId {
         self.intake.bad_utf8 = false;
-        let mut codes = [ABSENT; RESPONSE_TEXTS];
-        for (column, value) in [
+        let given = [
             (ResponseText::Version, Some(values.version)),
             (ResponseText::Reason, values.reason),
             (ResponseText::UpgradeProtocol, values.upgrade_protocol),
             (ResponseText::TransferEncoding, values.transfer_encoding),
-        ] {
-            if let Some(value) = value {
-                codes[column as usize] = self.responses.texts[column as usize].put(value, &mut self.intake);
-            }
-        }
+        ];
+        let mut codes =
+            self.responses.put(given.map(|(column, value)| (column as usize, value)), &mut self.intake);
         let stored = self.put_response_lines(values, &mut codes);
         let info_start = self.info_status.len();
         self.info_status.extend_from_slice(values.info_status);

@@ -46,6 +46,24 @@ impl<R, const N: usize> Side<R, N> {
         self.texts.iter_mut().for_each(Strings::clear);
     }
 
+    /// Appends the values of a record, each to the column of its number, and returns their codes.
+    ///
+    /// All are looked for at once, and only then is the first one found: their places are far apart.
+    pub(crate) fn put<const M: usize>(
+        &mut self,
+        values: [(usize, Option<&[u8]>); M],
+        intake: &mut Intake,
+    ) -> [u32; N] {
+        let hashes = values.map(|(column, value)| value.and_then(|value| self.texts[column].expect(value)));
+        let mut codes = [ABSENT; N];
+        for ((column, value), hash) in values.into_iter().zip(hashes) {
+            if let Some(value) = value {
+                codes[column] = self.texts[column].put_hashed(value, hash, intake);
+            }
+        }
+        codes
+    }
+
     /// Adds a record and returns its number.
     pub(crate) fn push(&mut self, record: R) -> u32 {
         let number = u32::try_from(self.records.len()).expect("a batch is sealed long before 2^32 records");

@@ -73,17 +73,37 @@ impl Strings {
         self.last_is_plain = false;
     }
 
+    /// Asks for what `put_hashed` with this value will look at; its hash, where it will look by that.
+    #[inline]
+    pub(crate) fn expect(&self, value: &[u8]) -> Option<u32> {
+        if self.coding == Coding::Unique || self.is_last(value) {
+            return None;
+        }
+        let hash = self.hash(value);
+        self.codes.expect(hash);
+        Some(hash)
+    }
+
     /// Appends `value` as on the wire, or finds it.
     #[inline]
     pub(crate) fn put(&mut self, value: &[u8], intake: &mut Intake) -> u32 {
-        // A stored form that differs from its bytes could equal the bytes of another value.
-        if self.last_is_plain && self.coding == Coding::Repeating && self.get(self.last) == value {
+        self.put_hashed(value, None, intake)
+    }
+
+    /// The same, of a value whose hash may be known.
+    #[inline]
+    pub(crate) fn put_hashed(&mut self, value: &[u8], hash: Option<u32>, intake: &mut Intake) -> u32 {
+        if self.is_last(value) {
             return self.last;
         }
         if escape::is_plain(value) {
-            let code = self.put_stored(value, intake);
+            self.last = match (self.coding, hash) {
+                (Coding::Unique, _) => self.push(value, intake),
+                (Coding::Repeating, None) => self.find_or_push(value, intake),
+                (Coding::Repeating, Some(hash)) => self.find_or_push_hashed(value, hash, intake),
+            };
             self.last_is_plain = true;
-            return code;
+            return self.last;
         }
         let mut stored = std::mem::take(&mut intake.scratch);
         stored.clear();
@@ -103,11 +123,25 @@ impl Strings {
         self.last
     }
 
+    /// Whether the value is that which came last. A stored form that differs from its bytes could equal the bytes of another.
+    #[inline]
+    fn is_last(&self, value: &[u8]) -> bool {
+        self.last_is_plain && self.coding == Coding::Repeating && self.get(self.last) == value
+    }
+
+    #[inline]
+    fn hash(&self, stored: &[u8]) -> u32 {
+        (self.hasher.hash_one(stored) >> 32) as u32
+    }
+
     fn find_or_push(&mut self, stored: &[u8], intake: &mut Intake) -> u32 {
         if self.last != ABSENT && self.get(self.last) == stored {
             return self.last;
         }
-        let hash = (self.hasher.hash_one(stored) >> 32) as u32;
+        self.find_or_push_hashed(stored, self.hash(stored), intake)
+    }
+
+    fn find_or_push_hashed(&mut self, stored: &[u8], hash: u32, intake: &mut Intake) -> u32 {
         if let Some(code) = self.codes.find(hash, |code| self.get(code) == stored) {
             return code;
         }

@@ -98,7 +98,10 @@ mod tests {
     fn a_rest_brings_many_records_and_never_too_many() {
         for records_per_second in [100_000.0, 300_000.0, 1_000_000.0, 2_000_000.0] {
             let (rest, found) = settled(records_per_second);
-            assert!((REST_RECORDS..=FOUND_MANY).contains(&found), "{rest:?} for {records_per_second}: {found}");
+            assert!(
+                (REST_RECORDS..=FOUND_MANY).contains(&found),
+                "{rest:?} for {records_per_second}: {found}"
+            );
         }
     }
 

@@ -1,0 +1,83 @@
+//! The next lines of a head, seen before it is their turn: cut, hashed, and what is known of them asked for.
+//!
+//! What a line is compared with lies wherever its first copy was kept. Asked for a stretch of lines ahead, it is there when
+//! the line comes; else each line would wait for it three times over.
+//! Invariant: every line up to and with the empty one is given once, in order, and nothing behind it is looked at.
+
+use super::{
+    line::{Ending, PhysicalLine, physical_line},
+    line_feeds::LineFeeds,
+    memory::{self, LineMemory},
+    syntax::is_blank,
+};
+
+/// Lines of a stretch: most heads are one.
+const STRETCH_LINES: usize = 16;
+
+/// A line whose turn it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Coming {
+    pub(super) line: PhysicalLine,
+    /// Of its content, where it ends with CRLF and is not continued.
+    pub(super) hash: Option<u64>,
+}
+
+/// The lines of a head, in order.
+#[derive(Debug)]
+pub(super) struct LinesAhead<'a> {
+    bytes: &'a [u8],
+    feeds: LineFeeds<'a>,
+    /// Behind the last line of the stretch.
+    end: usize,
+    /// The empty line is in the stretch, or was in an earlier one.
+    is_over: bool,
+    stretch: [Coming; STRETCH_LINES],
+    given: usize,
+    cut: usize,
+}
+
+impl<'a> LinesAhead<'a> {
+    /// The lines from `start` on, where `feeds` stands.
+    pub(super) fn new(bytes: &'a [u8], start: usize, feeds: LineFeeds<'a>) -> LinesAhead<'a> {
+        let none = Coming { line: PhysicalLine::empty(start), hash: None };
+        LinesAhead {
+            bytes,
+            feeds,
+            end: start,
+            is_over: false,
+            stretch: [none; STRETCH_LINES],
+            given: 0,
+            cut: 0,
+        }
+    }
+
+    /// The next line, where there is one.
+    #[inline]
+    pub(super) fn next(&mut self, memory: &LineMemory) -> Option<Coming> {
+        if self.given == self.cut {
+            self.cut_stretch(memory);
+        }
+        let coming = self.stretch[..self.cut].get(self.given).copied();
+        self.given += usize::from(coming.is_some());
+        coming
+    }
+
+    fn cut_stretch(&mut self, memory: &LineMemory) {
+        (self.given, self.cut) = (0, 0);
+        while self.cut < STRETCH_LINES && !self.is_over && self.end < self.bytes.len() {
+            let line = physical_line(self.bytes, self.end, &mut self.feeds);
+            let is_plain =
+                line.ending == Ending::Crlf && !self.bytes.get(line.next).copied().is_some_and(is_blank);
+            let hash = is_plain.then(|| memory::hash(&self.bytes[line.start..line.content_end]));
+            hash.into_iter().for_each(|hash| memory.expect(hash));
+            self.is_over = line.content_end == line.start;
+            self.end = line.next;
+            self.stretch[self.cut] = Coming { line, hash };
+            self.cut += 1;
+        }
+        self.stretch[..self.cut]
+            .iter()
+            .filter_map(|coming| coming.hash)
+            .for_each(|hash| memory.expect_bytes(hash));
+    }
+}
