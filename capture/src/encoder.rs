@@ -1,6 +1,6 @@
 //! The encoder thread: takes sealed batches from the queue, writes them, publishes files; and `capture_stats` beside them.
 //!
-//! The last stage; it ends because its input closed. Rows of statistics come by a way of their own, so that batches never
+//! The last stage; it ends because its input closed. Batches can wait and frames cannot, so it goes behind collectors. Rows of statistics come by a way of their own, so that batches never
 //! stand in their way. Invariant: every row taken from the queue is counted as written or lost, by reason; an error of the
 //! disk loses the batch it met, never the thread, and no count of `capture_stats`: those are kept until there is room.
 
@@ -21,14 +21,14 @@ use storage::{
     schema::StatsRow,
     upload::Uploads,
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     beside::Beside,
     collector::ParsedMark,
     compacting,
     control::stats::{Interval, Sample},
-    keeper,
+    idle, keeper,
     ledger::{EncoderCounter, EncoderLedger, latency::Latencies},
     limits::{INTERVAL_COUNT_MAX, QUEUE_WORK_COUNT_MAX},
     source::live::clock,
@@ -78,9 +78,12 @@ impl Encoder {
             ledger: Arc::clone(&ledger),
             waiting: VecDeque::new(),
         };
-        let thread = std::thread::Builder::new()
-            .name("hdrcap-encode".into())
-            .spawn(move || encoding.run(&batches, intervals))?;
+        let thread = std::thread::Builder::new().name("hdrcap-encode".into()).spawn(move || {
+            if let Err(error) = idle::stand_back() {
+                warn!("the encoder goes beside collectors and not behind them: {error}");
+            }
+            encoding.run(&batches, intervals)
+        })?;
         Ok(Encoder { queue, stats, ledger, folder, thread, beside: Vec::new(), uploading: None })
     }
 

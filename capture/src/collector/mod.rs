@@ -295,6 +295,10 @@ impl Collector {
 }
 
 impl RecordSink for Collector {
+    fn expect(&mut self, record: &Record) {
+        self.table.expect(FlowKey::of(record).0);
+    }
+
     fn record(&mut self, record: &Record, bytes: &[u8]) {
         debug_assert!(bytes.len() == usize::from(record.copied));
         self.stages.tally.count(Counter::Records);

@@ -112,9 +112,11 @@ fn allowed(needs: &Needs) -> Result<Rules, Error> {
     for call in [libc::SYS_mmap, libc::SYS_mprotect] {
         rules.insert(call, vec![when(&[bits(2, libc::PROT_EXEC, 0)?])?]);
     }
-    // A thread that wants less of the processor.
+    // Threads that want less of the processor; for more they would need a capability.
     let idle = vec![when(&[equal(1, libc::SCHED_IDLE as u64)?])?];
     rules.insert(libc::SYS_sched_setscheduler, idle);
+    let own = vec![when(&[equal(0, u64::from(libc::PRIO_PROCESS))?, equal(1, 0)?])?];
+    rules.insert(libc::SYS_setpriority, own);
     rules.insert(libc::SYS_tgkill, vec![when(&[equal(0, u64::from(std::process::id()))?])?]);
     rules.insert(libc::SYS_prlimit64, vec![when(&[null(2)?])?]);
     let names = [libc::PR_SET_NAME as u64, PR_SET_VMA];

@@ -6,6 +6,7 @@
 use ahash::RandomState;
 use common::record::Record;
 use hashbrown::HashTable;
+use storage::prefetch::prefetch_all;
 
 use super::connection::Connection;
 
@@ -79,6 +80,8 @@ pub struct FlowTable {
     oldest: u32,
     newest: u32,
     hasher: RandomState,
+    /// The keys told of last and their hashes: the connection at hand is looked for when the next one is told of already.
+    expected: [Option<(FlowKey, u64)>; 2],
     flow_count_max: usize,
 }
 
@@ -96,6 +99,7 @@ impl FlowTable {
             oldest: NONE,
             newest: NONE,
             hasher: RandomState::new(),
+            expected: [None; 2],
             flow_count_max,
         }
     }
@@ -115,9 +119,26 @@ impl FlowTable {
         self.len() == self.flow_count_max
     }
 
+    /// Asks for what is known of a connection, which will be looked for soon.
+    #[inline]
+    pub fn expect(&mut self, key: FlowKey) {
+        let hash = self.hasher.hash_one(key);
+        self.expected = [self.expected[1], Some((key, hash))];
+        // Whose it is, is seen when it is there: nearly always that of the first one found.
+        if let Some(at) = self.index.find(hash, |_| true) {
+            prefetch_all(&self.slots[*at as usize]);
+        }
+    }
+
+    #[inline]
+    fn hash(&self, key: &FlowKey) -> u64 {
+        let known = self.expected.iter().flatten().find(|(expected, _)| expected == key);
+        known.map_or_else(|| self.hasher.hash_one(key), |(_, hash)| *hash)
+    }
+
     /// Finds a connection and makes it the newest.
     pub fn find(&mut self, key: &FlowKey) -> Option<FlowIndex> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let slots = &self.slots;
         let found = *self.index.find(hash, |at| key_of(slots, *at) == *key)?;
         if found != self.newest {
@@ -143,7 +164,7 @@ impl FlowTable {
                 (self.slots.len() - 1) as u32
             }
         };
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(&key);
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.index.insert_unique(hash, at, |at| hasher.hash_one(key_of(slots, *at)));
         self.link_newest(at);
@@ -301,6 +322,20 @@ mod tests {
         let (back, other) = FlowKey::of(&record);
         assert_eq!(key, back);
         assert_eq!(side + other, 1);
+    }
+
+    #[test]
+    fn what_is_expected_is_found_as_ever() {
+        let mut table = FlowTable::new(3);
+        let place = table.insert(connection(1));
+        let (known, other) = (connection(1).key, connection(2).key);
+        for expected in [known, other] {
+            table.expect(expected);
+            assert_eq!(table.find(&known), Some(place));
+            assert_eq!(table.find(&other), None);
+        }
+        let place = table.insert(connection(2));
+        assert_eq!(table.find(&other), Some(place));
     }
 
     #[test]

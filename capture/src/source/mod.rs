@@ -14,4 +14,9 @@ use common::record::Record;
 pub trait RecordSink {
     /// Takes one record and the `record.copied` bytes that came with it.
     fn record(&mut self, record: &Record, bytes: &[u8]);
+
+    /// Is told of the record behind the next one, as far as that is known: what it will need can be fetched meanwhile.
+    fn expect(&mut self, record: &Record) {
+        let _ = record;
+    }
 }

@@ -151,7 +151,7 @@ impl LiveSource {
         let cpus = aya::util::online_cpus().map_err(|(_, error)| LiveError::Cpus(error))?;
         let cpu_count = cpus.iter().max().map_or(1, |last| last + 1);
         let ring_count = settings.ring_count.unwrap_or(cpu_count).min(RING_COUNT_MAX as u32);
-        let mut config = configure(settings, &nics, ring_count >= cpu_count);
+        let mut config = configure(settings, &nics, (ring_count, cpu_count));
         let (loaded, rings) =
             Loaded::load(&config, RingPlan { count: ring_count, bytes: settings.ring_bytes })?;
         config.ring_count = ring_count;
@@ -244,8 +244,9 @@ fn check_names(names: &[String]) -> Result<(), LiveError> {
     }
 }
 
-/// The configuration with everything that follows from the interfaces, and from whether each CPU has a ring of its own.
-fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> Box<Config> {
+/// The configuration with everything that follows from the interfaces, and from how many rings there are for how many CPUs.
+fn configure(settings: &LiveSettings, nics: &[Nic], (ring_count, cpu_count): (u32, u32)) -> Box<Config> {
+    let has_ring_per_cpu = ring_count >= cpu_count;
     let mut config = settings.config.clone();
     config.memory_key = RandomState::new().hash_one(());
     let ifindexes: Vec<u32> = nics.iter().map(|nic| nic.link.ifindex).collect();
@@ -261,8 +262,14 @@ fn configure(settings: &LiveSettings, nics: &[Nic], has_ring_per_cpu: bool) -> B
     let steering = match settings.steering {
         SteeringChoice::Cpu => Steering::Cpu,
         SteeringChoice::Hash => Steering::Hash,
-        // Each of several may see one direction, at a CPU of its own: two ports of a TAP do.
-        SteeringChoice::Auto if has_ring_per_cpu && nics.len() == 1 && nics[0].keeps_flows_together() => {
+        // Each of several may see one direction, at a CPU of its own: two ports of a TAP do. And where a card has fewer queues
+        // than there are CPUs, collectors of the others would have nothing to do.
+        SteeringChoice::Auto
+            if has_ring_per_cpu
+                && nics.len() == 1
+                && nics[0].keeps_flows_together()
+                && nics[0].link.rx_queue_count >= ring_count =>
+        {
             Steering::Cpu
         }
         SteeringChoice::Auto => Steering::Hash,
@@ -277,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_start_places_flows_by_a_key_of_its_own() {
-        let key = || configure(&LiveSettings::new(Vec::new()), &[], true).memory_key;
+        let key = || configure(&LiveSettings::new(Vec::new()), &[], (1, 1)).memory_key;
         assert_ne!(key(), key());
         assert_ne!(key(), Config::default().memory_key);
     }

@@ -81,6 +81,10 @@ impl RecordSink for Checked<'_> {
         self.astray += u64::from(!self.post.is_mine(record));
         self.collector.record(record, bytes);
     }
+
+    fn expect(&mut self, record: &Record) {
+        self.collector.expect(record);
+    }
 }
 
 #[cfg(test)]

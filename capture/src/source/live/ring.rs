@@ -10,10 +10,31 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use storage::prefetch::prefetch_bytes;
 
 const ENTRY_HEADER_BYTES: u64 = 8;
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
+
+/// Bytes of an entry that are asked for ahead: its header, the record's, and as much of the payload as the CPU does not
+/// guess by itself.
+const PREFETCHED_BYTES: usize = 320;
+
+/// An entry the kernel has finished.
+struct Entry<'a> {
+    occupied_bytes: u64,
+    content: Content<'a>,
+}
+
+/// What is in an entry.
+enum Content<'a> {
+    /// A record and its payload.
+    Record(&'a Record, &'a [u8]),
+    /// Nothing: it was given back.
+    Nothing,
+    /// What no kernel half of this version writes.
+    Invalid,
+}
 
 /// One ring, read by one thread.
 #[derive(Debug)]
@@ -59,47 +80,74 @@ impl Ring {
     }
 
     /// Hands at most `burst_records_max` records to the sink, in order, and returns how many entries it read: zero
-    /// means that nothing finished was there.
+    /// means that nothing finished was there. The sink is told of each record while it takes the one before.
     pub fn drain(&mut self, burst_records_max: usize, sink: &mut impl RecordSink) -> usize {
         let produced = self.produced().load(Ordering::Acquire);
-        let mut entries = 0;
-        while entries < burst_records_max && self.position != produced {
-            let Some(length) = self.entry(produced, sink) else {
-                break;
-            };
-            self.position += length;
+        let (mut entries, mut invalid) = (0, 0);
+        let mut position = self.position;
+        while entries < burst_records_max
+            && let Some(entry) = self.entry(position, produced)
+        {
+            position = position.wrapping_add(entry.occupied_bytes);
+            self.announce(position, produced, sink);
+            match entry.content {
+                Content::Record(record, payload) => sink.record(record, payload),
+                Content::Nothing => {}
+                Content::Invalid => invalid += 1,
+            }
             entries += 1;
         }
+        self.invalid += invalid;
         if entries > 0 {
+            self.position = position;
             // Release: the kernel may overwrite the entries only after they were read.
-            self.consumed().store(self.position, Ordering::Release);
+            self.consumed().store(position, Ordering::Release);
         }
         entries
     }
 
-    /// Handles the entry at the consumer position; the bytes it occupies, or `None` while it is being written.
-    fn entry(&mut self, produced: u64, sink: &mut impl RecordSink) -> Option<u64> {
-        let offset = page_bytes() + (self.position & (self.capacity - 1)) as usize;
+    /// Tells the sink of the record at `position`, and asks for the beginning of the one behind it.
+    #[inline]
+    fn announce(&self, position: u64, produced: u64, sink: &mut impl RecordSink) {
+        let Some(next) = self.entry(position, produced) else { return };
+        if let Content::Record(record, _) = next.content {
+            sink.expect(record);
+        }
+        let behind = self.offset(position.wrapping_add(next.occupied_bytes));
+        prefetch_bytes(self.producer.place(behind, PREFETCHED_BYTES), PREFETCHED_BYTES);
+    }
+
+    /// The entry at `position`; `None` where there is none, or it is being written.
+    #[inline]
+    fn entry(&self, position: u64, produced: u64) -> Option<Entry<'_>> {
+        let left = produced.wrapping_sub(position);
+        if left == 0 {
+            return None;
+        }
+        let offset = self.offset(position);
         // Acquire: pairs with the exchange that ends the kernel's writing.
         let header = self.producer.at::<AtomicU32>(offset).load(Ordering::Acquire);
         if header & BUSY != 0 {
             return None;
         }
         let length = u64::from(header & !(BUSY | DISCARDED));
-        let occupied = (length + ENTRY_HEADER_BYTES).next_multiple_of(8);
-        if occupied > produced.wrapping_sub(self.position) {
+        let occupied_bytes = (length + ENTRY_HEADER_BYTES).next_multiple_of(8);
+        if occupied_bytes > left {
             // Lengths can no longer be trusted, so neither can the next entry's place: go on where the writer is.
-            self.invalid += 1;
-            return Some(produced.wrapping_sub(self.position));
+            return Some(Entry { occupied_bytes: left, content: Content::Invalid });
         }
-        if header & DISCARDED == 0 {
+        let content = if header & DISCARDED != 0 {
+            Content::Nothing
+        } else {
             let bytes = self.producer.bytes(offset + ENTRY_HEADER_BYTES as usize, length as usize);
-            match validate(bytes) {
-                Some((record, payload)) => sink.record(record, payload),
-                None => self.invalid += 1,
-            }
-        }
-        Some(occupied)
+            validate(bytes).map_or(Content::Invalid, |(record, payload)| Content::Record(record, payload))
+        };
+        Some(Entry { occupied_bytes, content })
+    }
+
+    /// Where a position lies in the producer's mapping.
+    fn offset(&self, position: u64) -> usize {
+        page_bytes() + (position & (self.capacity - 1)) as usize
     }
 
     fn consumed(&self) -> &AtomicU64 {
