@@ -20,6 +20,8 @@ pub(super) struct Coming {
     pub(super) line: PhysicalLine,
     /// Of its content, where it ends with CRLF and is not continued.
     pub(super) hash: Option<u64>,
+    /// Where a line of that hash may be kept.
+    pub(super) way: Option<usize>,
 }
 
 /// The lines of a head, in order.
@@ -39,7 +41,7 @@ pub(super) struct LinesAhead<'a> {
 impl<'a> LinesAhead<'a> {
     /// The lines from `start` on, where `feeds` stands.
     pub(super) fn new(bytes: &'a [u8], start: usize, feeds: LineFeeds<'a>) -> LinesAhead<'a> {
-        let none = Coming { line: PhysicalLine::empty(start), hash: None };
+        let none = Coming { line: PhysicalLine::empty(start), hash: None, way: None };
         LinesAhead {
             bytes,
             feeds,
@@ -57,9 +59,9 @@ impl<'a> LinesAhead<'a> {
         if self.given == self.cut {
             self.cut_stretch(memory);
         }
-        let coming = self.stretch[..self.cut].get(self.given).copied();
-        self.given += usize::from(coming.is_some());
-        coming
+        let coming = self.stretch.get(self.given).filter(|_| self.given < self.cut).copied()?;
+        self.given += 1;
+        Some(coming)
     }
 
     fn cut_stretch(&mut self, memory: &LineMemory) {
@@ -72,12 +74,11 @@ impl<'a> LinesAhead<'a> {
             hash.into_iter().for_each(|hash| memory.expect(hash));
             self.is_over = line.content_end == line.start;
             self.end = line.next;
-            self.stretch[self.cut] = Coming { line, hash };
+            self.stretch[self.cut] = Coming { line, hash, way: None };
             self.cut += 1;
         }
-        self.stretch[..self.cut]
-            .iter()
-            .filter_map(|coming| coming.hash)
-            .for_each(|hash| memory.expect_bytes(hash));
+        for coming in &mut self.stretch[..self.cut] {
+            coming.way = coming.hash.and_then(|hash| memory.way(hash));
+        }
     }
 }

@@ -168,7 +168,7 @@ pub(super) fn scan_section(
     let mut section = Section { end: start, ..Section::default() };
     lines.clear();
     let mut ahead = LinesAhead::new(bytes, start, feeds);
-    while let Some(Coming { line: first, hash }) = ahead.next(memory) {
+    while let Some(Coming { line: first, hash, way }) = ahead.next(memory) {
         section.end = first.next;
         if first.content_end == first.start {
             section.note_ending(bytes, first);
@@ -179,7 +179,7 @@ pub(super) fn scan_section(
             return section;
         }
         let content = &bytes[first.start..first.content_end];
-        if let Some(kept) = hash.and_then(|hash| memory.find(hash, content))
+        if let Some(kept) = hash.and_then(|hash| memory.find(hash, way, content))
             && lines.len() < FIELD_LINE_COUNT_MAX
         {
             section.add_kept(kept, first.start, lines);

@@ -6,7 +6,7 @@
 
 use storage::{
     field::Field,
-    prefetch::prefetch,
+    prefetch::{prefetch, prefetch_all},
     values::{LINE_NUMBER_SLOTS, LineNumber},
 };
 
@@ -70,8 +70,8 @@ impl Kept {
 pub(super) struct LineMemory {
     /// Half of each hash, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
     tags: Vec<[u32; WAYS]>,
-    /// The lines of all sets, one set behind the other.
-    kept: Vec<Kept>,
+    /// The lines of all sets.
+    kept: Vec<[Kept; WAYS]>,
     once: Box<[u32]>,
     bytes: Vec<u8>,
     /// Lines kept so far: numbers are never given out twice.
@@ -89,40 +89,38 @@ impl LineMemory {
         }
     }
 
-    /// Asks for what `find` with this hash will look at.
+    /// Asks for what `way` with this hash will look at.
     #[inline]
     pub(super) fn expect(&self, hash: u64) {
         let set = set_of(hash);
         prefetch(&self.tags, set);
-        // The ways of a set are two lines of the cache.
-        prefetch(&self.kept, set * WAYS);
-        prefetch(&self.kept, set * WAYS + WAYS / 2);
+        self.kept.get(set).into_iter().for_each(prefetch_all);
     }
 
-    /// Asks for what it will compare with, too, once what `expect` asked for is there.
+    /// The way of its set at which a line of this hash may be kept; asks for its bytes.
     #[inline]
-    pub(super) fn expect_bytes(&self, hash: u64) {
+    pub(super) fn way(&self, hash: u64) -> Option<usize> {
         const CACHE_LINE_BYTES: usize = 64;
-        if let Some(kept) = self.candidates(hash).next() {
-            let start = kept.start as usize;
-            prefetch(&self.bytes, start);
-            prefetch(&self.bytes, start + CACHE_LINE_BYTES);
-        }
-    }
-
-    /// The lines kept whose tag is that of this hash.
-    #[inline]
-    fn candidates(&self, hash: u64) -> impl Iterator<Item = &Kept> {
         let (set, tag) = (set_of(hash), tag_of(hash));
-        let tags = self.tags.get(set).copied().unwrap_or_default();
-        let kept = self.kept.get(set * WAYS..(set + 1) * WAYS).unwrap_or_default();
-        kept.iter().zip(tags).filter(move |(_, other)| *other == tag).map(|(kept, _)| kept)
+        let way = self.tags.get(set)?.iter().position(|other| *other == tag)?;
+        let start = self.kept[set][way].start as usize;
+        prefetch(&self.bytes, start);
+        prefetch(&self.bytes, start + CACHE_LINE_BYTES);
+        Some(way)
     }
 
-    /// The line of this content, if it was kept; `hash` is that of the content.
+    /// The line of this content, if it was kept; `hash` is that of the content, `way` where it may be.
     #[inline]
-    pub(super) fn find(&self, hash: u64, content: &[u8]) -> Option<&Kept> {
-        self.candidates(hash).find(|kept| self.is(kept, content))
+    pub(super) fn find(&self, hash: u64, way: Option<usize>, content: &[u8]) -> Option<&Kept> {
+        let (set, tag) = (set_of(hash), tag_of(hash));
+        let kept = self.kept.get(set)?;
+        if let Some(likely) = way.map(|way| &kept[way % WAYS])
+            && self.is(likely, content)
+        {
+            return Some(likely);
+        }
+        let tagged = kept.iter().zip(&self.tags[set]).filter(|(_, other)| **other == tag);
+        tagged.map(|(kept, _)| kept).find(|kept| self.is(kept, content))
     }
 
     fn is(&self, kept: &Kept, content: &[u8]) -> bool {
@@ -146,7 +144,7 @@ impl LineMemory {
             self.tags.clear();
             self.tags.resize(SET_COUNT, [0; WAYS]);
             self.kept.clear();
-            self.kept.resize(SET_COUNT * WAYS, Kept::default());
+            self.kept.resize(SET_COUNT, [Kept::default(); WAYS]);
             self.bytes.clear();
             self.bytes.reserve(LINES_BYTES_MAX);
         }
@@ -154,7 +152,7 @@ impl LineMemory {
         let (set, way) = (set_of(hash), self.count as usize % WAYS);
         let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
         self.tags[set][way] = tag_of(hash);
-        self.kept[set * WAYS + way] = Kept {
+        self.kept[set][way] = Kept {
             start: self.bytes.len() as u32,
             len: content.len() as u16,
             name_len: (line.name_end - line.start) as u16,
@@ -271,11 +269,11 @@ mod tests {
             let end = content.len() as u32;
             let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
             let hash = hash(&content);
-            assert!(memory.find(hash, &content).is_none());
+            assert!(memory.find(hash, None, &content).is_none());
             assert_eq!(memory.keep(&content, hash, &line, 0), None);
             let number = memory.keep(&content, hash, &line, 0).expect("the second time");
             assert!(known.insert(number));
-            let found = memory.find(hash, &content).expect("kept");
+            let found = memory.find(hash, None, &content).expect("kept");
             assert_eq!(found.line(0), Line { number: Some(number), ..line });
         }
     }
