@@ -344,11 +344,12 @@ pub fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn parts(target: &str, method: Method) -> (Form, Option<&str>, Option<&str>, Option<&str>) {
-        let text = |part: Option<&'_ [u8]>| part.map(|part| String::from_utf8_lossy(part).into_owned());
+    type Parts = (Form, Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
+    fn parts(target: &'static str, method: Method) -> Parts {
+        let text = |part: &'static [u8]| std::str::from_utf8(part).expect("a part of a text");
         let target = Target::of(target.as_bytes(), method);
-        let leak = |part: Option<String>| part.map(|part| &*part.leak());
-        (target.form, leak(text(target.authority)), leak(text(target.path)), leak(text(target.query)))
+        (target.form, target.authority.map(text), target.path.map(text), target.query.map(text))
     }
 
     #[test]
