@@ -24,41 +24,32 @@ pub fn become_idle() -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// The calling thread's scheduling policy: field 41 of its line, counted behind the name, which may hold anything.
-    fn policy() -> Option<String> {
+    /// A field of the calling thread's line, counted behind the name, which may hold anything.
+    fn field(nth: usize) -> Option<String> {
         let line = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread");
         let (_, rest) = line.rsplit_once(')')?;
-        rest.split(' ').nth(39).map(str::to_owned)
+        rest.split(' ').nth(nth).map(str::to_owned)
     }
 
-    /// Its niceness: field 19.
-    fn niceness() -> Option<String> {
-        let line = std::fs::read_to_string("/proc/thread-self/stat").expect("a thread");
-        let (_, rest) = line.rsplit_once(')')?;
-        rest.split(' ').nth(17).map(str::to_owned)
+    /// Asserts that `change` makes the field what is expected, of its thread and of no other.
+    fn assert_changes_its_thread_alone(change: fn() -> io::Result<()>, nth: usize, expected: &str) {
+        let before = field(nth);
+        let changed = std::thread::spawn(move || {
+            change().expect("any thread may");
+            field(nth)
+        });
+        assert_eq!(changed.join().expect("no panic").as_deref(), Some(expected));
+        assert_eq!(field(nth), before);
+        assert_ne!(before.as_deref(), Some(expected));
     }
 
     #[test]
     fn a_thread_stands_back_and_the_others_do_not() {
-        let before = niceness();
-        let behind = std::thread::spawn(|| {
-            stand_back().expect("any thread may");
-            niceness()
-        });
-        assert_eq!(behind.join().expect("no panic").as_deref(), Some("10"));
-        assert_eq!(niceness(), before);
-        assert_ne!(before.as_deref(), Some("10"));
+        assert_changes_its_thread_alone(stand_back, 17, "10");
     }
 
     #[test]
     fn a_thread_becomes_idle_and_the_others_stay() {
-        let before = policy();
-        let idle = std::thread::spawn(|| {
-            become_idle().expect("any thread may");
-            policy()
-        });
-        assert_eq!(idle.join().expect("no panic").as_deref(), Some("5"));
-        assert_eq!(policy(), before);
-        assert_ne!(before.as_deref(), Some("5"));
+        assert_changes_its_thread_alone(become_idle, 39, "5");
     }
 }

@@ -288,4 +288,31 @@ mod tests {
         assert_ne!(key(), key());
         assert_ne!(key(), Config::default().memory_key);
     }
+
+    fn card(rx_queue_count: u32) -> Nic {
+        let link = netlink::Link { ifindex: 1, up: true, rx_queue_count, ..netlink::Link::default() };
+        Nic {
+            link,
+            addressed: false,
+            routed: false,
+            users: Vec::new(),
+            offloads: None,
+            symmetric_rss: Some(true),
+        }
+    }
+
+    #[test]
+    fn the_cpu_picks_the_ring_where_a_card_has_a_queue_for_each() {
+        let steering =
+            |queues, cpus| configure(&LiveSettings::new(Vec::new()), &[card(queues)], (cpus, cpus)).steering;
+        for (queues, cpus, expected) in [
+            (1, 1, Steering::Cpu),
+            (4, 4, Steering::Cpu),
+            (8, 4, Steering::Cpu),
+            (1, 4, Steering::Hash),
+            (2, 4, Steering::Hash),
+        ] {
+            assert_eq!(steering(queues, cpus), expected as u32, "{queues} queues, {cpus} CPUs");
+        }
+    }
 }
