@@ -40,7 +40,14 @@ fn the_unit_keeps_what_an_intruder_could_use_away() {
     // What is taken away as a group comes back by name, in a later line.
     let calls = value("SystemCallFilter");
     let (_, given_back) = calls.split_once("~@privileged").unwrap();
-    assert!(given_back.split(' ').any(|call| call == "bpf"), "no program can be attached: {calls}");
+    for (needed, why) in [
+        ("bpf", "no program can be attached"),
+        ("sched_setaffinity", "collectors cannot be pinned"),
+        ("setpriority", "the encoder cannot go behind collectors"),
+        ("sched_setscheduler", "compaction cannot go behind everything"),
+    ] {
+        assert!(given_back.split(' ').any(|call| call == needed), "{why}: {calls}");
+    }
 }
 
 #[test]
