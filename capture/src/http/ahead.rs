@@ -82,3 +82,53 @@ impl<'a> LinesAhead<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Where lines begin and their contents end, up to and with the empty one, a line at a time.
+    fn naive(bytes: &[u8]) -> Vec<(usize, usize)> {
+        let (mut lines, mut start) = (Vec::new(), 0);
+        while start < bytes.len() {
+            let next = bytes[start..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(bytes.len(), |lf| start + lf + 1);
+            let line = &bytes[start..next];
+            let content = line.strip_suffix(b"\n").unwrap_or(line);
+            let content = content.strip_suffix(b"\r").unwrap_or(content);
+            lines.push((start, start + content.len()));
+            if content.is_empty() {
+                break;
+            }
+            start = next;
+        }
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_given_once_up_to_the_empty_one(
+            lines in proptest::collection::vec(
+                prop_oneof![8 => Just("A: b\r\n"), 2 => Just("c\n"), 2 => Just(" d\r\n"), 1 => Just("\r\n"), 1 => Just("e")],
+                0..60,
+            ),
+        ) {
+            let head = lines.concat().into_bytes();
+            let memory = LineMemory::new();
+            let mut ahead = LinesAhead::new(&head, 0, LineFeeds::new(&head, 0));
+            let given: Vec<Coming> = std::iter::from_fn(|| ahead.next(&memory)).collect();
+            let places: Vec<(usize, usize)> =
+                given.iter().map(|coming| (coming.line.start, coming.line.content_end)).collect();
+            prop_assert_eq!(places, naive(&head));
+            for coming in given {
+                let is_continued = head.get(coming.line.next).is_some_and(|byte| is_blank(*byte));
+                let is_plain = coming.line.ending == Ending::Crlf && !is_continued;
+                prop_assert_eq!(coming.hash.is_some(), is_plain);
+            }
+        }
+    }
+}
