@@ -168,20 +168,20 @@ fn capture_stats_holds_counters_and_gauges() {
     let mut settings = WriterSettings::new(dir.path(), "edge-7");
     settings.stats = Some(StatsSchema::new(&["frames", "verdict_pass"], &["ring_fill", "idle_share"]));
     let mut writer = Writer::open(settings).expect("a writable folder");
-    let row = |ts_ns, core, frames, idle| StatsRow {
-        ts_ns,
+    let hour_ns = 3_600_000_000_000;
+    let values = [
+        (NOON_NS, Some(0), [10, 5], [None, Some(0.5)]),
+        (NOON_NS, None, [4, 2], [None, None]),
+        (NOON_NS + hour_ns, Some(1), [6, 3], [None, None]),
+    ];
+    let rows = values.each_ref().map(|(ts_ns, core, counters, gauges)| StatsRow {
+        ts_ns: *ts_ns,
         sensor: "edge-7",
         iface: "eth1",
-        core,
-        counters: Box::leak(Box::new([frames, frames / 2])),
-        gauges: Box::leak(Box::new([None, idle])),
-    };
-    let hour_ns = 3_600_000_000_000;
-    let rows = [
-        row(NOON_NS, Some(0), 10, Some(0.5)),
-        row(NOON_NS, None, 4, None),
-        row(NOON_NS + hour_ns, Some(1), 6, None),
-    ];
+        core: *core,
+        counters,
+        gauges,
+    });
     assert_eq!(writer.write_stats(&rows, NOON_NS).expect("written").rows, 3);
     assert_eq!(writer.close().files_published, 2);
     let glob = format!("{}/capture_stats/**/*.parquet", dir.path().display());
