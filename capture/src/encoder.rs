@@ -150,22 +150,32 @@ impl Encoding {
                     }
                 },
                 recv(intervals) -> interval => match interval {
-                    Ok(interval) => self.write_stats(interval),
+                    Ok(interval) => self.at_disk(clock::monotonic_ns(), |encoding| encoding.write_stats(interval)),
                     Err(_) => intervals = never(),
                 },
                 default(TICK) => {}
             }
-            let written = self.writer.tick(clock::unix_ns());
+            let written =
+                self.at_disk(clock::monotonic_ns(), |encoding| encoding.writer.tick(clock::unix_ns()));
             count(&self.ledger, &written);
             self.durable.merge();
         }
     }
 
+    /// Does what the disk may make wait, and says meanwhile since when: a disk that hangs is told of, whatever it was asked.
+    fn at_disk<T>(&mut self, since_ns: u64, act: impl FnOnce(&mut Self) -> T) -> T {
+        self.ledger.writing_ns.store(since_ns, Ordering::Relaxed);
+        let done = act(self);
+        self.ledger.writing_ns.store(0, Ordering::Relaxed);
+        done
+    }
+
     fn write_rows(&mut self, sealed: &Sealed) {
         let oldest_ns = sealed.parsed.first().map_or(0, |mark| mark.parsed_ns);
-        self.ledger.writing_ns.store(oldest_ns, Ordering::Relaxed);
         self.ledger.add(EncoderCounter::Batches, 1);
-        let written = match self.writer.write(&sealed.batch, clock::unix_ns()) {
+        let written =
+            self.at_disk(oldest_ns, |encoding| encoding.writer.write(&sealed.batch, clock::unix_ns()));
+        let written = match written {
             Ok(written) => {
                 let durable_ns = clock::monotonic_ns();
                 for mark in &sealed.parsed {
@@ -185,7 +195,6 @@ impl Encoding {
         };
         self.ledger.add(EncoderCounter::RowsWritten, written.rows);
         count(&self.ledger, &written);
-        self.ledger.writing_ns.store(0, Ordering::Relaxed);
     }
 
     /// Writes an interval behind those that wait; where there is no room, it waits with them.

@@ -295,7 +295,8 @@ pub struct EncoderLedger {
     pub counts: Published<ENCODER_COUNTER_COUNT>,
     /// From the burst that parsed a row to the sync that made it durable.
     pub durable: Merged,
-    /// Monotonic time of the oldest row being written, in nanoseconds; zero while nothing is.
+    /// Monotonic time of the oldest row being written, or since when anything else is asked of the disk, in nanoseconds; zero
+    /// while nothing is.
     pub writing_ns: AtomicU64,
     /// Published files that are to be uploaded and are not yet.
     pub upload_files_waiting: Fill,
