@@ -1,8 +1,9 @@
 //! The encoder thread: takes sealed batches from the queue, writes them, publishes files; and `capture_stats` beside them.
 //!
-//! The last stage; it ends because its input closed. Batches can wait and frames cannot, so it goes behind collectors. Rows of statistics come by a way of their own, so that batches never
-//! stand in their way. Invariant: every row taken from the queue is counted as written or lost, by reason; an error of the
-//! disk loses the batch it met, never the thread, and no count of `capture_stats`: those are kept until there is room.
+//! The last stage; it ends because its input closed. Batches can wait and frames cannot, so it goes behind collectors. Rows of
+//! statistics come by a way of their own, so that batches never stand in their way. Invariant: every row taken from the
+//! queue is counted as written or lost, by reason; an error of the disk loses the batch it met, never the thread, and no
+//! count of `capture_stats`: those are kept until there is room.
 
 use std::{
     collections::VecDeque,

@@ -90,10 +90,10 @@ impl Strings {
         self.put_hashed(value, None, intake)
     }
 
-    /// The same, of a value whose hash may be known.
+    /// The same, of a value whose hash may be known by `expect`: it is not the last one then.
     #[inline]
     pub(crate) fn put_hashed(&mut self, value: &[u8], hash: Option<u32>, intake: &mut Intake) -> u32 {
-        if self.is_last(value) {
+        if hash.is_none() && self.is_last(value) {
             return self.last;
         }
         if escape::is_plain(value) {

@@ -22,6 +22,9 @@ const REST_MAX: Duration = Duration::from_millis(2);
 /// Records that a rest is to bring: what waking up costs is shared by them, and they are a small part of a ring.
 const REST_RECORDS: usize = 128;
 
+/// Records brought by a rest that was not too long, at the most.
+const FOUND_MANY: usize = 2 * REST_RECORDS;
+
 /// Feeds a collector from a ring until `closed` is set, then until the ring is empty; ends the collector.
 pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &AtomicBool) {
     let mut rest = REST_MIN;
@@ -65,9 +68,6 @@ fn next_rest(rest: Duration, found: usize) -> Duration {
         _ => (rest / 2).max(REST_MIN),
     }
 }
-
-/// Records brought by a rest that was too long.
-const FOUND_MANY: usize = 2 * REST_RECORDS;
 
 /// A collector, and how many records of a burst should have gone to another one.
 struct Checked<'a> {
