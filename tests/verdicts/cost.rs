@@ -1,11 +1,13 @@
-//! What a frame costs, in the same run as an XDP program that does nothing: figures said aloud, gross regressions caught.
+//! What a frame costs, in the same run as an XDP program that does nothing: said aloud, for records; and what the verifier follows.
 
 use super::frames::{Segment, head};
 use super::kernel::Kernel;
 use bench::wrap::{Wrap, wrap};
 use common::config::Config;
 use common::record::tcp_flag::{ACK, FIN};
+use common::verdict::Verdict;
 use harness::{needs_root, say};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -31,7 +33,7 @@ impl Idle {
         attributes[0] = u64::from(BPF_PROG_TYPE_XDP) | (IDLE.len() as u64) << 32;
         attributes[1] = IDLE.as_ptr() as u64;
         attributes[2] = license.as_ptr() as u64;
-        let fd = bpf(BPF_PROG_LOAD, &mut attributes);
+        let fd = bpf(BPF_PROG_LOAD, &mut attributes).unwrap();
         // SAFETY: a descriptor the kernel just made.
         Self(unsafe { OwnedFd::from_raw_fd(fd as i32) })
     }
@@ -42,17 +44,19 @@ impl Idle {
         attributes[1] = frame.len() as u64;
         attributes[2] = frame.as_ptr() as u64;
         attributes[4] = u64::from(repeat);
-        bpf(BPF_PROG_TEST_RUN, &mut attributes);
+        // Between two runs the kernel looks for signals, of the other tests' children too, and gives up where there is one.
+        while let Err(error) = bpf(BPF_PROG_TEST_RUN, &mut attributes) {
+            assert_eq!(error.kind(), ErrorKind::Interrupted, "{error}");
+        }
         u128::from(attributes[4] >> 32)
     }
 }
 
-fn bpf(command: libc::c_long, attributes: &mut [u64]) -> libc::c_long {
+fn bpf(command: libc::c_long, attributes: &mut [u64]) -> io::Result<libc::c_long> {
     let size = size_of_val(attributes);
     // SAFETY: attributes of the size given, whose pointers are to live memory.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
-    assert!(result >= 0, "bpf({command}): {}", std::io::Error::last_os_error());
-    result
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 #[test]
@@ -67,27 +71,37 @@ fn frames_cost_little() {
     const STATUS_LINE: &[u8] = b"HTTP/1.1 200 OK\r\n";
     let response = Segment::new(&[STATUS_LINE, &head(600 - STATUS_LINE.len())].concat()).back();
     let cases = [
-        ("no TCP", other.frame(), 400, REPEAT_SILENT),
-        ("empty ACK", Segment::new(b"").flags(ACK).frame(), 400, REPEAT_SILENT),
-        ("body of 1460 bytes", body.frame(), 400, REPEAT_SILENT),
-        ("the same over IPv6", Segment { v6: true, ..body.clone() }.frame(), 400, REPEAT_SILENT),
-        ("the same in two tags", Segment { vlans: vec![1, 2], ..body }.frame(), 400, REPEAT_SILENT),
-        ("the same in VXLAN", wrapped, 1200, REPEAT_SILENT),
-        ("text body of 1460 bytes", Segment::new(&[b'G'; 1460]).flags(ACK).frame(), 400, REPEAT_SILENT),
-        ("head of 600 bytes", Segment::new(&head(600)).frame(), 2000, REPEAT),
-        ("the same of a response", response.frame(), 2000, REPEAT),
-        ("end of their connection", Segment::new(b"").at(1600).flags(ACK | FIN).frame(), 1200, REPEAT),
-        ("head of 1460 bytes", Segment::new(&head(1460)).frame(), 3000, REPEAT),
+        ("no TCP", other.frame(), Verdict::SkippedProtocol, REPEAT_SILENT),
+        ("empty ACK", Segment::new(b"").flags(ACK).frame(), Verdict::Empty, REPEAT_SILENT),
+        ("body of 1460 bytes", body.frame(), Verdict::Body, REPEAT_SILENT),
+        ("the same over IPv6", Segment { v6: true, ..body.clone() }.frame(), Verdict::Body, REPEAT_SILENT),
+        ("the same in two tags", Segment { vlans: vec![1, 2], ..body }.frame(), Verdict::Body, REPEAT_SILENT),
+        ("the same in VXLAN", wrapped, Verdict::Body, REPEAT_SILENT),
+        (
+            "text body of 1460 bytes",
+            Segment::new(&[b'G'; 1460]).flags(ACK).frame(),
+            Verdict::Body,
+            REPEAT_SILENT,
+        ),
+        ("head of 600 bytes", Segment::new(&head(600)).frame(), Verdict::Head, REPEAT),
+        ("the same of a response", response.frame(), Verdict::Head, REPEAT),
+        (
+            "end of their connection",
+            Segment::new(b"").at(1600).flags(ACK | FIN).frame(),
+            Verdict::Mark,
+            REPEAT,
+        ),
+        ("head of 1460 bytes", Segment::new(&head(1460)).frame(), Verdict::Head, REPEAT),
     ];
     let mut said = String::from("nanoseconds above a program that does nothing:");
-    for (name, frame, limit, repeat) in cases {
+    for (name, frame, verdict, repeat) in cases {
+        assert_eq!(kernel.decide(&frame).0, verdict, "{name}");
         let (mut idle_ns, mut ns) = (u128::MAX, u128::MAX);
         for _ in 0..BURSTS {
             idle_ns = idle_ns.min(idle.time(&frame, repeat));
             ns = ns.min(kernel.time(&frame, repeat));
         }
         said += &format!("\n    {:5} {name}", ns.saturating_sub(idle_ns));
-        assert!(ns < limit, "{name}: {ns} ns");
     }
     say(&said);
 }

@@ -1,6 +1,6 @@
 //! The kernel half, loaded and run on frames by BPF_PROG_TEST_RUN, beside the same decision in user space.
 
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{ProgramError, TestRun as _, TestRunOptions};
 use capture::source::RecordSink;
 use capture::source::decider::{Decider, FrameRef};
 use capture::source::live::counters;
@@ -11,6 +11,7 @@ use common::counters::Counters;
 use common::decide::dissect::Link;
 use common::record::Record;
 use common::verdict::Verdict;
+use std::io::ErrorKind;
 
 /// Interface index the kernel gives frames of a test run: the loopback's.
 const TEST_IFINDEX: u32 = 1;
@@ -53,10 +54,18 @@ impl Kernel {
 
     /// Runs the program many times on one frame and returns the nanoseconds of one run; the ring is empty afterwards.
     pub(crate) fn time(&mut self, frame: &[u8], repeat: u32) -> u128 {
-        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
-        let result = self.loaded.program().unwrap().test_run(options).unwrap();
-        self.records();
-        result.duration.as_nanos()
+        loop {
+            let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::default() };
+            let result = self.loaded.program().unwrap().test_run(options);
+            self.records();
+            match result {
+                Ok(result) => return result.duration.as_nanos(),
+                // Between two runs the kernel looks for signals and gives up where there is one.
+                Err(ProgramError::SyscallError(error)) if error.io_error.kind() == ErrorKind::Interrupted => {
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Runs the program once and returns the verdict it booked, and its records.
