@@ -14,14 +14,26 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// After `PATIENCE`, naming `what` was waited for.
+pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    until_else(what, String::new, condition)
+}
+
+/// The same; where it was in vain, what there is instead is told as well.
+///
+/// # Panics
+/// After `PATIENCE`, naming `what` was waited for.
 #[expect(clippy::disallowed_methods, reason = "a deadline needs the clock")]
-pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn until_else<T>(
+    what: &str,
+    instead: impl FnOnce() -> String,
+    mut condition: impl FnMut() -> Option<T>,
+) -> T {
     let start = Instant::now();
-    loop {
+    while start.elapsed() < PATIENCE {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(start.elapsed() < PATIENCE, "waited {} s in vain: {what}", PATIENCE.as_secs());
         thread::park_timeout(POLL_INTERVAL);
     }
+    panic!("waited {} s in vain: {what}\n{}", PATIENCE.as_secs(), instead())
 }

@@ -186,10 +186,14 @@ impl Screen {
 
     /// Waits until all of it is there at once: a screen may be looked at while it is being drawn.
     pub fn wait_for(&self, parts: &[&str]) -> String {
-        wait::until(&format!("{parts:?} on the screen"), || {
-            let text = self.text();
-            parts.iter().all(|part| text.contains(part)).then_some(text)
-        })
+        wait::until_else(
+            &format!("{parts:?} on the screen"),
+            || self.text(),
+            || {
+                let text = self.text();
+                parts.iter().all(|part| text.contains(part)).then_some(text)
+            },
+        )
     }
 
     /// Process ids of what the shell in the terminal has started and not seen the end of.
