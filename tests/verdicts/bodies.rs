@@ -177,3 +177,36 @@ fn data_that_comes_behind_its_acknowledgment_is_still_expected() {
         assert_eq!(talk.ask(&requests, (190, 300)), [200]);
     });
 }
+
+#[test]
+fn behind_a_body_that_never_comes_heads_are_found_in_pieces_of_any_size() {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    on_each(24, |nth, talk| {
+        let (bytes, is_pipelined) = (nth % 12 + 1, nth / 12 == 1);
+        let first = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 70000\r\n\r\n";
+        let stream = [&first[..], ANSWER, ANSWER].concat();
+        let (second, third) = (first.len(), first.len() + ANSWER.len());
+        let requests = [head(100), head(100), head(100)].concat();
+        let ask = |talk: &mut Talk<'_>, from: usize| {
+            let from = from * 100;
+            assert_eq!(talk.ask(&requests, (from, from + 100)), [from as u32]);
+        };
+        let asked = if is_pipelined { 2 } else { 1 };
+        (0..asked).for_each(|from| ask(talk, from));
+        let mut found = Vec::new();
+        for (from, to, read) in [(0, second, asked), (second, third, 2), (third, stream.len(), 3)] {
+            if read > asked {
+                let reached = SERVER + from as u32;
+                let from = (read - 1) * 100;
+                let request =
+                    Segment { src_port: talk.src_port, ..Segment::new(&requests[from..from + 100]) };
+                let request = Segment { ack: reached, ..request.at(CLIENT + from as u32).flags(ACK) };
+                assert_eq!(talk.heads(&request, CLIENT), [from as u32]);
+            }
+            for from in (from..to).step_by(bytes) {
+                found.extend(talk.answer(&stream, (from, (from + bytes).min(to)), read * 100));
+            }
+        }
+        assert_eq!(found, [0, second as u32, third as u32], "in pieces of {bytes}, {is_pipelined}");
+    });
+}

@@ -12,4 +12,5 @@ pub mod seq;
 pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+mod times;
 pub mod transaction;

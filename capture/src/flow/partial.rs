@@ -9,7 +9,7 @@ use storage::flags::Flags;
 
 use super::assembler::{HeadSpan, led};
 use super::piece::{Early, Piece};
-use super::seq;
+use super::{seq, times::Times};
 use crate::limits::{FILLED_RANGE_COUNT_MAX, PIECE_EARLY_COUNT_MAX};
 
 /// Bytes of a head in progress, or of the pieces that wait for one, beside their own.
@@ -22,14 +22,12 @@ const fn larger(a: usize, b: usize) -> usize {
     if a > b { a } else { b }
 }
 
-/// A half-open range of offsets from the head's first byte, and when its last byte came by.
-///
-/// Neighbours stay apart where an empty line may lie between them: so the time of a head's last byte is always told.
+/// A half-open range of offsets from the head's first byte, and when its bytes came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Range {
     from: u32,
     to: u32,
-    ts: u64,
+    times: Times,
 }
 
 /// A head whose end has not come by.
@@ -129,9 +127,9 @@ impl Partial {
             self.span.flags.insert(Flags::RETRANSMITTED);
         }
         let reached = self.prefix();
-        self.place(from, kept, piece.ts_ns);
+        self.place(from, kept, piece.times.behind(skipped));
         if reached == 0 && self.prefix() > 0 {
-            self.span.is_repeat = piece.is_repeat;
+            self.span.is_repeat |= piece.is_repeat;
         }
         self.note(&piece, from + kept.len());
         self.search();
@@ -144,7 +142,8 @@ impl Partial {
         let pieces = behind.map(|range| {
             let from = range.from.max(at);
             let bytes = self.bytes[from as usize..range.to as usize].to_vec();
-            Early::rest(self.span.seq.wrapping_add(from), range.ts, bytes)
+            let times = range.times.behind((from - range.from) as usize);
+            Early::rest(self.span.seq.wrapping_add(from), times, bytes)
         });
         let pieces = pieces.collect();
         self.filled.retain(|range| range.from < at);
@@ -165,7 +164,7 @@ impl Partial {
         }
         self.span.end_seq = self.span.seq.wrapping_add(end as u32);
         let last = self.filled.iter().find(|range| range.to as usize >= end);
-        self.span.ts_last = last.map_or(self.ts_touched, |range| range.ts);
+        self.span.ts_last = last.map_or(self.ts_touched, |range| range.times.last);
         let rest = self.split_off(self.span.end_seq);
         (self.span, self.bytes, rest)
     }
@@ -178,14 +177,14 @@ impl Partial {
         self.filled.dedup_by(|next, range| {
             let follows = range.to == next.from;
             if follows {
-                (range.to, range.ts) = (next.to, next.ts);
+                (range.to, range.times) = (next.to, range.times.merged(next.times));
             }
             follows
         });
         let prefix = self.prefix();
         self.span.complete = false;
         self.span.end_seq = self.known_end();
-        self.span.ts_last = self.filled.last().map_or(self.ts_touched, |range| range.ts);
+        self.span.ts_last = self.filled.last().map_or(self.ts_touched, |range| range.times.last);
         if self.filled.len() < 2 {
             self.span.flags.insert(Flags::HEAD_TRUNCATED);
             self.bytes.truncate(prefix);
@@ -212,7 +211,7 @@ impl Partial {
     }
 
     /// Copies what is new of `bytes` to offset `from`; compares the rest with what came first.
-    fn place(&mut self, from: usize, bytes: &[u8], ts: u64) {
+    fn place(&mut self, from: usize, bytes: &[u8], times: Times) {
         let to = from + bytes.len();
         let reached = self.filled.last().map_or(0, |range| range.to as usize);
         if self.bytes.len() < to {
@@ -240,7 +239,8 @@ impl Partial {
                         self.span.flags.insert(Flags::OUT_OF_ORDER);
                     }
                     self.bytes[at..end].copy_from_slice(&bytes[at - from..end - from]);
-                    index = self.add(index, Range { from: at as u32, to: end as u32, ts });
+                    let times = times.behind(at - from);
+                    index = self.add(index, Range { from: at as u32, to: end as u32, times });
                     at = end;
                 }
             }
@@ -250,33 +250,33 @@ impl Partial {
     /// Adds a range in front of the one at `index`; returns the index of what lies behind it, which it may be one with.
     fn add(&mut self, index: usize, new: Range) -> usize {
         if new.from == 0 {
-            self.span.ts_first = new.ts;
+            self.span.ts_first = new.times.first.unwrap_or(new.times.last);
+            self.span.is_repeat = new.times.first.is_none();
         }
-        let is_full = self.filled.len() == FILLED_RANGE_COUNT_MAX;
         // At the limit the time of a last byte is rather told late than the bytes forgotten.
-        let joins = |at: u32| is_full || !matches!(self.bytes[at as usize - 1], b'\r' | b'\n');
-        let left = index.checked_sub(1).filter(|left| {
-            let left = self.filled[*left];
-            left.to == new.from && left.from != 0 && joins(new.from)
-        });
-        let right = self.filled.get(index).is_some_and(|right| right.from == new.to && joins(new.to));
-        match (left, right) {
-            (Some(left), true) => {
-                let behind = self.filled.remove(index);
-                (self.filled[left].to, self.filled[left].ts) = (behind.to, behind.ts);
-                left
+        let is_full = self.filled.len() == FILLED_RANGE_COUNT_MAX;
+        let join = |a: Range, b: Range| {
+            let times = a.times.joined(b.times).or_else(|| is_full.then(|| a.times.merged(b.times)))?;
+            (a.to == b.from).then_some(Range { from: a.from, to: b.to, times })
+        };
+        let left = index.checked_sub(1).filter(|left| self.filled[*left].from != 0);
+        let right = self.filled.get(index).and_then(|right| join(new, *right));
+        let new = right.unwrap_or(new);
+        match left.and_then(|left| Some((left, join(self.filled[left], new)?))) {
+            Some((left, all)) => {
+                self.filled[left] = all;
+                if right.is_some() {
+                    self.filled.remove(index);
+                }
+                left + usize::from(right.is_none())
             }
-            (Some(left), false) => {
-                (self.filled[left].to, self.filled[left].ts) = (new.to, new.ts);
-                index
-            }
-            (None, true) => {
-                self.filled[index].from = new.from;
+            None if right.is_some() => {
+                self.filled[index] = new;
                 index
             }
             // A head in this many pieces is hostile; the piece is forgotten and its bytes count as never seen.
-            (None, false) if is_full && !self.follows_prefix(new) => index,
-            (None, false) => {
+            None if is_full && !self.follows_prefix(new) => index,
+            None => {
                 self.filled.insert(index, new);
                 index + 1
             }
@@ -295,7 +295,7 @@ impl Partial {
         {
             self.span.ack = ack;
         }
-        self.ts_touched = self.ts_touched.max(piece.ts_ns);
+        self.ts_touched = self.ts_touched.max(piece.times.last);
         self.span.segment_end = seq::latest(self.span.segment_end, piece.segment_end);
         if piece.is_cut {
             self.cut_at = Some(self.cut_at.map_or(end, |known| known.min(end)));
@@ -317,6 +317,7 @@ impl Partial {
             return;
         }
         self.scanned = reach.saturating_sub(2);
+        self.filled[last].times = self.filled[0].times.merged(self.filled[last].times);
         self.filled[last].from = 0;
         self.filled.drain(..last);
     }
@@ -352,124 +353,4 @@ fn empty_line_end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(seq: u32, copied: usize) -> Record {
-        crate::flow::testing::record(seq, copied)
-    }
-
-    fn split(head: &[u8], cuts: &[usize], order: &[usize]) -> (HeadSpan, Vec<u8>) {
-        let first = record(u32::MAX - 3, cuts.first().copied().unwrap_or(head.len()));
-        let mut partial = Partial::new(&first, 1 << 16, true);
-        let edges: Vec<usize> =
-            std::iter::once(0).chain(cuts.iter().copied()).chain(std::iter::once(head.len())).collect();
-        for &index in order {
-            let (from, to) = (edges[index], edges[index + 1]);
-            let piece = record(first.seq.wrapping_add(from as u32), to - from);
-            partial.fill(Piece::of(&piece, &head[from..to]));
-        }
-        assert!(partial.is_done());
-        let (span, bytes, rest) = partial.finish();
-        assert!(rest.is_empty());
-        (span, bytes)
-    }
-
-    #[test]
-    fn a_head_split_at_every_byte_is_whole_in_either_order() {
-        let head = b"GET /a HTTP/1.1\r\nHost: b\r\nX: y\r\n\r\n";
-        for cut in 1..head.len() {
-            for order in [[0, 1], [1, 0]] {
-                let (span, bytes) = split(head, &[cut], &order);
-                assert_eq!(bytes, head, "cut at {cut}, order {order:?}");
-                assert!(span.complete);
-                assert_eq!(span.flags.contains(Flags::OUT_OF_ORDER), order == [1, 0]);
-            }
-        }
-    }
-
-    #[test]
-    fn bare_line_feeds_end_a_head_wherever_they_are_cut() {
-        for head in [&b"GET / HTTP/1.0\n\n"[..], b"GET / HTTP/1.0\r\n\n", b"GET / HTTP/1.0\n\r\n"] {
-            for cut in 1..head.len() {
-                assert_eq!(split(head, &[cut], &[0, 1]).1, head);
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_copy_wins_and_a_conflict_is_told() {
-        let mut partial = Partial::new(&record(100, 10), 1 << 16, true);
-        partial.fill(Piece::of(&record(100, 10), b"GET / HTTP"));
-        partial.fill(Piece::of(&record(105, 8), b"XHTTP/1."));
-        partial.fill(Piece::of(&record(113, 5), b"1\n\n__"));
-        assert!(partial.is_done());
-        let (span, bytes, rest) = partial.finish();
-        assert_eq!(rest.iter().map(|early| early.piece().bytes).collect::<Vec<_>>(), [b"__"]);
-        assert_eq!(bytes, b"GET / HTTP/1.1\n\n".as_slice().get(..bytes.len()).unwrap());
-        assert!(span.flags.contains(Flags::DATA_CONFLICT));
-        assert!(span.flags.contains(Flags::RETRANSMITTED));
-    }
-
-    #[test]
-    fn behind_a_gap_only_whole_lines_are_kept() {
-        let mut partial = Partial::new(&record(0, 20), 1 << 16, true);
-        partial.fill(Piece::of(&record(0, 27), b"GET / HTTP/1.1\r\nA: 1\r\nCook"));
-        partial.fill(Piece::of(&record(40, 21), b"secret\r\nB: 2\r\nC: 3\r\n\r\n"));
-        let (span, bytes) = partial.give_up();
-        assert_eq!(bytes, b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n");
-        assert!(span.flags.contains(Flags::GAP_IN_HEAD) && !span.complete);
-    }
-
-    #[test]
-    fn a_cut_line_is_joined_with_none_behind_any_gap() {
-        let mut partial = Partial::new(&record(0, 27), 1 << 16, true);
-        partial.fill(Piece::of(&record(0, 27), b"GET / HTTP/1.1\r\nA: 1\r\nCook"));
-        partial.fill(Piece::of(&record(30, 4), b"a=se"));
-        partial.fill(Piece::of(&record(40, 14), b"cret\r\nB: 2\r\n\r\n"));
-        assert_eq!(partial.give_up().1, b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n");
-        let mut partial = Partial::new(&record(0, 3), 1 << 16, true);
-        partial.fill(Piece::of(&record(0, 3), b"GET"));
-        partial.fill(Piece::of(&record(10, 11), b"x\r\nB: 2\r\n\r\n"));
-        assert_eq!(partial.give_up().1, b"GET");
-    }
-
-    #[test]
-    fn behind_a_gap_no_byte_of_a_body_is_kept() {
-        for rest in
-            [&b"x\r\n{\"key\": 1}\r\n\r\n"[..], b"x\r\nName: value\r\nplain text", b"x\r\na b: c\r\n\r\n"]
-        {
-            let mut partial = Partial::new(&record(0, 22), 1 << 16, true);
-            partial.fill(Piece::of(&record(0, 22), b"GET / HTTP/1.1\r\nA: 1\r\n"));
-            partial.fill(Piece::of(&record(40, rest.len()), rest));
-            let (span, bytes) = partial.give_up();
-            assert_eq!(bytes, b"GET / HTTP/1.1\r\nA: 1\r\n");
-            assert!(span.flags.contains(Flags::GAP_IN_HEAD));
-        }
-    }
-
-    #[test]
-    fn times_are_those_of_the_first_and_of_the_last_byte() {
-        let head = b"GET / HTTP/1.1\r\nA: 1\r\n\r\nGET";
-        let mut partial = Partial::new(&record(100, 5), 1 << 16, true);
-        for (ts_ns, from, to) in [(7, 20, 24), (8, 24, 27), (9, 0, 5), (10, 18, 20), (11, 0, 18)] {
-            let piece = &head[from..to];
-            let record = Record { ts_ns, ..record(100 + from as u32, piece.len()) };
-            partial.fill(Piece::of(&record, piece));
-        }
-        let (span, bytes, rest) = partial.finish();
-        assert_eq!((&bytes[..], span.ts_first, span.ts_last), (&head[..24], 9, 7));
-        let rest: Vec<_> = rest.iter().map(|early| (early.piece().seq, early.piece().ts_ns)).collect();
-        assert_eq!(rest, [(124, 8)], "of the next head");
-    }
-
-    #[test]
-    fn pieces_beyond_the_limit_are_forgotten() {
-        let mut partial = Partial::new(&record(0, 1), 1 << 16, true);
-        partial.fill(Piece::of(&record(0, 1), b"G"));
-        for piece in 0..2 * FILLED_RANGE_COUNT_MAX {
-            partial.fill(Piece::of(&record(10 + 2 * piece as u32, 1), b"x"));
-        }
-        assert_eq!(partial.filled.len(), FILLED_RANGE_COUNT_MAX);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 
 use common::record::{Record, record_flag};
 
-use super::seq;
+use super::{seq, times::Times};
 use crate::limits::PIECE_EARLY_COUNT_MAX;
 
 /// What a record brings of a head.
@@ -24,8 +24,8 @@ pub struct Piece<'a> {
     pub is_single: bool,
     /// Its first byte had come by before, and was not handed over then.
     pub is_repeat: bool,
-    /// When it came by, in nanoseconds.
-    pub ts_ns: u64,
+    /// When it came by.
+    pub times: Times,
     /// Its bytes.
     pub bytes: &'a [u8],
 }
@@ -42,7 +42,7 @@ impl<'a> Piece<'a> {
             is_cut: cut && record.flags & record_flag::HEAD_END == 0,
             is_single: record.segment_len == 1,
             is_repeat: record.flags & record_flag::REPEAT != 0,
-            ts_ns: record.ts_ns,
+            times: Times::at(record.ts_ns, bytes),
             bytes,
         }
     }
@@ -61,6 +61,7 @@ impl<'a> Piece<'a> {
             seq: self.seq.wrapping_add(skipped as u32),
             ack: self.ack.filter(|_| skipped == 0),
             is_cut: self.is_cut && kept == self.bytes.len(),
+            times: self.times.behind(skipped),
             bytes,
             ..self
         })
@@ -78,14 +79,13 @@ pub struct Early {
     is_repeat: bool,
     /// Records that brought it and were not counted for anything else.
     records: u32,
-    /// When its last byte came by.
-    ts: u64,
+    times: Times,
     bytes: Vec<u8>,
 }
 
 impl Early {
     /// What came behind a head, with its records.
-    pub fn rest(seq: u32, ts: u64, bytes: Vec<u8>) -> Self {
+    pub fn rest(seq: u32, times: Times, bytes: Vec<u8>) -> Self {
         let segment_end = seq.wrapping_add(bytes.len() as u32);
         Early {
             seq,
@@ -95,7 +95,7 @@ impl Early {
             is_cut: false,
             is_repeat: false,
             records: 0,
-            ts,
+            times,
             bytes,
         }
     }
@@ -103,7 +103,7 @@ impl Early {
     /// What of it lies before `at`; its records are counted already.
     pub fn before(&self, at: u32) -> Option<Self> {
         let before = self.piece().within(self.seq, at)?;
-        Some(Early::rest(before.seq, self.ts, before.bytes.to_vec()))
+        Some(Early::rest(before.seq, before.times, before.bytes.to_vec()))
     }
 
     /// The piece that it is.
@@ -116,7 +116,7 @@ impl Early {
             is_cut: self.is_cut,
             is_single: false,
             is_repeat: self.is_repeat,
-            ts_ns: self.ts,
+            times: self.times,
             bytes: &self.bytes,
         }
     }
@@ -157,25 +157,25 @@ impl EarlyPieces {
         (self.make_room(bytes_max), is_new)
     }
 
-    /// Adds a piece in front of the one at `index`, or to the one before, unless an empty line may lie between: so its
-    /// time is that of its last byte wherever a head ends. Returns the index behind it.
+    /// Adds a piece in front of the one at `index`, or to the one before, unless a head may end in that. Returns the index
+    /// behind it.
     fn add(&mut self, index: usize, new: Piece<'_>, records: u32) -> usize {
         let before = index.checked_sub(1).and_then(|before| self.0.get_mut(before));
         if let Some(before) = before
             && before.piece().end() == new.seq
-            && !matches!(before.bytes.last(), Some(b'\r' | b'\n') | None)
+            && let Some(times) = before.times.joined(new.times)
         {
             before.bytes.extend_from_slice(new.bytes);
             before.segment_end = new.segment_end;
             before.tcp_flags |= new.tcp_flags;
             before.is_cut = new.is_cut;
             before.records += records;
-            before.ts = new.ts_ns;
+            before.times = times;
             return index;
         }
-        let Piece { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, ts_ns: ts, .. } = new;
+        let Piece { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, times, .. } = new;
         let bytes = new.bytes.to_vec();
-        let early = Early { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, records, ts, bytes };
+        let early = Early { seq, ack, segment_end, tcp_flags, is_cut, is_repeat, records, times, bytes };
         self.0.insert(index, early);
         index + 1
     }
@@ -185,7 +185,7 @@ impl EarlyPieces {
         let mut records = 0;
         let bytes = |all: &[Early]| all.iter().map(|early| early.bytes.len()).sum::<usize>();
         while self.0.len() > PIECE_EARLY_COUNT_MAX || bytes(&self.0) > bytes_max {
-            let oldest = (0..self.0.len()).min_by_key(|at| self.0[*at].ts);
+            let oldest = (0..self.0.len()).min_by_key(|at| self.0[*at].times.last);
             records += oldest.map_or(0, |oldest| u64::from(self.0.remove(oldest).records));
         }
         records
@@ -208,7 +208,7 @@ impl EarlyPieces {
             seq::after(early.piece().end(), from) && to.is_none_or(|to| seq::after(to, early.seq))
         };
         let mut taken: Vec<Early> = self.0.extract_if(.., is_it).collect();
-        taken.sort_by_key(|early| early.ts);
+        taken.sort_by_key(|early| early.times.last);
         taken
     }
 
@@ -219,7 +219,7 @@ impl EarlyPieces {
 
     /// Forgets pieces that came at `ts_max` or before; returns how many records that were.
     pub fn forget(&mut self, ts_max: u64) -> u64 {
-        let forgotten = self.0.extract_if(.., |early| early.ts <= ts_max);
+        let forgotten = self.0.extract_if(.., |early| early.times.last <= ts_max);
         forgotten.map(|early| u64::from(early.records)).sum()
     }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn taken(early: &mut EarlyPieces) -> Vec<(u32, Vec<u8>, u64)> {
-        early.take(0, None).into_iter().map(|early| (early.seq, early.bytes, early.ts)).collect()
+        early.take(0, None).into_iter().map(|early| (early.seq, early.bytes, early.times.last)).collect()
     }
 
     #[test]
@@ -259,12 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn pieces_join_where_no_empty_line_can_lie_between() {
+    fn pieces_join_unless_a_head_may_end_in_the_first() {
         let mut early = EarlyPieces::default();
         for (seq, bytes, ts) in [(10, &b"ab"[..], 1), (12, b"c\r", 2), (14, b"\n\r", 3), (16, b"\nGET", 4)] {
             keep(&mut early, seq, bytes, ts);
         }
-        let pieces = [(10, b"abc\r".to_vec(), 2), (14, b"\n\r".to_vec(), 3), (16, b"\nGET".to_vec(), 4)];
+        let pieces = [(10, b"abc\r\n\r".to_vec(), 3), (16, b"\nGET".to_vec(), 4)];
         assert_eq!(taken(&mut early), pieces);
     }
 

@@ -79,7 +79,7 @@ pub fn detect_expected<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option
     let behind = frame.opaque(offset.wrapping_add(lead));
     let word = word_of_some(frame, behind, left)?;
     let is_letter = (word as u8 | 0x20).wrapping_sub(b'a') < 26;
-    let is_status = is_http(word as u32);
+    let is_status = is_http_or_cut(word as u32, left);
     if !is_letter {
         return None;
     }
@@ -88,7 +88,7 @@ pub fn detect_expected<F: Frame>(frame: &mut F, offset: u32, len: u32) -> Option
         || is_status
         || (left < word_len() && is_cut(word, left))
         || is_request(frame, behind, left, word);
-    is_start.then_some(Expected { lead, is_sure })
+    is_start.then_some(Expected { lead, is_sure, is_status })
 }
 
 /// What was found where a head should begin.
@@ -98,6 +98,8 @@ pub struct Expected {
     pub lead: u32,
     /// It would have been taken for a head anywhere.
     pub is_sure: bool,
+    /// It begins as a status line does, as far as it goes.
+    pub is_status: bool,
 }
 
 /// Whether fewer bytes than a word hold may be the beginning of a method or of `HTTP/`: two capitals, or the first.
@@ -115,6 +117,13 @@ const fn word_len() -> u32 {
 #[inline(always)]
 const fn is_http(word: u32) -> bool {
     word | 0x2020_2020 == first(b"http")
+}
+
+/// The same of `len` bytes, as far as they go.
+#[inline(always)]
+const fn is_http_or_cut(word: u32, len: u32) -> bool {
+    let missing = TOKEN_BYTES_MIN.saturating_sub(len) * 8;
+    (word | 0x2020_2020) << missing == first(b"http") << missing
 }
 
 /// Bytes of the longest method of which the target is looked for.
@@ -332,11 +341,12 @@ mod tests {
 
     #[test]
     fn where_a_head_is_expected_more_is_believed() {
-        let expected = |payload: &[u8]| {
+        let found = |payload: &[u8]| {
             let bytes = [&[b'G'; HEADER][..], payload].concat();
             let mut frame = SliceFrame::new(&bytes, bytes.len() as u32);
-            detect_expected(&mut frame, HEADER as u32, payload.len() as u32).map(|found| found.is_sure)
+            detect_expected(&mut frame, HEADER as u32, payload.len() as u32)
         };
+        let expected = |payload: &[u8]| found(payload).map(|found| found.is_sure);
         let sure: [&[u8]; 4] = [b"GET / HTTP/1.1", b"\r\nPOST /", b"HTTP/1.1 200", b"GET "];
         let doubtful: [&[u8]; 10] = [
             b"G",
@@ -363,6 +373,10 @@ mod tests {
         sure.iter().for_each(|payload| assert_eq!(expected(payload), Some(true), "{payload:?}"));
         doubtful.iter().for_each(|payload| assert_eq!(expected(payload), Some(false), "{payload:?}"));
         none.iter().for_each(|payload| assert_eq!(expected(payload), None, "{payload:?}"));
+        for payload in sure.into_iter().chain(doubtful) {
+            let is_status = payload.to_ascii_uppercase().starts_with(b"HTTP") || payload == b"HTT";
+            assert_eq!(found(payload).map(|found| found.is_status), Some(is_status), "{payload:?}");
+        }
     }
 
     #[test]

@@ -131,12 +131,14 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     fn begin_head(&mut self) {
         let seq = self.work.record.segment_seq.wrapping_add(self.work.at);
         let ack = self.work.record.ack;
-        let method = self.frame.load(self.work.payload + self.work.at).map_or(0, u32::from_le_bytes);
-        let is_status = method | CASE == word(b"http");
+        let begin = self.work.payload + self.work.at;
+        let method = self.frame.load(begin).map_or(0, u32::from_le_bytes);
+        // Of fewer bytes the first one tells, as far as it goes: it is HEAD's as well.
+        let is_cut = method == 0 && self.frame.load(begin) == Some([b'H']);
+        let is_status = method | CASE == word(b"http") || is_cut;
         let has_body = if is_status {
             // RFC 9112 section 6.3: behind these comes none, whatever they tell.
-            let status =
-                self.frame.load(self.work.payload + self.work.at + STATUS_AT).map_or(0, u32::from_le_bytes);
+            let status = self.frame.load(begin + STATUS_AT).map_or(0, u32::from_le_bytes);
             status != word(b" 304") && status != word(b" 204") && status & 0xffff != word(b" 1\0\0")
         } else {
             method != word(b"GET ") && method != word(b"HEAD")

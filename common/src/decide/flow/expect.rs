@@ -103,6 +103,11 @@ impl Direction {
             // What stands at the place expected did not come by: it may be late only.
             self.state |= state::OTHER;
             self.early_bytes = ack.wrapping_sub(self.expect);
+        } else if self.reached == ack && self.state & state::OTHER == 0 && !self.is_in_chunks() {
+            // Nothing came behind what was read: of a body that is told of, the rest may never come.
+            self.early_bytes = self.expect.wrapping_sub(ack);
+            self.state |= if self.early_bytes == 0 { 0 } else { state::OTHER };
+            self.expect = ack;
         }
     }
 
@@ -231,6 +236,25 @@ mod tests {
         way.expect_behind(1_400);
         assert_eq!(way.expectation_of(1_400, 10, LIMIT), Expectation::Here(0), "or lost");
         assert_eq!(way.expectation_of(1_050, 100, LIMIT), Expectation::None);
+    }
+
+    #[test]
+    fn of_a_body_that_is_told_of_the_rest_may_never_come() {
+        let mut way = Direction::default();
+        way.begin(1_000, state::MEASURE);
+        way.note_length(500);
+        way.conclude(1_100);
+        way.finish();
+        way.reached = 1_150;
+        way.expect_behind(1_120);
+        assert!(way.is_expected_at(1_600), "more of it is under way");
+        way.expect_behind(1_150);
+        assert!(way.is_expected_at(1_150) && way.has_other_than(1_150));
+        way.disappoint(1_150);
+        assert!(way.is_expected_at(1_600), "it comes after all");
+        way.reached = 1_600;
+        way.expect_behind(1_600);
+        assert!(way.is_expected_at(1_600) && !way.has_other_than(1_600));
     }
 
     #[test]

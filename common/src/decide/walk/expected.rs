@@ -25,15 +25,17 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let has_other = u32::from(way.has_other_than(seq));
         let is_expected = u32::from(way.is_expected_at(seq));
         let (is_open, is_aside) = (u32::from(self.work.next == OPEN), u32::from(is_aside(self.work.mode)));
-        // Where a size should stand, the head before may be one that tells of a body that does not come.
-        let must_be_sure = has_other | (is_aside & (is_expected ^ 1)) | (is_open & (is_aside ^ 1));
+        // Where a size should stand, or a body, the head before may be one that tells of a body that does not come.
+        let must_be_sure = (is_aside & (is_expected ^ 1)) | (is_open & (is_aside ^ 1));
         let may_be_size =
             is_told & u32::from(self.frame.load(offset).is_some_and(|[byte]| is_hex_digit(byte)));
         // Each way alone would be followed through all that comes.
         let must_be_sure = self.frame.opaque(must_be_sure | may_be_size);
         let (may_be_chunk, has_other) = (self.frame.opaque(may_be_chunk), self.frame.opaque(has_other));
         let found = detect_expected(self.frame, offset, len);
-        let Expected { lead, is_sure } = found.unwrap_or(Expected { lead: 0, is_sure: false });
+        let none = Expected { lead: 0, is_sure: false, is_status: false };
+        let Expected { lead, is_sure, is_status } = found.unwrap_or(none);
+        let must_be_sure = must_be_sure | (has_other & u32::from(!is_status));
         let is_found = u32::from(found.is_some()) & (u32::from(is_sure) | (must_be_sure ^ 1));
         let (is_found, lead) = (self.frame.opaque(is_found), self.frame.opaque(lead));
         let is_sure = self.frame.opaque(u32::from(is_sure));
