@@ -128,3 +128,23 @@ fn chunks_that_are_too_many_are_given_up() {
         );
     }
 }
+
+#[test]
+fn the_end_of_chunks_in_the_segment_of_their_head_is_told() {
+    needs_root();
+    let mut pair = Pair::new(&Config::default());
+    for (nth, trailer) in ["", "X-Trailer: t\r\n"].into_iter().enumerate() {
+        let request = chunked_request(&[(5, ""), (90, "")], trailer);
+        let frame = Segment { src_port: 1000 + nth as u16, ..Segment::new(&request) }.flags(ACK).frame();
+        let records = pair.compare(&frame, "chunks").0;
+        let told: Vec<u8> = records
+            .iter()
+            .filter(|(record, _)| record.flags & record_flag::CHUNK_END != 0)
+            .map(|(record, _)| record.kind)
+            .collect();
+        assert!(!told.is_empty(), "{trailer:?}: {records:?}");
+        let shorter = Segment { src_port: 2000 + nth as u16, ..Segment::new(&request[..request.len() - 1]) };
+        let records = pair.compare(&shorter.flags(ACK).frame(), "chunks").0;
+        assert!(records.iter().all(|(record, _)| record.flags & record_flag::CHUNK_END == 0), "{records:?}");
+    }
+}

@@ -264,7 +264,8 @@ fn ends_here(record: &Record) -> bool {
     record.flags & (record_flag::HEAD_END | record_flag::HEAD_LIMIT | record_flag::SNAPPED) != 0
 }
 
-fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
+/// Where a head that came in one record stood.
+pub(super) fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
     let complete = record.flags & record_flag::HEAD_END != 0;
     let led = led(record);
     HeadSpan {

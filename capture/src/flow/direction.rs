@@ -155,11 +155,18 @@ impl Direction {
         self.next_head == Some(at)
     }
 
+    /// Where the chunked body of the last head seems to end.
+    fn end_of_chunks(&self) -> Option<u32> {
+        let last = self.last.filter(|last| last.extent == Extent::Delimited)?;
+        self.chunk_end.map(|(end, _)| end).filter(|end| seq::after(*end, last.head_end))
+    }
+
     /// What stands before a head that is whole now.
     pub fn before(&self, span: &HeadSpan) -> Before {
+        let next = self.next_head.or_else(|| self.end_of_chunks());
         if span.is_continuous {
             Before::Continuous
-        } else if self.next_head.is_some_and(|next| seq::after(span.seq, next)) {
+        } else if next.is_some_and(|next| seq::after(span.seq, next)) {
             Before::Gap
         } else {
             Before::Unknown
@@ -309,6 +316,23 @@ mod tests {
             server.observe_reply(1_000 * nth, 100 + nth);
         }
         assert!(!server.has_replied_to(60, 600) && server.has_replied_to(60, 1_001), "few are remembered");
+    }
+
+    #[test]
+    fn behind_the_end_of_chunks_a_gap_is_told() {
+        let mut direction = Direction::default();
+        let head = |seq| crate::flow::assembler::span_in_place(&crate::flow::testing::record(seq, 10), false);
+        direction.head_ended(60, 100, Extent::Delimited);
+        assert_eq!(direction.before(&head(300)), Before::Unknown);
+        direction.observe_chunk_end(90, 7);
+        assert_eq!(direction.before(&head(300)), Before::Unknown, "of the message before");
+        direction.observe_chunk_end(200, 7);
+        assert_eq!(direction.before(&head(300)), Before::Gap);
+        assert_eq!(
+            direction.before(&head(200)),
+            Before::Unknown,
+            "the same bytes may stand inside of a body"
+        );
     }
 
     #[test]

@@ -43,7 +43,8 @@ pub struct Joined {
 pub enum Call {
     /// What is missing may still come: only what an ACK says counts.
     Early,
-    /// The client has read the stream up to here: what answers stand before it have their requests, by position if need be.
+    /// The client has read the stream up to here: what answers stand before it have their requests, by position if need be,
+    /// where none is missing before them.
     Read(u32),
     /// Nothing more is waited for.
     Last,
@@ -148,7 +149,10 @@ impl Transactions {
             let response = open.response.as_ref()?;
             let is_over = match call {
                 Call::Early => false,
-                Call::Read(ack) => seq::after(ack, response.seq),
+                // Where an answer is missing before it, that may only be late: then its place tells nothing yet.
+                Call::Read(ack) => {
+                    seq::after(ack, response.seq) && !self.misses_answer_before(response.seq, response.ack)
+                }
                 Call::Last => true,
             };
             let found = if is_over {

@@ -268,6 +268,8 @@ fn an_answer_behind_a_missing_one_waits_for_it() {
     assert!(!transactions.misses_answer_before(500, Some(1_200)), "it is the first one's");
     assert!(transactions.misses_answer_before(650, Some(1_200)), "the first one's begins at 500");
     early(&mut transactions, 650, 1_200, EARLY);
+    transactions.join_early(Call::Read(700), None);
+    assert_eq!(transactions.len(), 3, "the client has read the first one's: it is only late");
     assert_eq!(
         reply(&mut transactions, 500, 1_200),
         Some(Match { position: 0, state: PairState::AckVerified })

@@ -133,10 +133,13 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         looks
     }
 
-    /// Plans the mark of a segment of which nothing was copied after all; false where it needs none.
+    /// Plans the mark of a segment of which nothing was copied after all, or with which the chunks behind its head end; false
+    /// where it needs none.
     #[inline(always)]
     fn pushed(&mut self) -> bool {
-        let is_needed = self.work.plan & plan::PUSHED != 0 && self.work.rank == 0;
+        let is_silent = self.work.rank == 0;
+        let is_needed =
+            self.work.plan & plan::PUSHED != 0 && is_silent || self.work.is_over != 0 && !is_silent;
         self.work.plan = if is_needed { plan::MARK } else { 0 };
         is_needed
     }
