@@ -126,7 +126,7 @@ fn a_stage_that_forgets_to_count_is_caught_where_it_stands() {
         (Forgetful::Nobody, &[]),
         (Forgetful::Verdicts, &["frames = sum of verdicts on mirror"]),
         (Forgetful::Ring, &["heads begun in frames = heads in collectors + ring_full"]),
-        (Forgetful::Parser, &["heads = messages + ", "messages = requests + "]),
+        (Forgetful::Parser, &["heads + heads_untold = messages + ", "messages = requests + "]),
         (Forgetful::Kinds, &["messages = requests + ", "requests + responses = sides of rows"]),
         (Forgetful::Pairs, &["rows = rows by pair_state", "requests + responses = sides of rows"]),
         (Forgetful::Queue, &["rows = rows_written + shed + disk_full + disk_error"]),

@@ -1,6 +1,7 @@
 //! What the decision is known not to see yet, each with a name: a message may be missing for these reasons only.
 //!
-//! An excuse holds only where the decision did not hand the message over; whatever it did hand over has to be a row.
+//! An excuse holds only where the decision did not hand the message over; whatever it did hand over has to be a row. It is
+//! needed only where no row tells of the message all the same.
 
 use bench::{
     adversary::{MessageKind, SeenMessage},

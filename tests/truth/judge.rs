@@ -74,6 +74,7 @@ pub(super) fn judge(capture: &Capture, outcome: &Outcome, promise: Promise) -> F
     }
     judge.hear_excuses();
     judge.assign_rows();
+    judge.count_excuses();
     judge.messages();
     judge.pairs();
     judge.findings
@@ -112,12 +113,18 @@ impl<'a> Judge<'a> {
             let excuse = excuse(seen, &self.capture.frames, |frame| is_between(frame, path, seen.side));
             match excuse {
                 Some(excuse) => {
-                    self.findings.count(format!("excused: {excuse:?}"));
                     self.excused.insert(place, excuse);
                 }
                 None => self.wrong("what was captured is handed over", self.name(place)),
             }
         }
+    }
+
+    /// Counts the excuses that are needed: a collector finds some heads that no record told of.
+    fn count_excuses(&mut self) {
+        let needed = self.excused.iter().filter(|(place, _)| !self.told.contains_key(place));
+        let needed: Vec<Excuse> = needed.map(|(_, excuse)| *excuse).collect();
+        needed.into_iter().for_each(|excuse| self.findings.count(format!("excused: {excuse:?}")));
     }
 
     /// Finds the message of each part of each row.

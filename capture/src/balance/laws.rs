@@ -56,8 +56,10 @@ impl Balance {
         let messages = c(Counter::MessagesWhole) + c(Counter::MessagesTruncated);
         let set_aside = c(Counter::Duplicate) + c(Counter::InMessage) + c(Counter::AfterEnd);
         let lost = c(Counter::Malformed) + c(Counter::Evicted);
-        let name = "heads = messages + malformed + duplicate + in_message + after_end + evicted";
-        laws.push(law(name, c(Counter::Heads), messages + set_aside + lost, Some("heads_in_progress")));
+        let found = c(Counter::Heads) + c(Counter::HeadsUntold);
+        let name =
+            "heads + heads_untold = messages + malformed + duplicate + in_message + after_end + evicted";
+        laws.push(law(name, found, messages + set_aside + lost, Some("heads_in_progress")));
         let kinds = c(Counter::Requests) + c(Counter::Responses) + c(Counter::Interim);
         laws.push(law("messages = requests + responses + interim", messages, kinds, Some("messages_early")));
         let paired = c(Counter::RowsAckVerified) + c(Counter::RowsPositional) + c(Counter::RowsAmbiguous);

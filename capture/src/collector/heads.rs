@@ -42,26 +42,42 @@ impl Stages {
             }
             Fed::Duplicate => self.tally.count(Counter::Duplicate),
         }
-        self.others_done(connection, side);
+        self.others_done(connection, side, record);
     }
 
-    /// Goes on with heads that the same record ended.
-    fn others_done(&mut self, connection: &mut Connection, side: usize) {
+    /// Goes on with heads that the same record ended, and with those that it showed though no record told of them.
+    fn others_done(&mut self, connection: &mut Connection, side: usize, record: &Record) {
         let head_bytes_max = self.head_bytes_max;
-        while let Some((span, bytes)) = connection.directions[side].assembler.next_done(head_bytes_max) {
-            self.message(connection, side, &span, &bytes);
+        loop {
+            while let Some((span, bytes)) = connection.directions[side].assembler.next_done(head_bytes_max) {
+                self.message(connection, side, &span, &bytes);
+            }
+            let Some(at) = connection.untold_head(side) else { return };
+            self.tally.count(Counter::HeadsUntold);
+            let fed = connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
+            connection.close_bodies(side, at, false);
+            match fed {
+                Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
+                Fed::Pending | Fed::InPlace(_) | Fed::Duplicate => return,
+            }
         }
     }
 
     /// Goes on with what a record that carries on a head led to.
-    pub(super) fn fed_by_continuation(&mut self, connection: &mut Connection, side: usize, fed: Fed) {
+    pub(super) fn fed_by_continuation(
+        &mut self,
+        connection: &mut Connection,
+        side: usize,
+        record: &Record,
+        fed: Fed,
+    ) {
         match fed {
             Fed::Pending => {}
             Fed::InPlace(_) => unreachable!("a continuation never stands for a head of its own"),
             Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
             Fed::Duplicate => self.tally.count(Counter::RecordsDuplicate),
         }
-        self.others_done(connection, side);
+        self.others_done(connection, side, record);
     }
 
     /// Gives up waiting for the rest of every head in progress of a direction.
@@ -304,5 +320,53 @@ fn extent_of(body: Body, is_doubtful: bool) -> Extent {
                 Extent::UntilClose
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use common::record::RecordKind;
+
+    use crate::{
+        collector::{Collector, CollectorSettings},
+        flow::testing,
+        ledger::{CollectorLedger, Counter},
+        redact::{Key, Policy, Redactor},
+        source::RecordSink as _,
+    };
+
+    /// What came of a whole head and pieces behind it, each at its offset from the head's first byte.
+    fn counts(pieces: &[(u32, &str)]) -> [u64; 4] {
+        let head = "GET /a HTTP/1.1\r\n\r\n";
+        let ledger = Arc::new(CollectorLedger::default());
+        let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
+        let (outlet, _sealed) = crossbeam_channel::unbounded();
+        let settings = CollectorSettings::of_files(1 << 14);
+        let mut collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
+        let mut first = testing::record(1_000, head.len());
+        first.flags = common::record::record_flag::HEAD_END;
+        collector.record(&first, head.as_bytes());
+        for (at, piece) in pieces {
+            let mut record = testing::record(1_000 + at, piece.len());
+            record.kind = RecordKind::Continuation as u8;
+            collector.record(&record, piece.as_bytes());
+        }
+        collector.finish();
+        let counts = ledger.counts.read();
+        [Counter::Heads, Counter::HeadsUntold, Counter::Requests, Counter::RecordsOrphan]
+            .map(|counter| counts[counter as usize])
+    }
+
+    #[test]
+    fn a_head_that_no_record_told_of_is_found_where_the_one_before_it_ends() {
+        assert_eq!(counts(&[(19, "GET /b HT"), (28, "TP/1.1\r\n\r\n")]), [1, 1, 2, 0]);
+        assert_eq!(counts(&[(28, "TP/1.1\r\n\r\n"), (19, "GET /b HT")]), [1, 1, 2, 0], "in any order");
+        assert_eq!(counts(&[(20, "GET /b HTTP/1.1\r\n\r\n")]), [1, 0, 1, 1], "not where it should");
+        assert_eq!(counts(&[(19, "HTTP/1.1 200 OK\r\n\r\n")]), [1, 0, 1, 1], "not of this side");
+        assert_eq!(counts(&[(19, "nothing of the kind\r\n\r\n")]), [1, 0, 1, 1]);
+        let two = "GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+        assert_eq!(counts(&[(19, two)]), [1, 2, 3, 0]);
     }
 }

@@ -205,7 +205,7 @@ impl Collector {
         if is_outvoted {
             // The version at the end of a request line, say, where a segment begins there.
             let fed = connection.directions[side].assembler.carry_on(record, bytes, stages.head_bytes_max);
-            stages.fed_by_continuation(connection, side, fed);
+            stages.fed_by_continuation(connection, side, record, fed);
         } else if !is_in_message {
             let way = &mut connection.directions[side];
             let fed = match way.assembler.place_of(record.seq) {
@@ -245,7 +245,7 @@ impl Collector {
             stages.tally.count(Counter::RecordsDuplicate);
         } else {
             let fed = connection.directions[side].assembler.carry_on(record, bytes, stages.head_bytes_max);
-            stages.fed_by_continuation(connection, side, fed);
+            stages.fed_by_continuation(connection, side, record, fed);
         }
         connection.settle_bodies();
         stages.emit_settled(connection);

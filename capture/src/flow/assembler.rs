@@ -104,6 +104,26 @@ impl Assembler {
             self.remember(record.seq, end);
             return Fed::InPlace(span_in_place(record, is_continuous));
         }
+        self.insert(record, head_bytes_max, is_continuous);
+        self.fill_in(Piece::of(record, bytes));
+        self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
+    }
+
+    /// The bytes that came from `at` on of a head that has not begun, as far as they came together; none where it may not.
+    pub fn early_at(&self, at: u32) -> &[u8] {
+        let may_begin = !self.early.is_empty() && self.place_of(at) == Place::Free && !self.is_recent(at);
+        if may_begin { self.early.bytes_at(at) } else { &[] }
+    }
+
+    /// Begins a head at `at`, of which only such bytes came; `record` is the one that brought the last of them.
+    pub fn begin_early(&mut self, at: u32, record: &Record, head_bytes_max: usize) -> Fed {
+        let ack = self.early.ack_at(at).unwrap_or(record.ack);
+        self.insert(&Record { seq: at, ack, flags: 0, ..*record }, head_bytes_max, true);
+        self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
+    }
+
+    /// Puts a head among those in progress, and gives it what came early of it.
+    fn insert(&mut self, record: &Record, head_bytes_max: usize, is_continuous: bool) {
         let at = self.partials.partition_point(|partial| seq::after(record.seq, partial.start()));
         if let Some(before) = at.checked_sub(1) {
             // What came behind the start was taken for the rest of the head before.
@@ -118,8 +138,6 @@ impl Assembler {
             let rest = if is_filled { early.before(record.seq) } else { Some(early) };
             self.forgotten += self.early.keep_rest(rest, head_bytes_max);
         }
-        self.fill_in(Piece::of(record, bytes));
-        self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
     /// Takes a record that carries on a head; others than the one it leads to may be done as well (`next_done`).

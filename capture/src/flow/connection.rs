@@ -6,6 +6,8 @@
 use common::record::{Record, record_flag, tcp_flag};
 use storage::{batch::ConnectionId, flags::Flags};
 
+use crate::http::{StartLine, start_line_kind};
+
 use super::{
     direction::{Direction, Extent},
     handshake::Handshake,
@@ -129,6 +131,18 @@ impl Connection {
     pub fn awaits_answer_before(&self, side: usize, resp_seq: u32) -> bool {
         let begun = self.directions[side].assembler.oldest_start();
         begun.is_some_and(|begun| seq::after(resp_seq, begun))
+    }
+
+    /// Where a head of a side begins that no record told of: the one before it ends there, and a start line of the kind that this
+    /// side sends came as pieces.
+    pub fn untold_head(&self, side: usize) -> Option<u32> {
+        let (at, bytes) = self.directions[side].untold_head()?;
+        let is_ours = match start_line_kind(bytes) {
+            StartLine::Request => self.client == Some(side),
+            StartLine::Response => self.client == Some(1 - side),
+            StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
+        };
+        (is_ours && !self.has_left_http(side, at)).then_some(at)
     }
 
     /// Whether the client knew that the request at `seq` had arrived when it sent this copy of it, with `ack`.

@@ -173,6 +173,13 @@ impl Direction {
         }
     }
 
+    /// Where a head begins that no record told of, by what the one before says of its body, and its first bytes.
+    pub fn untold_head(&self) -> Option<(u32, &[u8])> {
+        let at = self.next_head?;
+        let bytes = self.assembler.early_at(at);
+        (!bytes.is_empty()).then_some((at, bytes))
+    }
+
     /// Notes a whole head from `seq` to `head_end` that says how far its body reaches.
     pub fn head_ended(&mut self, seq: u32, head_end: u32, extent: Extent) {
         // A late or repeated head must not move the stream's expectation backwards.

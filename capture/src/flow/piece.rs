@@ -223,6 +223,19 @@ impl EarlyPieces {
         forgotten.map(|early| u64::from(early.records)).sum()
     }
 
+    /// The bytes from `at` on, as far as they are one piece.
+    pub fn bytes_at(&self, at: u32) -> &[u8] {
+        let mut pieces = self.0.iter().map(Early::piece);
+        pieces
+            .find_map(|piece| piece.within(at, piece.end()).filter(|rest| rest.seq == at))
+            .map_or(&[], |rest| rest.bytes)
+    }
+
+    /// Acknowledgment number of the segment that brought the byte at `at`, where that is known.
+    pub fn ack_at(&self, at: u32) -> Option<u32> {
+        self.0.iter().find(|early| early.seq == at)?.ack
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

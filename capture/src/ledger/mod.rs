@@ -57,6 +57,8 @@ counters! {
         RecordsMisdirected = "records_misdirected",
         /// Heads begun.
         Heads = "heads",
+        /// Heads that no record told of, found where the one before them ends.
+        HeadsUntold = "heads_untold",
         /// Heads that became a message, whole.
         MessagesWhole = "messages_whole",
         /// Heads that became a message, with bytes missing.
