@@ -36,9 +36,7 @@ impl Stages {
             }
             Fed::Pending => {
                 connection.close_bodies(side, record.seq, false);
-                if connection.directions[side].assembler.is_over_limit() {
-                    self.finish_oldest_partial(connection, side);
-                }
+                self.limit_partials(connection, side);
             }
             Fed::Duplicate => self.tally.count(Counter::Duplicate),
         }
@@ -58,8 +56,17 @@ impl Stages {
             connection.close_bodies(side, at, false);
             match fed {
                 Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
-                Fed::Pending | Fed::InPlace(_) | Fed::Duplicate => return,
+                Fed::Pending | Fed::InPlace(_) | Fed::Duplicate => {
+                    return self.limit_partials(connection, side);
+                }
             }
+        }
+    }
+
+    /// Gives up waiting for the rest of the oldest head in progress, where one more began than may be.
+    fn limit_partials(&mut self, connection: &mut Connection, side: usize) {
+        if connection.directions[side].assembler.is_over_limit() {
+            self.finish_oldest_partial(connection, side);
         }
     }
 

@@ -6,8 +6,6 @@
 use common::record::{Record, record_flag, tcp_flag};
 use storage::{batch::ConnectionId, flags::Flags};
 
-use crate::http::{StartLine, start_line_kind};
-
 use super::{
     direction::{Direction, Extent},
     handshake::Handshake,
@@ -15,6 +13,7 @@ use super::{
     table::{FlowKey, Held},
     transaction::{Side, Transactions},
 };
+use crate::http::{StartLine, start_line_kind};
 
 /// Why HTTP ended on a connection that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
