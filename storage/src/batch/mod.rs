@@ -220,6 +220,8 @@ impl Batch {
     }
 
     /// Appends a request head's values.
+    // A stage of its own in profiles (bench/instructions).
+    #[inline(never)]
     pub fn request(&mut self, values: &RequestValues<'_>) -> RequestId {
         self.intake.bad_utf8 = false;
         let given = [
@@ -291,6 +293,8 @@ impl Batch {
     }
 
     /// Appends a response head's values.
+    // A stage of its own in profiles (bench/instructions).
+    #[inline(never)]
     pub fn response(&mut self, values: &ResponseValues<'_>) -> ResponseId {
         self.intake.bad_utf8 = false;
         let given = [

@@ -40,6 +40,8 @@ pub(crate) const PAIR_STATES: [&str; 5] = [
 ];
 
 /// Columns of the rows of `batch` at `order`.
+// A stage of its own in profiles (bench/instructions).
+#[inline(never)]
 pub(crate) fn gather(
     batch: &Batch,
     order: &[u32],

@@ -52,6 +52,8 @@ impl<W: Write + Send> RowGroups<W> {
     }
 
     /// Appends `rows` as one row group; after an error the file's end is undefined and only its snapshots hold.
+    // A stage of its own in profiles (bench/instructions).
+    #[inline(never)]
     pub(crate) fn append(&mut self, rows: &RecordBatch) -> Result<()> {
         let mut writers = self.columns.create_column_writers(self.footer.row_groups())?.into_iter();
         let mut chunks = Vec::with_capacity(writers.len());
@@ -87,6 +89,8 @@ impl<W: Write + Send> RowGroups<W> {
         self.append_chunks(chunks?)
     }
 
+    // A stage of its own in profiles (bench/instructions).
+    #[inline(never)]
     fn append_chunks(&mut self, chunks: Vec<Chunk>) -> Result<()> {
         let ordinal = self.footer.row_groups();
         let footer = &mut self.footer;
