@@ -34,10 +34,7 @@ impl Stages {
                 connection.close_bodies(side, record.seq, false);
                 self.message(connection, side, &span, &bytes);
             }
-            Fed::Pending => {
-                connection.close_bodies(side, record.seq, false);
-                self.limit_partials(connection, side);
-            }
+            Fed::Pending => connection.close_bodies(side, record.seq, false),
             Fed::Duplicate => self.tally.count(Counter::Duplicate),
         }
         self.others_done(connection, side, record);
@@ -50,23 +47,13 @@ impl Stages {
             while let Some((span, bytes)) = connection.directions[side].assembler.next_done(head_bytes_max) {
                 self.message(connection, side, &span, &bytes);
             }
+            if connection.directions[side].assembler.is_over_limit() {
+                self.finish_oldest_partial(connection, side);
+            }
             let Some(at) = connection.untold_head(side) else { return };
             self.tally.count(Counter::HeadsUntold);
-            let fed = connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
+            connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
             connection.close_bodies(side, at, false);
-            match fed {
-                Fed::Assembled(span, bytes) => self.message(connection, side, &span, &bytes),
-                Fed::Pending | Fed::InPlace(_) | Fed::Duplicate => {
-                    return self.limit_partials(connection, side);
-                }
-            }
-        }
-    }
-
-    /// Gives up waiting for the rest of the oldest head in progress, where one more began than may be.
-    fn limit_partials(&mut self, connection: &mut Connection, side: usize) {
-        if connection.directions[side].assembler.is_over_limit() {
-            self.finish_oldest_partial(connection, side);
         }
     }
 

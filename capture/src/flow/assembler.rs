@@ -115,11 +115,11 @@ impl Assembler {
         if may_begin { self.early.bytes_at(at) } else { &[] }
     }
 
-    /// Begins a head at `at`, of which only such bytes came; `record` is the one that brought the last of them.
-    pub fn begin_early(&mut self, at: u32, record: &Record, head_bytes_max: usize) -> Fed {
+    /// Begins a head at `at`, of which only such bytes came; `record` is the one that brought the last of them. It may be done
+    /// at once (`next_done`).
+    pub fn begin_early(&mut self, at: u32, record: &Record, head_bytes_max: usize) {
         let ack = self.early.ack_at(at).unwrap_or(record.ack);
         self.insert(&Record { seq: at, ack, flags: 0, ..*record }, head_bytes_max, true);
-        self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
     /// Puts a head among those in progress, and gives it what came early of it.
