@@ -235,7 +235,7 @@ impl Stages {
         connection.transactions.answer(found, response, flags, begun);
         connection.await_tunnel(found.position, (side, span.segment_end));
         connection.close_before(found.position);
-        let folded = connection.transactions.fold_before(found.position, span.seq);
+        let folded = connection.transactions.fold_before(found.position);
         self.tally.add(Counter::Interim, folded);
         self.tally.add(Counter::MessagesWhole, folded);
         self.join_early(connection, Call::Early);
@@ -254,6 +254,11 @@ impl Stages {
         let why = if waiting { Flags::RESP_BEFORE_REQ } else { Flags::RESP_UNMATCHED };
         if let Some(displaced) = connection.transactions.open_response(doubted, why, early) {
             self.emit(connection, &displaced);
+        }
+        if early.interim.is_some() {
+            let folded = connection.transactions.fold_late();
+            self.tally.add(Counter::Interim, folded);
+            self.tally.add(Counter::MessagesWhole, folded);
         }
     }
 

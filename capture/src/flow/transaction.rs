@@ -52,6 +52,9 @@ pub struct Transaction {
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
     early: Option<Early>,
+    /// Where the interim responses begin that were folded behind the final one, and how many they are.
+    folded_from: Option<u32>,
+    folded_count: u8,
     /// It ended HTTP: what it is flagged with once data shows behind it.
     tunnel: Option<Flags>,
     response_expected: Option<u32>,
@@ -74,6 +77,8 @@ impl Transaction {
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
             early: None,
+            folded_from: None,
+            folded_count: 0,
             tunnel: None,
             response_expected: None,
             is_anchored: false,
@@ -148,6 +153,18 @@ impl Transaction {
             self.info_count += 1;
         }
         self.response_expected = end_seq;
+    }
+
+    /// Puts interim responses that begin at `from` in front of those that were folded before.
+    fn fold(&mut self, statuses: &[i32], from: u32) {
+        let known = self.info_status;
+        let (before, behind) = (self.info_count - self.folded_count, self.info_count);
+        self.info_count = before;
+        for status in statuses.iter().chain(&known[usize::from(before)..usize::from(behind)]) {
+            self.add_info(*status, None);
+        }
+        self.folded_count = self.info_count - before;
+        self.folded_from = Some(from);
     }
 }
 

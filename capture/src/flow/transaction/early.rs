@@ -105,7 +105,7 @@ impl Transactions {
                         joined.tunnel =
                             Some(TunnelEnd { response: response.head_end, request: response.ack });
                     }
-                    joined.folded += self.fold_before(found.position, response.seq);
+                    joined.folded += self.fold_before(found.position);
                 }
             }
         }
@@ -114,11 +114,15 @@ impl Transactions {
 
     /// Folds the interim responses that end where the final one of the transaction at `position` begins: nothing lies
     /// between, so they are to the same request, where the server had that. Returns how many.
-    pub fn fold_before(&mut self, mut position: usize, resp_seq: u32) -> u64 {
-        let mut start = resp_seq;
+    pub fn fold_before(&mut self, mut position: usize) -> u64 {
+        let Transaction { request: Some(asked), response: Some(response), folded_from, .. } =
+            self.open[position]
+        else {
+            return 0;
+        };
+        let mut start = folded_from.unwrap_or(response.seq);
         let mut statuses = [0; INFO_STATUS_COUNT_MAX];
         let mut count = 0;
-        let Some(asked) = self.open[position].request else { return 0 };
         let ends_at = |open: &Transaction, end: u32| {
             let early = open.early?;
             let response = open.response?;
@@ -136,10 +140,22 @@ impl Transactions {
             count += 1;
             start = seq;
         }
-        for status in statuses[..count].iter().rev() {
-            self.open[position].add_info(*status, None);
-        }
+        statuses[..count].reverse();
+        self.open[position].fold(&statuses[..count], start);
         count as u64
+    }
+
+    /// The same for every transaction that has its final response: one that came late may lead to them.
+    pub fn fold_late(&mut self) -> u64 {
+        let mut folded = 0;
+        let mut position = 0;
+        while position < self.open.len() {
+            let late = self.fold_before(position);
+            folded += late;
+            // Those that are folded leave the queue.
+            position = if late == 0 { position + 1 } else { 0 };
+        }
+        folded
     }
 
     /// The first early response, in the order of its stream, that has a request now.

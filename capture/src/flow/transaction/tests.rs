@@ -200,11 +200,14 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     assert_eq!(joined.response.map(|response| response.extent), Some(Extent::Length(50)));
 }
 
+fn interim(status: i32) -> Early {
+    Early { interim: Some(status), extent: Extent::None, ..EARLY }
+}
+
 #[test]
 fn interim_answers_that_came_early_fold_in_order() {
     let mut transactions = Transactions::default();
     early(&mut transactions, 800, 1_100, EARLY);
-    let interim = |status| Early { interim: Some(status), extent: Extent::None, ..EARLY };
     early(&mut transactions, 600, 1_100, interim(103));
     early(&mut transactions, 500, 1_100, interim(100));
     open(&mut transactions, 1_000, 500, true);
@@ -322,4 +325,21 @@ fn behind_a_request_that_left_unanswered_the_answer_may_be_its() {
     assert_eq!(reply(&mut transactions, 500, 1_200).map(|found| found.state), Some(PairState::Positional));
     open(&mut transactions, 1_200, 650, true);
     assert_eq!(reply(&mut transactions, 650, 1_300).map(|found| found.state), Some(PairState::AckVerified));
+}
+
+#[test]
+fn interim_answers_that_come_behind_the_final_one_fold_in_order() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 400, true);
+    let found = transactions.find(800, Some(1_100)).unwrap();
+    transactions.answer(found, response(800, 1_100, Extent::None), Flags::NONE, None);
+    let mut folded = Vec::new();
+    for (seq, status) in [(700, 103), (500, 100), (600, 102)] {
+        early(&mut transactions, seq, 1_100, interim(status));
+        folded.push(transactions.fold_late());
+    }
+    assert_eq!(folded, [1, 0, 2], "where nothing is missing between");
+    assert_eq!(transactions.get(0).info_status(), [100, 102, 103]);
+    early(&mut transactions, 300, 900, interim(100));
+    assert_eq!(transactions.fold_late(), 0, "the server had not read the request");
 }
