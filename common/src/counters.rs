@@ -38,6 +38,8 @@ pub struct Counters {
     pub gap_bytes: u64,
     /// Payload bytes of these gaps that came late.
     pub gap_bytes_closed: u64,
+    /// Bytes of these connections handed over as nothing was known of them behind a gap.
+    pub disorder_bytes: u64,
 }
 
 impl Counters {
@@ -84,6 +86,7 @@ impl Counters {
         self.gaps = self.gaps.wrapping_add(other.gaps);
         self.gap_bytes = self.gap_bytes.wrapping_add(other.gap_bytes);
         self.gap_bytes_closed = self.gap_bytes_closed.wrapping_add(other.gap_bytes_closed);
+        self.disorder_bytes = self.disorder_bytes.wrapping_add(other.disorder_bytes);
     }
 }
 

@@ -189,8 +189,9 @@ pub struct Record {
     pub flags: u8,
     /// 1 where the tunnel has a `tunnel_id`: not every kind has, and a GRE key may be left out.
     pub tunnel_has_id: u8,
-    /// Zero.
-    pub reserved: [u8; 4],
+    /// Of a head that begins behind a gap, and of bytes handed over as the order is broken: where a head was due, or the end of a
+    /// chunk; zero where nothing is known of that.
+    pub due: u32,
     /// VLAN ids, outermost first, as found before the inner IP header at any depth.
     pub vlan_ids: [u16; VLAN_COUNT_MAX],
     /// Outer source address of the innermost tunnel; zero without one.

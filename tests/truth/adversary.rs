@@ -34,7 +34,7 @@ const OPEN: &[(&str, usize)] = &[
     ("what is handed over becomes a row", 1),
     ("what was captured is handed over", 1),
     // Of a last byte: that of a repeat, where the first copy was no mark.
-    ("a time is told right", 2),
+    ("a time is told right", 1),
 ];
 
 /// The same where frames are lost: which pair is right is said of proved ones only.
@@ -46,18 +46,28 @@ const OPEN_UNDER_LOSS: &[(&str, usize)] = &[
     ("a row is a message", 1),
     ("what is handed over becomes a row", 2),
     ("what was captured is handed over", 1),
-    ("a time is told right", 1),
 ];
 
 /// How often among a hundred seeds an excuse may be needed at the most.
-const EXCUSED: &[(&str, u64)] =
-    &[("excused: InMidSegment", 32), ("excused: TokenCut", 20), ("excused: FirstSegmentLate", 0)];
+const EXCUSED: &[(&str, u64)] = &[("excused: InMidSegment", 3), ("excused: TokenCut", 1)];
 
-/// Judges every seed; `open` rules may be broken as often as they say.
+/// The same where the directions are read apart.
+const EXCUSED_APART: &[(&str, u64)] = &[("excused: InMidSegment", 5), ("excused: TokenCut", 3)];
+
+/// The same where frames are lost: what is behind a gap that stays open may be anything.
+const EXCUSED_UNDER_LOSS: &[(&str, u64)] = &[("excused: InMidSegment", 24), ("excused: TokenCut", 8)];
+
+/// What may be wrong and missing: by rule and by excuse, how often among a hundred seeds.
+type Allowed = (&'static [(&'static str, usize)], &'static [(&'static str, u64)]);
+
+/// Nothing is wrong, and nothing missing.
+const NOTHING: Allowed = (&[], &[]);
+
+/// Judges every seed.
 fn prove(
     usual: u64,
     (knobs, promise): (&Knobs, Promise),
-    open: &[(&str, usize)],
+    (open, excused): Allowed,
     rings: impl Fn(u64) -> Rings,
 ) -> BTreeMap<String, u64> {
     let mut seen = BTreeMap::new();
@@ -83,47 +93,52 @@ fn prove(
         format!("broken {} times: {rule}\n    {first}\n", cases.len())
     });
     assert!(broken.is_empty(), "\n{}", shown.collect::<String>());
-    for (name, often) in EXCUSED {
-        let count = seen.get(*name).copied().unwrap_or_default();
-        assert!(count <= often * hundreds as u64, "{name} {count} times");
+    for (name, count) in seen.iter().filter(|(name, _)| name.starts_with("excused: ")) {
+        let often = excused.iter().find(|(known, _)| known == name).map_or(0, |(_, often)| *often);
+        assert!(*count <= often * hundreds as u64, "{name} {count} times");
     }
     seen
 }
 
 #[test]
 fn polite_traffic_is_told_exactly() {
-    let seen = prove(500, (&Knobs::default(), Promise::Everything), &[], |_| Rings::One);
+    let seen = prove(500, (&Knobs::default(), Promise::Everything), NOTHING, |_| Rings::One);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
 #[test]
 fn directions_in_rings_of_their_own_still_meet() {
-    let seen = prove(500, (&Knobs::default(), Promise::NothingLost), &[], Rings::PerDirection);
+    let seen = prove(500, (&Knobs::default(), Promise::NothingLost), NOTHING, Rings::PerDirection);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
 #[test]
 fn whatever_senders_do_no_proved_pair_is_wrong() {
-    let seen = prove(1_500, (&Knobs::wild(), Promise::NothingLost), OPEN, |_| Rings::One);
+    let seen = prove(3_000, (&Knobs::wild(), Promise::NothingLost), (OPEN, EXCUSED), |_| Rings::One);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
 #[test]
 fn wild_directions_in_rings_of_their_own_prove_nothing_wrong() {
-    prove(500, (&Knobs::wild(), Promise::NothingLost), OPEN, Rings::PerDirection);
+    prove(500, (&Knobs::wild(), Promise::NothingLost), (OPEN, EXCUSED_APART), Rings::PerDirection);
 }
 
 #[test]
 fn under_loss_no_proved_pair_is_wrong() {
     for lose in [0.001, 0.01, 0.05, 0.2] {
-        prove(500, (&Knobs::lossy(lose), Promise::SomethingLost), OPEN_UNDER_LOSS, |_| Rings::One);
+        prove(
+            500,
+            (&Knobs::lossy(lose), Promise::SomethingLost),
+            (OPEN_UNDER_LOSS, EXCUSED_UNDER_LOSS),
+            |_| Rings::One,
+        );
     }
 }
 
 #[test]
 fn what_is_wrapped_is_told_as_if_it_were_not() {
     let knobs = Knobs { wrap_frames: 0.9, huge_segments: 0.1, ..Knobs::default() };
-    let seen = prove(300, (&knobs, Promise::Everything), &[], |_| Rings::One);
+    let seen = prove(300, (&knobs, Promise::Everything), NOTHING, |_| Rings::One);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
@@ -131,7 +146,7 @@ fn what_is_wrapped_is_told_as_if_it_were_not() {
 fn what_comes_in_fragments_is_told_as_if_it_came_whole() {
     for wrap_frames in [0.0, 0.9] {
         let knobs = Knobs { wrap_frames, fragment: 0.5, huge_segments: 0.1, ..Knobs::default() };
-        let seen = prove(200, (&knobs, Promise::Everything), &[], |_| Rings::One);
+        let seen = prove(200, (&knobs, Promise::Everything), NOTHING, |_| Rings::One);
         assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
     }
 }

@@ -12,8 +12,8 @@ use bench::{
 /// Why a message whose bytes were all captured is not handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Excuse {
-    /// It begins in the middle of a segment where nothing said that it would: behind an answer whose length was not read,
-    /// as its requests were not known to be pipelined, or behind a body of which a chunk's size or the head itself came late.
+    /// It begins in the middle of a segment where nothing said that it would: a start line inside of a body, or a segment from
+    /// before all that is known of its direction, led the decision astray.
     InMidSegment,
     /// Its first segment holds less than its first token, where nothing said that a head would begin.
     TokenCut,

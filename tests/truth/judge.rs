@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bench::{
-    adversary::{Capture, Connection, MessageKind, SeenMessage},
+    adversary::{Capture, Connection, Message, MessageKind, SeenMessage},
     wire::{Path, Side},
 };
 
@@ -122,9 +122,23 @@ impl<'a> Judge<'a> {
 
     /// Counts the excuses that are needed: a collector finds some heads that no record told of.
     fn count_excuses(&mut self) {
-        let needed = self.excused.iter().filter(|(place, _)| !self.told.contains_key(place));
+        let is_told = |place: &Place| self.told.contains_key(place) || self.is_folded(*place);
+        let needed = self.excused.iter().filter(|(place, _)| !is_told(place));
         let needed: Vec<Excuse> = needed.map(|(_, excuse)| *excuse).collect();
         needed.into_iter().for_each(|excuse| self.findings.count(format!("excused: {excuse:?}")));
+    }
+
+    /// Whether an interim response is told of by the row of its request.
+    fn is_folded(&self, place: Place) -> bool {
+        let Message { kind, transaction, .. } = self.message(place).message;
+        let is_asked = |seen: &SeenMessage| {
+            seen.message.kind == MessageKind::Request && seen.message.transaction == transaction
+        };
+        let asked = self.connection(place).messages.iter().position(is_asked).map(|at| (place.0, at));
+        let Some(asked) = asked.filter(|_| kind == MessageKind::Interim) else { return false };
+        let rows = self.told.get(&asked).into_iter().flatten();
+        let expected = self.interims(asked);
+        rows.into_iter().any(|row| self.outcome.rows[*row].info_status == expected)
     }
 
     /// Finds the message of each part of each row.

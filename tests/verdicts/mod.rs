@@ -6,6 +6,7 @@ mod bodies;
 mod chunks;
 mod cost;
 mod differential;
+mod disorder;
 mod each;
 mod frames;
 pub(crate) mod kernel;

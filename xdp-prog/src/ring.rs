@@ -106,7 +106,7 @@ impl Sink<XdpFrame> for Rings {
     #[inline(always)]
     fn drive(walk: &mut Walk<'_, XdpFrame, Self>) {
         // What is left of most segments that come here is the search for a length: in place it costs no call.
-        if walk.task() == Task::Measure && walk.measure() && !walk.go_on() {
+        if walk.task() == Task::Measure && walk.measure() && !walk.go_on() && !walk.go_beyond() {
             return;
         }
         let walk: *mut Walk<'_, XdpFrame, Self> = walk;
@@ -136,7 +136,7 @@ extern "C" fn on_step(_index: u64, walk: *mut Walk<'_, XdpFrame, Rings>) -> i64 
         Task::Look => look(walk),
         Task::Chunk => chunk(walk),
     };
-    i64::from(!goes_on)
+    i64::from(!goes_on && !walk.go_beyond())
 }
 
 /// Each task has a stack of its own: together they would need more than there is.

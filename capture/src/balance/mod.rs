@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Counters of an interface beside its verdicts, by name.
-pub const INTERFACE_COUNTERS: [&str; 18] = [
+pub const INTERFACE_COUNTERS: [&str; 19] = [
     "frames",
     "bytes",
     "heads",
@@ -39,6 +39,7 @@ pub const INTERFACE_COUNTERS: [&str; 18] = [
     "upstream_gaps",
     "upstream_gap_bytes",
     "upstream_gap_bytes_closed",
+    "disorder_bytes",
     "nic_missed",
     "nic_no_buffer",
     "nic_crc",
@@ -61,6 +62,7 @@ pub const INTERFACE_HELP: [&str; INTERFACE_COUNTERS.len()] = [
     "Gaps in the sequence numbers of these connections",
     "Payload bytes of these gaps",
     "Payload bytes of these gaps that came late",
+    "Payload bytes handed over unasked as their order was broken",
     "Frames the card missed",
     "Frames the driver had no memory for",
     "Frames that came damaged",
@@ -94,6 +96,8 @@ pub struct InterfaceCounts {
     pub upstream_gap_bytes: u64,
     /// Payload bytes of these gaps that came late, and so were not lost.
     pub upstream_gap_bytes_closed: u64,
+    /// Payload bytes handed over unasked as the order of their direction was broken.
+    pub disorder_bytes: u64,
     /// What the card says it lost before any program saw it, since the capture began.
     pub card: CardLosses,
     /// Frames by verdict, in the order of `Verdict::ALL`.
@@ -116,6 +120,7 @@ impl InterfaceCounts {
             upstream_gaps: counters.gaps,
             upstream_gap_bytes: counters.gap_bytes,
             upstream_gap_bytes_closed: counters.gap_bytes_closed,
+            disorder_bytes: counters.disorder_bytes,
             card: CardLosses::default(),
             verdicts: std::array::from_fn(|place| counters.frames_of(Verdict::ALL[place])),
         }
@@ -139,6 +144,7 @@ impl InterfaceCounts {
             self.upstream_gaps,
             self.upstream_gap_bytes,
             self.upstream_gap_bytes_closed,
+            self.disorder_bytes,
             self.card.missed,
             self.card.no_buffer,
             self.card.crc,

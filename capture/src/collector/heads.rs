@@ -148,6 +148,7 @@ impl Stages {
             asks_upgrade: framing.upgrade,
             method: Some(head.method),
         };
+        connection.directions[side].trail.pass(span.seq, span.end_seq, extent);
         connection.directions[side].head_ended(span.seq, span.end_seq, extent);
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
@@ -168,17 +169,20 @@ impl Stages {
         self.set_client(connection, 1 - side);
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
-        let expected = connection.transactions.find_expected(span.seq, ack);
+        // One that is missing before a request may still come, and be the one that was asked.
+        let is_sure = |found: &Match| !connection.transactions.get(found.position).is_behind_gap();
+        let expected = connection.transactions.find_expected(span.seq, ack).filter(is_sure);
         let is_interim = head.framing(None).is_interim;
         let likely = expected.or_else(|| likely_request(connection, side, span).filter(|_| !is_interim));
-        let method = likely.and_then(|found| connection.transactions.get(found.position).traits.method);
-        let found = likely.filter(|found| !connection.transactions.get(found.position).is_behind_gap());
+        let found = likely.filter(is_sure);
+        let method = found.and_then(|found| connection.transactions.get(found.position).traits.method);
         let framing = head.framing(method);
         let interim = head.status.filter(|_| framing.is_interim);
         if let (Some(found), Some(status)) = (found, interim) {
             self.tally.count(whole_or_truncated(span));
             self.tally.count(Counter::Interim);
             connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
+            connection.directions[side].trail.pass(span.seq, span.end_seq, Extent::None);
             connection.directions[side].head_ended(span.seq, span.end_seq, Extent::None);
             self.join_early(connection, Call::Early);
             return;
@@ -198,6 +202,7 @@ impl Stages {
             let retracted = connection.retract_within(side, span.end_seq, extent);
             self.tally.add(Counter::InMessage, retracted);
         }
+        connection.directions[side].trail.pass(span.seq, span.end_seq, extent);
         connection.directions[side].head_ended(span.seq, span.end_seq, body);
         if expected.is_some_and(|found| found.state != PairState::AckVerified) {
             connection.directions[side].body_is_doubted();
@@ -365,6 +370,11 @@ mod tests {
         assert_eq!(counts(&[(20, "GET /b HTTP/1.1\r\n\r\n")]), [1, 0, 1, 1], "not where it should");
         assert_eq!(counts(&[(19, "HTTP/1.1 200 OK\r\n\r\n")]), [1, 0, 1, 1], "not of this side");
         assert_eq!(counts(&[(19, "nothing of the kind\r\n\r\n")]), [1, 0, 1, 1]);
+        assert_eq!(
+            counts(&[(11, "/1.1\r\n\r\nGE"), (21, "T /b HTTP/1.1\r\n\r\n")]),
+            [1, 1, 2, 0],
+            "cut in its method"
+        );
         let two = "GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
         assert_eq!(counts(&[(19, two)]), [1, 2, 3, 0]);
     }

@@ -198,6 +198,7 @@ impl Collector {
         });
         let is_outvoted = !is_in_message && is_misplaced && connection.outvotes();
         connection.note_segment(side, record);
+        connection.directions[side].trail.note_due(record.due);
         if is_in_message || is_outvoted {
             stages.tally.count(Counter::InMessage);
             connection.flag_body(side, Flags::START_LINE_IN_BODY);
@@ -239,6 +240,7 @@ impl Collector {
         let (connection, stages) = (self.table.get(at), &mut self.stages);
         let is_probe = connection.is_probe(side, record);
         connection.note_segment(side, record);
+        connection.directions[side].trail.note_due(record.due);
         if connection.has_left_http(side, record.seq) {
             stages.tally.count(Counter::RecordsOrphan);
         } else if is_probe {

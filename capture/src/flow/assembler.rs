@@ -109,10 +109,10 @@ impl Assembler {
         self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
-    /// The bytes that came from `at` on of a head that has not begun, as far as they came together; none where it may not.
-    pub fn early_at(&self, at: u32) -> &[u8] {
+    /// The first bytes that came from `at` on of a head that has not begun; none where it may not.
+    pub fn early_at<'b>(&self, at: u32, into: &'b mut [u8]) -> &'b [u8] {
         let may_begin = !self.early.is_empty() && self.place_of(at) == Place::Free && !self.is_recent(at);
-        if may_begin { self.early.bytes_at(at) } else { &[] }
+        if may_begin { self.early.copy_at(at, into) } else { &[] }
     }
 
     /// Begins a head at `at`, of which only such bytes came; `record` is the one that brought the last of them. It may be done
@@ -179,6 +179,11 @@ impl Assembler {
     /// Sequence number of the first byte of the oldest head in progress.
     pub fn oldest_start(&self) -> Option<u32> {
         self.partials.first().map(Partial::start)
+    }
+
+    /// Sequence number of the first byte of the newest head in progress.
+    pub fn newest_start(&self) -> Option<u32> {
+        self.partials.last().map(Partial::start)
     }
 
     /// Sequence number behind the last byte known of the oldest head in progress.

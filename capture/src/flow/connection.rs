@@ -29,6 +29,9 @@ pub enum HttpEnd {
 /// Start lines that tell which end sends requests: one that contradicts so many is part of a body, or two in a row are.
 const CLIENT_VOTES_MAX: u8 = 3;
 
+/// Bytes that tell a start line, and of which kind it is.
+const START_BYTES: usize = 32;
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -134,8 +137,9 @@ impl Connection {
 
     /// Where a head of a side begins that no record told of: the one before it ends there, and a start line of the kind that this
     /// side sends came as pieces.
-    pub fn untold_head(&self, side: usize) -> Option<u32> {
-        let (at, bytes) = self.directions[side].untold_head()?;
+    pub fn untold_head(&mut self, side: usize) -> Option<u32> {
+        let mut bytes = [0; START_BYTES];
+        let (at, bytes) = self.directions[side].untold_head(&mut bytes)?;
         let is_ours = match start_line_kind(bytes) {
             StartLine::Request => self.client == Some(side),
             StartLine::Response => self.client == Some(1 - side),
@@ -173,7 +177,10 @@ impl Connection {
 
     /// Gives back memory that was needed while something was in progress.
     pub fn let_go(&mut self) {
-        self.directions.iter_mut().for_each(|way| way.assembler.let_go());
+        for way in &mut self.directions {
+            way.assembler.let_go();
+            way.trail.let_go();
+        }
         self.transactions.let_go();
     }
 

@@ -5,6 +5,7 @@
 
 use super::assembler::{Assembler, HeadSpan};
 use super::seq;
+use super::trail::Trail;
 use super::transaction::Before;
 use crate::limits::REPLY_COUNT_MAX;
 
@@ -59,6 +60,8 @@ pub struct Direction {
     acked: Option<u32>,
     last: Option<Last>,
     next_head: Option<u32>,
+    /// How far all is known.
+    pub trail: Trail,
     /// From one head to another, each of which began where the message before it said that it ends.
     told: Option<(u32, u32)>,
     fin_seq: Option<u32>,
@@ -71,7 +74,8 @@ pub struct Direction {
 impl Direction {
     /// A direction whose SYN carried the initial sequence number `isn`.
     pub fn after_syn(isn: u32) -> Self {
-        Direction { next_head: Some(isn.wrapping_add(1)), ..Direction::default() }
+        let first = isn.wrapping_add(1);
+        Direction { next_head: Some(first), trail: Trail::from(first), ..Direction::default() }
     }
 
     /// Notes that data up to `end` came by at `ts`.
@@ -113,9 +117,11 @@ impl Direction {
         self.data_end.filter(|(end, _)| self.chunk_end.is_some_and(|(chunk_end, _)| chunk_end == *end))
     }
 
-    /// Whether the head that ends at `head_end` is the last one seen: what ends a body then ends its.
+    /// Whether the head that ends at `head_end` is the last one seen, be it in part: what ends a body then ends its.
     pub fn is_latest(&self, head_end: u32) -> bool {
+        let is_before = |begun: u32| seq::after(head_end, begun);
         self.last.is_some_and(|last| last.head_end == head_end)
+            && self.assembler.newest_start().is_none_or(is_before)
     }
 
     /// Whether what ends a chunked body was seen at `end`, with the ACK that its head had: the sender had read nothing
@@ -173,11 +179,9 @@ impl Direction {
         }
     }
 
-    /// Where a head begins that no record told of, by what the one before says of its body, and its first bytes.
-    pub fn untold_head(&self) -> Option<(u32, &[u8])> {
-        let at = self.next_head?;
-        let bytes = self.assembler.early_at(at);
-        (!bytes.is_empty()).then_some((at, bytes))
+    /// Where a head is due of which no record told, and its first bytes.
+    pub fn untold_head<'b>(&mut self, into: &'b mut [u8]) -> Option<(u32, &'b [u8])> {
+        self.trail.due_head(&self.assembler, into)
     }
 
     /// Notes a whole head from `seq` to `head_end` that says how far its body reaches.
@@ -265,6 +269,7 @@ impl Direction {
     pub fn forget_body(&mut self) {
         self.last = None;
         self.next_head = None;
+        self.trail = Trail::default();
     }
 }
 
@@ -285,6 +290,16 @@ mod tests {
         assert!(direction.continues_at(150) && !direction.continues_at(151));
         direction.body_is_optional();
         assert!(!direction.is_in_body(100), "a head may follow at once where the body was never asked for");
+    }
+
+    #[test]
+    fn what_ends_a_body_ends_that_of_the_head_before_it_whole_or_not() {
+        let mut direction = Direction::default();
+        direction.head_ended(60, 100, Extent::Delimited);
+        assert!(direction.is_latest(100));
+        let begun = crate::flow::testing::record(150, 8);
+        direction.assembler.begin(&begun, b"GET / HT", 1 << 14, false);
+        assert!(!direction.is_latest(100), "the next one has begun");
     }
 
     #[test]

@@ -13,4 +13,5 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod times;
+pub mod trail;
 pub mod transaction;

@@ -223,12 +223,20 @@ impl EarlyPieces {
         forgotten.map(|early| u64::from(early.records)).sum()
     }
 
-    /// The bytes from `at` on, as far as they are one piece.
-    pub fn bytes_at(&self, at: u32) -> &[u8] {
-        let mut pieces = self.0.iter().map(Early::piece);
-        pieces
-            .find_map(|piece| piece.within(at, piece.end()).filter(|rest| rest.seq == at))
-            .map_or(&[], |rest| rest.bytes)
+    /// Copies the bytes from `at` on, as far as none is missing and there is room; returns them.
+    pub fn copy_at<'b>(&self, at: u32, into: &'b mut [u8]) -> &'b [u8] {
+        let mut count = 0;
+        for early in &self.0 {
+            let from = at.wrapping_add(count as u32);
+            let piece = early.piece();
+            let Some(rest) = piece.within(from, piece.end()).filter(|rest| rest.seq == from) else {
+                continue;
+            };
+            let copied = rest.bytes.len().min(into.len() - count);
+            into[count..count + copied].copy_from_slice(&rest.bytes[..copied]);
+            count += copied;
+        }
+        &into[..count]
     }
 
     /// Acknowledgment number of the segment that brought the byte at `at`, where that is known.

@@ -28,7 +28,7 @@ pub(crate) fn record(seq: u32, copied: usize) -> Record {
         vlan_count: 0,
         flags: 0,
         tunnel_has_id: 0,
-        reserved: [0; 4],
+        due: 0,
         vlan_ids: [0; 4],
         outer_src_ip: Address::ZERO,
         outer_dst_ip: Address::ZERO,

@@ -154,18 +154,6 @@ impl Transaction {
         }
         self.response_expected = end_seq;
     }
-
-    /// Puts interim responses that begin at `from` in front of those that were folded before.
-    fn fold(&mut self, statuses: &[i32], from: u32) {
-        let known = self.info_status;
-        let (before, behind) = (self.info_count - self.folded_count, self.info_count);
-        self.info_count = before;
-        for status in statuses.iter().chain(&known[usize::from(before)..usize::from(behind)]) {
-            self.add_info(*status, None);
-        }
-        self.folded_count = self.info_count - before;
-        self.folded_from = Some(from);
-    }
 }
 
 /// What stands before a request in its direction.

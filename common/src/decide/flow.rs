@@ -6,6 +6,7 @@
 mod chunks;
 mod direction;
 mod expect;
+mod order;
 
 pub use direction::{Direction, Lead, Place, Stretch, state};
 pub use expect::Expectation;

@@ -18,6 +18,7 @@ pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters:
     // A FIN takes a sequence number of its own, so that one byte more than was seen is no gap.
     let unseen = record.ack.wrapping_sub(other.reached);
     if record.tcp_flags & tcp_flag::ACK != 0 && other.reached != 0 && unseen > 1 && unseen <= GAP_BYTES_MAX {
+        other.break_order(record.ack);
         open(other, unseen, counters);
         other.reached = record.ack;
     }

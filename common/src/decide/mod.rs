@@ -94,6 +94,10 @@ pub struct Work {
     pub is_over: u32,
     /// Non-zero: the segment begins with a start line, inside of a chunk.
     pub inside: u32,
+    /// Offset in the payload behind the last byte that a record was made of.
+    pub told: u32,
+    /// `Record::due` of the next head.
+    pub due: u32,
 }
 
 impl Work {
@@ -125,7 +129,7 @@ impl Work {
                 vlan_count: 0,
                 flags: 0,
                 tunnel_has_id: 0,
-                reserved: [0; 4],
+                due: 0,
                 vlan_ids: [0; crate::limits::VLAN_COUNT_MAX],
                 outer_src_ip: Address::ZERO,
                 outer_dst_ip: Address::ZERO,
@@ -160,6 +164,8 @@ impl Work {
             chunk_steps: 0,
             is_over: 0,
             inside: 0,
+            told: 0,
+            due: 0,
         }
     }
 }

@@ -38,6 +38,8 @@ pub enum Mode {
     BeginAhead = 4,
     /// Bytes behind the place where a head should begin.
     Early = 5,
+    /// Bytes of which nothing is known, as the order is broken.
+    Disorder = 6,
 }
 
 impl Mode {
@@ -49,6 +51,7 @@ impl Mode {
             3 => Self::Ahead,
             4 => Self::BeginAhead,
             5 => Self::Early,
+            6 => Self::Disorder,
             _ => Self::Begin,
         }
     }
@@ -59,6 +62,7 @@ impl Mode {
         match self {
             Self::Begin | Self::Continue => Self::Begin,
             Self::Early => Self::Early,
+            Self::Disorder => Self::Disorder,
             Self::Repeat => Self::Repeat,
             Self::Ahead | Self::BeginAhead => Self::BeginAhead,
         }
@@ -117,6 +121,9 @@ impl<F: Frame> Planner<'_, F> {
         let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
         let limit = self.config.head_limit;
         let direction = self.slot.direction(self.work.direction);
+        if known {
+            direction.follow_order(seq, seq.wrapping_add(len));
+        }
         let seen = direction.seen(seq) * u32::from(known);
         self.work.seen = self.frame.opaque(seen);
         let place = if known { direction.place(seq, len, limit) } else { Place::Apart };
@@ -147,14 +154,15 @@ impl<F: Frame> Planner<'_, F> {
             Place::Behind if !starts => (Mode::Ahead, 0),
             Place::Behind => (Mode::BeginAhead, 0),
             Place::Apart | Place::Hole if starts && known && direction.is_old(seq) => {
-                direction.note_old(seq.wrapping_add(len), self.work.record.ack);
+                direction.note_old(seq.wrapping_add(len));
                 (Mode::Repeat, 0)
             }
             Place::Apart | Place::Hole if starts => (Mode::Begin, 0),
             Place::Hole => (Mode::Repeat, 0),
             Place::Apart if !known => return false,
             Place::Apart => match direction.expectation_of(seq, self.work.captured, limit) {
-                Expectation::None => return false,
+                Expectation::None if direction.disorder == 0 => return false,
+                Expectation::None => (Mode::Disorder, 0),
                 Expectation::Here(offset) => {
                     let is_in_chunks = u32::from(direction.is_in_chunks());
                     return self.look(offset, is_in_chunks);
@@ -196,6 +204,7 @@ impl<F: Frame> Planner<'_, F> {
             }
             Mode::Ahead => (limit, direction.line_ahead_of(seq)),
             Mode::Begin | Mode::Repeat | Mode::BeginAhead | Mode::Early => (limit, Line::Inside as u32),
+            Mode::Disorder => (direction.disorder, Line::Inside as u32),
         };
         let work = &mut *self.work;
         work.at = work.lead;

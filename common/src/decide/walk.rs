@@ -3,6 +3,7 @@
 //! Last stage of `decide`. Invariant: a slice is at most `RECORD_COPY_BYTES_MAX` long, the bytes of one head at most
 //! `head_limit`, and a segment that comes late, twice or behind a gap changes nothing that one in order would need.
 
+mod beyond;
 mod expected;
 mod measure;
 
@@ -69,7 +70,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     #[inline(always)]
     pub(super) fn begin(mut self) -> Option<Verdict> {
         self.set_out();
-        let is_over = matches!(self.task(), Task::Mark | Task::Slice) && !self.tell();
+        let is_over = matches!(self.task(), Task::Mark | Task::Slice) && !self.tell() && !self.go_beyond();
         is_over.then(|| verdict_of(self.work.rank))
     }
 
@@ -92,6 +93,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.field_end = 0;
         self.work.next = ENDED;
         self.work.is_over = 0;
+        self.work.told = 0;
+        self.work.due = 0;
         self.work.chunk_steps = CHUNK_STEP_COUNT_MAX;
         if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
             self.take_slot();
@@ -144,36 +147,30 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             method != word(b"GET ") && method != word(b"HEAD")
         };
         let slot = self.set.slot(self.work.way);
-        let other = slot.direction(self.work.direction ^ 1);
-        let is_read = other.state & state::EXPECT != 0 && ack.wrapping_sub(other.expect) < 1 << 31;
-        let has_unread = other.state & state::PIPELINED != 0 || !other.is_http();
         if self.work.record.tcp_flags & tcp_flag::ACK != 0 {
-            other.expect_behind(ack);
+            slot.direction(self.work.direction ^ 1).expect_behind(ack);
         }
         let way = slot.direction(self.work.direction);
-        let is_pipelined = way.is_http() && way.ack == ack && way.begin != seq;
-        let measures = has_body && (has_unread || !is_status);
-        let answer = if is_status { state::ANSWER } else { 0 };
-        way.begin(seq, answer | if measures { state::MEASURE } else { 0 });
-        if !is_status && is_pipelined {
-            way.state |= state::PIPELINED;
-        } else if is_read {
-            way.state &= !state::PIPELINED;
+        self.work.due = way.due_before(seq);
+        if way.is_expected_at(seq) {
+            way.mend_order();
         }
-        way.ack = ack;
+        let measures = if has_body { state::MEASURE } else { 0 };
+        way.begin(seq, measures | if is_status { state::ANSWER } else { 0 });
     }
 
     /// Takes one step; false when nothing of the segment is left.
     #[inline(always)]
     pub fn step(&mut self) -> bool {
-        match self.task() {
+        let goes_on = match self.task() {
             Task::Mark | Task::Slice => self.tell(),
             Task::Measure => !self.measure() || self.go_on(),
             Task::Coding => !self.coding() || self.go_on(),
             Task::Field => !self.field() || self.go_on(),
             Task::Look => self.look(),
             Task::Chunk => self.chunk(),
-        }
+        };
+        goes_on || self.go_beyond()
     }
 
     /// Hands over the planned mark or the next slice, or searches some more of that; false when nothing of the segment is left.
@@ -226,7 +223,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     /// Goes on behind a slice.
     #[inline(always)]
     pub fn go_on(&mut self) -> bool {
-        if self.work.next == ENDED {
+        if self.work.mode == Mode::Disorder as u32 {
+            self.work.left != 0 && self.work.at < self.work.captured
+        } else if self.work.next == ENDED {
             self.ended();
             self.next_head()
         } else {
@@ -241,6 +240,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.plan &= !plan::MARK;
         work.offset = 0;
         work.record.copied = 0;
+        work.record.due = 0;
         work.record.flags = chunk_end(self.frame, work);
         if work.is_over != 0 {
             work.record.flags |= record_flag::CHUNK_END;
@@ -300,6 +300,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.kind = RecordKind::Continuation as u32;
         work.at += bytes;
         work.left -= bytes;
+        work.told = work.at;
+        self.note_due();
     }
 
     #[inline(always)]
@@ -319,6 +321,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.counters.records = self.counters.records.wrapping_add(1);
             let bytes = u64::from(self.work.record.copied);
             self.counters.record_bytes = self.counters.record_bytes.wrapping_add(bytes);
+            let unasked = bytes * u64::from(self.work.mode == Mode::Disorder as u32);
+            self.counters.disorder_bytes = self.counters.disorder_bytes.wrapping_add(unasked);
             rank_of(self.work.record.kind)
         } else {
             let lost = &mut self.counters.records_ring_full[copy_class(self.work.record.copied)];
@@ -346,7 +350,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 let lead = lead_of(self.frame, self.work);
                 self.direction().note_early(end, Stretch { from: begin, to: end, line: 0, lead });
             }
-            Mode::Repeat | Mode::Early => {}
+            Mode::Repeat | Mode::Early | Mode::Disorder => {}
         }
     }
 
@@ -378,7 +382,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let line = if work.captured < work.record.segment_len { Line::Inside as u32 } else { work.line };
         let head_bytes = self.config.head_limit.saturating_sub(work.left);
         match Mode::from_u32(work.mode) {
-            Mode::Repeat => {}
+            Mode::Repeat | Mode::Disorder => {}
             Mode::Begin | Mode::Continue | Mode::BeginAhead if over => self.direction().finish(),
             Mode::Begin | Mode::Continue | Mode::BeginAhead => {
                 self.direction().advance(end, head_bytes, line);

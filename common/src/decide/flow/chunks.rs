@@ -14,7 +14,7 @@ impl Direction {
     }
 
     #[inline(always)]
-    const fn phase(&self) -> u32 {
+    pub(super) const fn phase(&self) -> u32 {
         (self.state & state::PHASE) >> state::PHASE_SHIFT
     }
 

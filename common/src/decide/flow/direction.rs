@@ -24,8 +24,6 @@ pub mod state {
     pub const LENGTH: u32 = 64;
     /// Bytes of an older head are missing: `hole_from` to `hole_to`.
     pub const HOLE: u32 = 128;
-    /// Requests were sent before the answers to older ones were read.
-    pub const PIPELINED: u32 = 256;
     /// The head in progress began before one that was seen earlier.
     pub const BACK: u32 = 512;
     /// The head in progress is one only because it stands where one should.
@@ -89,8 +87,8 @@ pub struct Direction {
     pub hole_from: u32,
     /// Sequence number behind the last one.
     pub hole_to: u32,
-    /// Acknowledgment number of the head that began last.
-    pub ack: u32,
+    /// Bytes that may still be handed over because the order of the segments is broken.
+    pub disorder: u32,
 }
 
 /// How a segment lies to the head in progress.
@@ -202,7 +200,7 @@ impl Direction {
     /// A head begins at `seq`, in place of whatever was in progress; what that lacked is remembered.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32, traits: u32) {
-        let mut kept = self.state & (state::HOLE | state::PIPELINED);
+        let mut kept = self.state & state::HOLE;
         if self.is_http() && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
             // Seen before, or older than what was: what is known of what follows stays.
             kept |= state::BACK | self.state & (state::EXPECT | state::OTHER | state::TOLD | state::PHASE);
@@ -255,14 +253,11 @@ impl Direction {
         self.is_http() && before <= HEAD_BYTES_MAX && !is_again
     }
 
-    /// Bytes of such a head came, sent with `ack`, and those from `from` on may be missing.
+    /// Bytes of such a head came, and those from `from` on may be missing.
     #[inline(always)]
-    pub fn note_old(&mut self, from: u32, ack: u32) {
+    pub fn note_old(&mut self, from: u32) {
         if at_or_after(from, self.begin) {
             return;
-        }
-        if self.ack == ack {
-            self.state |= state::PIPELINED;
         }
         if self.state & state::HOLE == 0 {
             self.state |= state::HOLE;
@@ -479,7 +474,7 @@ mod tests {
         way.begin(1_300, 0);
         way.advance(1_400, 100, 0);
         assert!(way.is_old(1_000) && way.is_old(900) && !way.is_old(1_300) && !way.is_old(1_500));
-        way.note_old(950, 7);
+        way.note_old(950);
         assert_eq!((way.begin, way.next_seq, way.place(950, 50, LIMIT)), (1_300, 1_400, Place::Hole));
         way.finish();
         assert!(way.is_old(1_300), "seen to its end");

@@ -146,6 +146,12 @@ impl Direction {
         self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
     }
 
+    /// Whether the head that should begin at `seq` is the one in progress.
+    #[inline(always)]
+    pub const fn is_begun_at(&self, seq: u32) -> bool {
+        self.state & state::HEAD != 0 && self.begin == seq
+    }
+
     /// What stood at `seq` is no head.
     #[inline(always)]
     pub fn disappoint(&mut self, seq: u32) {

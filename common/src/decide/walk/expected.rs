@@ -47,7 +47,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             self.direction().disappoint(seq);
             return if has_other != 0 { self.look_at_other() } else { self.pushed() };
         }
-        if !self.direction().is_expected_at(seq) {
+        if !self.direction().is_expected_at(seq) || self.direction().is_begun_at(seq) {
             self.start_at(lead, Mode::from_u32(self.work.mode).next());
             return true;
         }

@@ -77,9 +77,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let (is_repeat, is_early) =
             (u32::from(work.mode == Mode::Repeat as u32), u32::from(work.mode == Mode::Early as u32));
         let is_ahead = u32::from(work.mode == Mode::Ahead as u32);
-        let searches = (in_order & (is_repeat ^ 1)) | (again & is_repeat) | (early & is_early);
+        let is_aside = is_repeat | u32::from(work.mode == Mode::Disorder as u32);
+        let searches = (in_order & (is_aside ^ 1)) | (again & is_repeat) | (early & is_early);
         let is_cut =
-            in_order & (is_begun | u32::from(work.next != ENDED)) & ((is_repeat | is_early | is_ahead) ^ 1);
+            in_order & (is_begun | u32::from(work.next != ENDED)) & ((is_aside | is_early | is_ahead) ^ 1);
         let end = work.offset + bytes;
         work.scan = work.offset;
         work.field = work.offset + skip;

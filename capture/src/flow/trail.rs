@@ -1,0 +1,247 @@
+//! How far one direction is known without a gap: from head to head, and along the chunks between them.
+//!
+//! Where that ends in pieces that came by, a head begins of which no record told. Invariant: the end only moves forward; a gap
+//! that is never closed is left behind when `HEAD_AHEAD_COUNT_MAX` heads came behind it.
+
+use common::decide::{
+    frame::SliceFrame,
+    search::{CHUNK_STEP_BYTES, Chunk, Phase, read_chunk},
+};
+
+use super::{assembler::Assembler, direction::Extent, seq};
+use crate::limits::HEAD_AHEAD_COUNT_MAX;
+
+/// Where something is due, and what: a head, or what is around a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Due {
+    at: u32,
+    chunk: Option<Chunk>,
+    /// The half that decides says so: it may be either.
+    is_told: bool,
+}
+
+impl Due {
+    fn head(at: u32) -> Due {
+        Due { at, chunk: None, is_told: false }
+    }
+
+    fn chunk(at: u32, chunk: Chunk) -> Due {
+        Due { at, chunk: Some(chunk), is_told: false }
+    }
+
+    /// Behind a head; `None` where it does not say what is.
+    fn behind(head_end: u32, extent: Extent) -> Option<Due> {
+        if extent == Extent::Delimited {
+            return Some(Due::chunk(head_end, Chunk::FIRST));
+        }
+        extent.end_seq(head_end).map(Due::head)
+    }
+}
+
+/// The end of what is known of a direction.
+#[derive(Debug, Default)]
+pub struct Trail {
+    due: Option<Due>,
+    /// Heads that came behind a gap, in the order of their sequence numbers, and what is due behind each.
+    ahead: Vec<(u32, Option<Due>)>,
+}
+
+impl Trail {
+    /// Of a connection whose first byte has this sequence number.
+    pub fn from(first: u32) -> Self {
+        Trail { due: Some(Due::head(first)), ahead: Vec::new() }
+    }
+
+    /// Notes a head from `seq` to `head_end`, and how far its body reaches.
+    pub fn pass(&mut self, seq: u32, head_end: u32, extent: Extent) {
+        let behind = Due::behind(head_end, extent);
+        match self.due {
+            Some(due) if seq::after(seq, due.at) => {
+                let at = self.ahead.partition_point(|(known, _)| seq::after(seq, *known));
+                self.ahead.insert(at, (seq, behind));
+                if self.ahead.len() > HEAD_AHEAD_COUNT_MAX {
+                    self.due = self.ahead.remove(0).1;
+                }
+            }
+            // Seen before.
+            Some(due) if seq != due.at => return,
+            Some(_) | None => self.due = behind,
+        }
+        self.go_on();
+    }
+
+    /// Passes heads that came before what leads to them.
+    fn go_on(&mut self) {
+        while let Some((seq, behind)) = self.ahead.first().copied() {
+            match self.due {
+                Some(due) if seq::after(seq, due.at) || due.chunk.is_some() && seq == due.at => break,
+                Some(due) if seq != due.at => {}
+                Some(_) | None => self.due = behind,
+            }
+            self.ahead.remove(0);
+        }
+    }
+
+    /// Notes where a head is due, or the end of a chunk, of the messages that came last.
+    pub fn note_due(&mut self, at: u32) {
+        let is_before = |seq: u32| seq::after(seq, at);
+        let is_next = self.ahead.first().is_none_or(|(seq, _)| is_before(*seq));
+        let is_news = self.due.is_some_and(|due| due.chunk.is_some() && seq::after(at, due.at));
+        if at != 0 && is_next && is_news {
+            self.due = Some(Due { at, chunk: Some(BEHIND_DATA), is_told: true });
+        }
+    }
+
+    /// Where a head is due, and its first bytes as far as they came and there is room; `None` where nothing of it did.
+    pub fn due_head<'b>(&mut self, pieces: &Assembler, into: &'b mut [u8]) -> Option<(u32, &'b [u8])> {
+        while let Some(Due { at, chunk: Some(chunk), is_told }) = self.due {
+            if is_told && !matches!(pieces.early_at(at, &mut [0; 1]), [] | [b'\r']) {
+                self.due = Some(Due::head(at));
+                break;
+            }
+            self.due = follow(pieces, at, chunk)?;
+            self.go_on();
+        }
+        let at = self.due?.at;
+        let bytes = pieces.early_at(at, into);
+        (!bytes.is_empty()).then_some((at, bytes))
+    }
+
+    /// Gives back memory that was needed while something was missing.
+    pub fn let_go(&mut self) {
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+        }
+    }
+}
+
+/// What stands behind the data of a chunk.
+const BEHIND_DATA: Chunk = Chunk { phase: Phase::Cr, size: 0 };
+
+/// Reads what is around a chunk, as far as pieces of it came: what is due behind that, if anything; `None` where no more came.
+fn follow(pieces: &Assembler, at: u32, chunk: Chunk) -> Option<Option<Due>> {
+    // The reader looks at whole words.
+    const FRONT_BYTES: usize = 8;
+    let mut bytes = [0; FRONT_BYTES + CHUNK_STEP_BYTES as usize];
+    let count = pieces.early_at(at, &mut bytes[FRONT_BYTES..]).len();
+    let end = FRONT_BYTES + count;
+    let mut frame = SliceFrame::new(&bytes[..end], end as u32);
+    let (read, chunk) = read_chunk(&mut frame, (FRONT_BYTES as u32, end as u32), chunk);
+    let behind = at.wrapping_add(read);
+    match chunk.phase {
+        _ if read == 0 => None,
+        Phase::Over => Some(Some(Due::head(behind))),
+        Phase::Broken | Phase::None => Some(None),
+        Phase::Data => Some(Some(Due::chunk(behind.wrapping_add(chunk.size), BEHIND_DATA))),
+        Phase::First
+        | Phase::Cr
+        | Phase::Lf
+        | Phase::Begun
+        | Phase::Size
+        | Phase::Extension
+        | Phase::Line
+        | Phase::LineCr
+        | Phase::Trailer => Some(Some(Due::chunk(behind, chunk))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing;
+    use common::record::RecordKind;
+
+    /// Pieces of a stream, each at its place.
+    fn pieces(of: &[(u32, &str)]) -> Assembler {
+        let mut assembler = Assembler::default();
+        for (at, piece) in of {
+            let mut record = testing::record(*at, piece.len());
+            record.kind = RecordKind::Continuation as u8;
+            assembler.carry_on(&record, piece.as_bytes(), 1 << 14);
+        }
+        assembler
+    }
+
+    fn due(trail: &mut Trail, of: &[(u32, &str)]) -> Option<(u32, String)> {
+        let mut bytes = [0; 16];
+        let (at, bytes) = trail.due_head(&pieces(of), &mut bytes)?;
+        Some((at, String::from_utf8_lossy(bytes).into_owned()))
+    }
+
+    #[test]
+    fn a_head_is_due_behind_a_body() {
+        let mut trail = Trail::from(100);
+        assert_eq!(due(&mut trail, &[(101, "ET /")]), None, "its first byte is missing");
+        assert_eq!(
+            due(&mut trail, &[(101, "ET /"), (100, "G")]),
+            Some((100, "GET /".into())),
+            "in any order"
+        );
+        trail.pass(100, 150, Extent::Length(20));
+        assert_eq!(due(&mut trail, &[(160, "0123456789GET")]), Some((170, "GET".into())));
+        trail.pass(170, 200, Extent::Unknown);
+        assert_eq!(due(&mut trail, &[(200, "GET")]), None);
+    }
+
+    #[test]
+    fn chunks_are_followed_as_far_as_pieces_came() {
+        let body = "5\r\nabcde\r\n3;x\r\nabc\r\n0\r\nt: u\r\n\r\nGET";
+        for cut in 0..=body.len() - 3 {
+            let mut trail = Trail::default();
+            trail.pass(100, 150, Extent::Delimited);
+            let (before, behind) = body.split_at(cut);
+            assert_eq!(due(&mut trail, &[(150, before)]), None, "before {cut}");
+            let found = due(&mut trail, &[(150 + cut as u32, behind), (150, before)]);
+            assert_eq!(found.map(|(at, _)| at), Some(150 + body.len() as u32 - 3), "cut at {cut}");
+        }
+        let mut trail = Trail::default();
+        trail.pass(100, 150, Extent::Delimited);
+        assert_eq!(due(&mut trail, &[(150, "no size")]), None);
+        trail.pass(300, 350, Extent::None);
+        assert_eq!(due(&mut trail, &[(350, "G")]), Some((350, "G".into())), "goes on behind the next head");
+    }
+
+    #[test]
+    fn heads_that_came_behind_a_gap_are_passed_once_it_is_closed() {
+        let mut trail = Trail::from(100);
+        trail.pass(300, 350, Extent::Length(50));
+        trail.pass(200, 250, Extent::Length(50));
+        assert_eq!(due(&mut trail, &[(400, "GET"), (99, "xP")]), Some((100, "P".into())));
+        trail.pass(100, 150, Extent::Length(50));
+        assert_eq!(due(&mut trail, &[(400, "GET")]), Some((400, "GET".into())));
+        trail.pass(100, 150, Extent::Length(50));
+        assert_eq!(due(&mut trail, &[(400, "GET")]), Some((400, "GET".into())), "seen before");
+    }
+
+    #[test]
+    fn a_gap_is_left_behind_when_many_heads_came_behind_it() {
+        let mut trail = Trail::from(100);
+        for nth in 0..=HEAD_AHEAD_COUNT_MAX as u32 {
+            assert_eq!(due(&mut trail, &[(100, "?")]), Some((100, "?".into())));
+            trail.pass(1_000 + 100 * nth, 1_050 + 100 * nth, Extent::Length(50));
+        }
+        let behind = 1_100 + 100 * HEAD_AHEAD_COUNT_MAX as u32;
+        assert_eq!(due(&mut trail, &[(behind, "GET")]), Some((behind, "GET".into())));
+        assert_eq!(trail.ahead.len(), 0);
+    }
+
+    #[test]
+    fn what_the_decision_knows_leads_on() {
+        let mut trail = Trail::default();
+        trail.pass(100, 150, Extent::Delimited);
+        trail.note_due(0);
+        trail.note_due(500);
+        assert_eq!(
+            due(&mut trail, &[(500, "\r\n0\r\n\r\nGET")]),
+            Some((507, "GET".into())),
+            "the end of a chunk"
+        );
+        let mut trail = Trail::default();
+        trail.pass(100, 150, Extent::Delimited);
+        trail.pass(400, 450, Extent::None);
+        trail.note_due(500);
+        assert_eq!(due(&mut trail, &[(500, "GET")]), None, "of a later message");
+        trail.note_due(300);
+        assert_eq!(due(&mut trail, &[(300, "GET")]), Some((300, "GET".into())), "a head");
+    }
+}

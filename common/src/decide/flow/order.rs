@@ -1,0 +1,104 @@
+//! What is handed over of a direction while the order of its segments is broken, so that user space finds the heads in it.
+//!
+//! Invariant: at most `DISORDER_BYTES_MAX` from one gap on, and nothing where no gap is.
+
+use super::direction::{Direction, at_or_after, state};
+use crate::decide::gap::GAP_BYTES_MAX;
+use crate::decide::search::Phase;
+use crate::limits::DISORDER_BYTES_MAX;
+
+impl Direction {
+    /// A segment that ends at `end` leaves out bytes before it: what tells of the heads behind may be among them, so that all is
+    /// handed over till a head begins in order; unless they are of a body whose end is known, or others were left out for good.
+    #[inline(always)]
+    pub const fn break_order(&mut self, end: u32) {
+        let unknown = state::HEAD | state::OTHER | state::PHASE;
+        let is_body =
+            self.state & (state::EXPECT | unknown) == state::EXPECT && at_or_after(self.expect, end);
+        // Reckoned without a branch, as each way would be followed through all that comes.
+        let begins = self.is_http() & (self.owed == 0) & !is_body;
+        self.disorder |= DISORDER_BYTES_MAX * begins as u32;
+    }
+
+    /// The same of a segment that begins at `seq`, where it does leave out bytes.
+    #[inline(always)]
+    pub const fn follow_order(&mut self, seq: u32, end: u32) {
+        let ahead = seq.wrapping_sub(self.reached);
+        if self.reached != 0 && ahead != 0 && ahead <= GAP_BYTES_MAX {
+            self.break_order(end);
+        }
+    }
+
+    /// A head begins where all that is before it was seen.
+    #[inline(always)]
+    pub const fn mend_order(&mut self) {
+        self.disorder *= (self.owed != 0) as u32;
+    }
+
+    /// Where the next head is due, or the end of the chunk before it; zero where that is not known, or more was read behind it.
+    #[inline(always)]
+    pub const fn due(&self) -> u32 {
+        let is_known = (self.state & state::EXPECT != 0) & (self.phase() <= Phase::Cr as u32);
+        self.expect * is_known as u32
+    }
+
+    /// The same where bytes are missing from there on up to a head that begins at `seq`; else zero.
+    #[inline(always)]
+    pub const fn due_before(&self, seq: u32) -> u32 {
+        let due = self.due();
+        let is_before = seq.wrapping_sub(due).wrapping_sub(1) < GAP_BYTES_MAX;
+        due * (due != 0 && is_before) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Behind a head that ends at 1,100, of which nothing tells how far its body reaches, and data up to 1,200.
+    fn unmeasured() -> Direction {
+        Direction { state: state::HTTP, reached: 1_200, ..Direction::default() }
+    }
+
+    #[test]
+    fn a_gap_breaks_the_order_until_a_head_begins_with_nothing_missing() {
+        let mut way = unmeasured();
+        way.follow_order(1_200, 1_300);
+        way.follow_order(1_100, 1_300);
+        assert_eq!(way.disorder, 0, "in order, or seen before");
+        way.follow_order(1_201, 1_300);
+        assert_eq!(way.disorder, DISORDER_BYTES_MAX);
+        way.owed = 1;
+        way.mend_order();
+        assert_eq!(way.disorder, DISORDER_BYTES_MAX, "the gap is open");
+        (way.owed, way.disorder) = (1, 7);
+        way.follow_order(1_300, 1_400);
+        assert_eq!(way.disorder, 7, "another one gives no more");
+        way.owed = 0;
+        way.mend_order();
+        assert_eq!(way.disorder, 0);
+    }
+
+    #[test]
+    fn a_gap_in_a_body_whose_end_is_known_breaks_nothing() {
+        let mut way = unmeasured();
+        way.expect_at(2_000);
+        way.break_order(2_000);
+        assert_eq!(way.disorder, 0);
+        way.break_order(2_001);
+        assert_eq!(way.disorder, DISORDER_BYTES_MAX, "the next head may be in it");
+        let mut other = Direction { reached: 1_200, ..Direction::default() };
+        other.follow_order(1_300, 1_400);
+        assert_eq!(other.disorder, 0, "no HTTP");
+    }
+
+    #[test]
+    fn what_is_due_is_told_where_bytes_are_missing_behind_it() {
+        let mut way = unmeasured();
+        assert_eq!((way.due(), way.due_before(1_500)), (0, 0), "nothing is known");
+        way.expect_at(1_300);
+        assert_eq!([1_299, 1_300, 1_301].map(|seq| way.due_before(seq)), [0, 0, 1_300]);
+        way.state |= (Phase::Size as u32) << state::PHASE_SHIFT;
+        assert_eq!(way.due(), 0, "a size is read in part");
+    }
+}

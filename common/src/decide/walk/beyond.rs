@@ -1,0 +1,44 @@
+//! What of a segment is handed over though nothing is known of it, as the order of its direction is broken.
+
+use super::super::flow::NO_WAY;
+use super::super::frame::{Frame, Sink};
+use super::super::plan::{self, Mode};
+use super::Walk;
+use crate::record::RecordKind;
+
+impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
+    /// Where the order is broken, plans what is left of a segment of which nothing else is known; whether anything is.
+    #[inline(always)]
+    pub fn go_beyond(&mut self) -> bool {
+        let left = self.direction().disorder;
+        let work = &mut *self.work;
+        let goes = left != 0
+            && work.way != NO_WAY
+            && work.mode != Mode::Disorder as u32
+            && work.told < work.captured;
+        if goes {
+            work.plan = plan::COPY;
+            work.at = work.told;
+            work.skip = 0;
+            work.left = left;
+            work.mode = Mode::Disorder as u32;
+            work.kind = RecordKind::Continuation as u32;
+            work.lost = 0;
+        }
+        goes
+    }
+
+    /// Notes in the record in hand what was due before it, and that so much less may be handed over unasked.
+    #[inline(always)]
+    pub(super) fn note_due(&mut self) {
+        let (left, is_unasked) = (self.work.left, self.work.mode == Mode::Disorder as u32);
+        let mut due = self.work.due;
+        if is_unasked {
+            let way = self.direction();
+            way.disorder = left;
+            due = way.due();
+        }
+        self.work.record.due = due;
+        self.work.due = 0;
+    }
+}
