@@ -30,7 +30,7 @@ pub const PARTIAL_COUNT_PER_DIRECTION_MAX: usize = 4;
 pub const PIECE_EARLY_COUNT_MAX: usize = 32;
 
 /// Heads of one direction that may have come behind bytes that are missing, before those are given up.
-pub const HEAD_AHEAD_COUNT_MAX: usize = 4;
+pub const HEAD_AHEAD_COUNT_MAX: usize = 3;
 
 /// Pieces a head in progress may be in at once.
 pub const FILLED_RANGE_COUNT_MAX: usize = 64;

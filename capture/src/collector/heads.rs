@@ -148,7 +148,7 @@ impl Stages {
             asks_upgrade: framing.upgrade,
             method: Some(head.method),
         };
-        connection.directions[side].trail.pass(span.seq, span.end_seq, extent);
+        connection.directions[side].pass(span, extent);
         connection.directions[side].head_ended(span.seq, span.end_seq, extent);
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
@@ -182,7 +182,7 @@ impl Stages {
             self.tally.count(whole_or_truncated(span));
             self.tally.count(Counter::Interim);
             connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
-            connection.directions[side].trail.pass(span.seq, span.end_seq, Extent::None);
+            connection.directions[side].pass(span, Extent::None);
             connection.directions[side].head_ended(span.seq, span.end_seq, Extent::None);
             self.join_early(connection, Call::Early);
             return;
@@ -202,7 +202,7 @@ impl Stages {
             let retracted = connection.retract_within(side, span.end_seq, extent);
             self.tally.add(Counter::InMessage, retracted);
         }
-        connection.directions[side].trail.pass(span.seq, span.end_seq, extent);
+        connection.directions[side].pass(span, extent);
         connection.directions[side].head_ended(span.seq, span.end_seq, body);
         if expected.is_some_and(|found| found.state != PairState::AckVerified) {
             connection.directions[side].body_is_doubted();

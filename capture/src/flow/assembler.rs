@@ -115,6 +115,11 @@ impl Assembler {
         if may_begin { self.early.copy_at(at, into) } else { &[] }
     }
 
+    /// Whether pieces came of which no head has begun.
+    pub fn has_early(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Begins a head at `at`, of which only such bytes came; `record` is the one that brought the last of them. It may be done
     /// at once (`next_done`).
     pub fn begin_early(&mut self, at: u32, record: &Record, head_bytes_max: usize) {

@@ -177,10 +177,7 @@ impl Connection {
 
     /// Gives back memory that was needed while something was in progress.
     pub fn let_go(&mut self) {
-        for way in &mut self.directions {
-            way.assembler.let_go();
-            way.trail.let_go();
-        }
+        self.directions.iter_mut().for_each(|way| way.assembler.let_go());
         self.transactions.let_go();
     }
 

@@ -184,6 +184,11 @@ impl Direction {
         self.trail.due_head(&self.assembler, into)
     }
 
+    /// Leads the trail behind a head whose body reaches so far, be that proved or not.
+    pub fn pass(&mut self, span: &HeadSpan, extent: Extent) {
+        self.trail.pass((span.seq, span.end_seq), extent, self.assembler.has_early());
+    }
+
     /// Notes a whole head from `seq` to `head_end` that says how far its body reaches.
     pub fn head_ended(&mut self, seq: u32, head_end: u32, extent: Extent) {
         // A late or repeated head must not move the stream's expectation backwards.

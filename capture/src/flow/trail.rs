@@ -38,30 +38,37 @@ impl Due {
     }
 }
 
+/// A head that came behind a gap, and what is due behind it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ahead {
+    seq: u32,
+    behind: Option<Due>,
+}
+
 /// The end of what is known of a direction.
 #[derive(Debug, Default)]
 pub struct Trail {
     due: Option<Due>,
-    /// Heads that came behind a gap, in the order of their sequence numbers, and what is due behind each.
-    ahead: Vec<(u32, Option<Due>)>,
+    /// Heads that came behind a gap, in the order of their sequence numbers: so many.
+    ahead: [Ahead; HEAD_AHEAD_COUNT_MAX],
+    ahead_count: u8,
 }
 
 impl Trail {
     /// Of a connection whose first byte has this sequence number.
     pub fn from(first: u32) -> Self {
-        Trail { due: Some(Due::head(first)), ahead: Vec::new() }
+        Trail { due: Some(Due::head(first)), ..Trail::default() }
     }
 
-    /// Notes a head from `seq` to `head_end`, and how far its body reaches.
-    pub fn pass(&mut self, seq: u32, head_end: u32, extent: Extent) {
+    /// Notes a head from `seq` to `head_end`, and how far its body reaches. Where `has_pieces` of what is between, or the decision
+    /// told of a gap, what is due before it is not forgotten.
+    pub fn pass(&mut self, (seq, head_end): (u32, u32), extent: Extent, has_pieces: bool) {
         let behind = Due::behind(head_end, extent);
         match self.due {
             Some(due) if seq::after(seq, due.at) => {
-                let at = self.ahead.partition_point(|(known, _)| seq::after(seq, *known));
-                self.ahead.insert(at, (seq, behind));
-                if self.ahead.len() > HEAD_AHEAD_COUNT_MAX {
-                    self.due = self.ahead.remove(0).1;
-                }
+                // Chunks that nobody had to hand over lead from there to here.
+                let is_gap = due.chunk.is_none() || due.is_told || has_pieces || self.ahead_count > 0;
+                if is_gap { self.put_ahead(Ahead { seq, behind }) } else { self.due = behind }
             }
             // Seen before.
             Some(due) if seq != due.at => return,
@@ -70,22 +77,47 @@ impl Trail {
         self.go_on();
     }
 
+    fn ahead(&self) -> &[Ahead] {
+        &self.ahead[..usize::from(self.ahead_count)]
+    }
+
+    /// Puts a head among those that came behind a gap; where they are too many, the first gap is left behind.
+    fn put_ahead(&mut self, head: Ahead) {
+        if self.ahead().len() == HEAD_AHEAD_COUNT_MAX {
+            let first = self.take_ahead();
+            if seq::after(first.seq, head.seq) {
+                self.due = head.behind;
+                return self.put_ahead(first);
+            }
+            self.due = first.behind;
+        }
+        let at = self.ahead().partition_point(|known| seq::after(head.seq, known.seq));
+        self.ahead[usize::from(self.ahead_count)] = head;
+        self.ahead_count += 1;
+        self.ahead[at..usize::from(self.ahead_count)].rotate_right(1);
+    }
+
+    fn take_ahead(&mut self) -> Ahead {
+        self.ahead_count -= 1;
+        self.ahead.rotate_left(1);
+        self.ahead[HEAD_AHEAD_COUNT_MAX - 1]
+    }
+
     /// Passes heads that came before what leads to them.
     fn go_on(&mut self) {
-        while let Some((seq, behind)) = self.ahead.first().copied() {
+        while let Some(Ahead { seq, behind }) = self.ahead().first().copied() {
             match self.due {
                 Some(due) if seq::after(seq, due.at) || due.chunk.is_some() && seq == due.at => break,
                 Some(due) if seq != due.at => {}
                 Some(_) | None => self.due = behind,
             }
-            self.ahead.remove(0);
+            self.take_ahead();
         }
     }
 
     /// Notes where a head is due, or the end of a chunk, of the messages that came last.
     pub fn note_due(&mut self, at: u32) {
-        let is_before = |seq: u32| seq::after(seq, at);
-        let is_next = self.ahead.first().is_none_or(|(seq, _)| is_before(*seq));
+        let is_next = self.ahead().first().is_none_or(|head| seq::after(head.seq, at));
         let is_news = self.due.is_some_and(|due| due.chunk.is_some() && seq::after(at, due.at));
         if at != 0 && is_next && is_news {
             self.due = Some(Due { at, chunk: Some(BEHIND_DATA), is_told: true });
@@ -105,13 +137,6 @@ impl Trail {
         let at = self.due?.at;
         let bytes = pieces.early_at(at, into);
         (!bytes.is_empty()).then_some((at, bytes))
-    }
-
-    /// Gives back memory that was needed while something was missing.
-    pub fn let_go(&mut self) {
-        if self.ahead.is_empty() {
-            self.ahead = Vec::new();
-        }
     }
 }
 
@@ -177,9 +202,9 @@ mod tests {
             Some((100, "GET /".into())),
             "in any order"
         );
-        trail.pass(100, 150, Extent::Length(20));
+        trail.pass((100, 150), Extent::Length(20), true);
         assert_eq!(due(&mut trail, &[(160, "0123456789GET")]), Some((170, "GET".into())));
-        trail.pass(170, 200, Extent::Unknown);
+        trail.pass((170, 200), Extent::Unknown, true);
         assert_eq!(due(&mut trail, &[(200, "GET")]), None);
     }
 
@@ -188,28 +213,39 @@ mod tests {
         let body = "5\r\nabcde\r\n3;x\r\nabc\r\n0\r\nt: u\r\n\r\nGET";
         for cut in 0..=body.len() - 3 {
             let mut trail = Trail::default();
-            trail.pass(100, 150, Extent::Delimited);
+            trail.pass((100, 150), Extent::Delimited, true);
             let (before, behind) = body.split_at(cut);
             assert_eq!(due(&mut trail, &[(150, before)]), None, "before {cut}");
             let found = due(&mut trail, &[(150 + cut as u32, behind), (150, before)]);
             assert_eq!(found.map(|(at, _)| at), Some(150 + body.len() as u32 - 3), "cut at {cut}");
         }
         let mut trail = Trail::default();
-        trail.pass(100, 150, Extent::Delimited);
+        trail.pass((100, 150), Extent::Delimited, true);
         assert_eq!(due(&mut trail, &[(150, "no size")]), None);
-        trail.pass(300, 350, Extent::None);
+        trail.pass((300, 350), Extent::None, true);
         assert_eq!(due(&mut trail, &[(350, "G")]), Some((350, "G".into())), "goes on behind the next head");
+    }
+
+    #[test]
+    fn chunks_that_nobody_handed_over_lead_from_head_to_head() {
+        let mut trail = Trail::default();
+        trail.pass((100, 150), Extent::Delimited, false);
+        trail.pass((300, 350), Extent::Length(50), false);
+        assert_eq!(due(&mut trail, &[(400, "GET")]), Some((400, "GET".into())));
+        assert_eq!(trail.ahead_count, 0);
+        trail.pass((500, 550), Extent::None, false);
+        assert_eq!(due(&mut trail, &[(550, "GET")]), None, "a head is missing at 400");
     }
 
     #[test]
     fn heads_that_came_behind_a_gap_are_passed_once_it_is_closed() {
         let mut trail = Trail::from(100);
-        trail.pass(300, 350, Extent::Length(50));
-        trail.pass(200, 250, Extent::Length(50));
+        trail.pass((300, 350), Extent::Length(50), true);
+        trail.pass((200, 250), Extent::Length(50), true);
         assert_eq!(due(&mut trail, &[(400, "GET"), (99, "xP")]), Some((100, "P".into())));
-        trail.pass(100, 150, Extent::Length(50));
+        trail.pass((100, 150), Extent::Length(50), true);
         assert_eq!(due(&mut trail, &[(400, "GET")]), Some((400, "GET".into())));
-        trail.pass(100, 150, Extent::Length(50));
+        trail.pass((100, 150), Extent::Length(50), true);
         assert_eq!(due(&mut trail, &[(400, "GET")]), Some((400, "GET".into())), "seen before");
     }
 
@@ -218,17 +254,17 @@ mod tests {
         let mut trail = Trail::from(100);
         for nth in 0..=HEAD_AHEAD_COUNT_MAX as u32 {
             assert_eq!(due(&mut trail, &[(100, "?")]), Some((100, "?".into())));
-            trail.pass(1_000 + 100 * nth, 1_050 + 100 * nth, Extent::Length(50));
+            trail.pass((1_000 + 100 * nth, 1_050 + 100 * nth), Extent::Length(50), true);
         }
         let behind = 1_100 + 100 * HEAD_AHEAD_COUNT_MAX as u32;
         assert_eq!(due(&mut trail, &[(behind, "GET")]), Some((behind, "GET".into())));
-        assert_eq!(trail.ahead.len(), 0);
+        assert_eq!(trail.ahead_count, 0);
     }
 
     #[test]
     fn what_the_decision_knows_leads_on() {
         let mut trail = Trail::default();
-        trail.pass(100, 150, Extent::Delimited);
+        trail.pass((100, 150), Extent::Delimited, true);
         trail.note_due(0);
         trail.note_due(500);
         assert_eq!(
@@ -237,8 +273,8 @@ mod tests {
             "the end of a chunk"
         );
         let mut trail = Trail::default();
-        trail.pass(100, 150, Extent::Delimited);
-        trail.pass(400, 450, Extent::None);
+        trail.pass((100, 150), Extent::Delimited, true);
+        trail.pass((400, 450), Extent::None, true);
         trail.note_due(500);
         assert_eq!(due(&mut trail, &[(500, "GET")]), None, "of a later message");
         trail.note_due(300);
