@@ -147,16 +147,23 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             method != word(b"GET ") && method != word(b"HEAD")
         };
         let slot = self.set.slot(self.work.way);
+        let other = slot.direction(self.work.direction ^ 1);
         if self.work.record.tcp_flags & tcp_flag::ACK != 0 {
-            slot.direction(self.work.direction ^ 1).expect_behind(ack);
+            other.expect_behind(ack);
         }
+        let measures = has_body && (!is_status || other.may_be_pipelined());
+        let has_unread = other.has_unread(ack);
+        other.state &= if is_status { !state::ASKED } else { u32::MAX };
         let way = slot.direction(self.work.direction);
         self.work.due = way.due_before(seq);
         if way.is_expected_at(seq) {
             way.mend_order();
         }
-        let measures = if has_body { state::MEASURE } else { 0 };
-        way.begin(seq, measures | if is_status { state::ANSWER } else { 0 });
+        if !is_status {
+            way.ask(seq, has_unread);
+        }
+        let answer = if is_status { state::ANSWER } else { 0 };
+        way.begin(seq, answer | if measures { state::MEASURE } else { 0 });
     }
 
     /// Takes one step; false when nothing of the segment is left.

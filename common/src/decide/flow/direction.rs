@@ -24,6 +24,8 @@ pub mod state {
     pub const LENGTH: u32 = 64;
     /// Bytes of an older head are missing: `hole_from` to `hole_to`.
     pub const HOLE: u32 = 128;
+    /// A request began, and no answer since.
+    pub const ASKED: u32 = 256;
     /// The head in progress began before one that was seen earlier.
     pub const BACK: u32 = 512;
     /// The head in progress is one only because it stands where one should.
@@ -46,6 +48,8 @@ pub mod state {
     pub const CUT: u32 = 31 << CUT_SHIFT;
     /// Where these bits begin.
     pub const CUT_SHIFT: u32 = 20;
+    /// A request began before the answers to older ones were read, once on this connection.
+    pub const PIPELINED: u32 = 1 << 25;
 }
 
 /// What is remembered about one direction of a connection. All zero: nothing.
@@ -200,7 +204,7 @@ impl Direction {
     /// A head begins at `seq`, in place of whatever was in progress; what that lacked is remembered.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32, traits: u32) {
-        let mut kept = self.state & state::HOLE;
+        let mut kept = self.state & (state::HOLE | state::ASKED | state::PIPELINED);
         if self.is_http() && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
             // Seen before, or older than what was: what is known of what follows stays.
             kept |= state::BACK | self.state & (state::EXPECT | state::OTHER | state::TOLD | state::PHASE);

@@ -4,6 +4,7 @@
 //! `expect` is what the bytes seen say, whatever order they came in; of two places that they leave, both are looked at.
 
 use super::direction::{Direction, at_or_after, state};
+use crate::decide::gap::GAP_BYTES_MAX;
 use crate::decide::search::Phase;
 
 /// How an expected head lies to a segment.
@@ -146,6 +147,28 @@ impl Direction {
         self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
     }
 
+    /// A request begins at `seq`, and the client had, or had not, read all that the server sent.
+    #[inline(always)]
+    pub const fn ask(&mut self, seq: u32, has_unread: bool) {
+        let is_again = self.begin == seq;
+        let is_asked = self.state & state::ASKED != 0;
+        let is_pipelined = self.is_http() & !is_again & (is_asked | has_unread);
+        self.state |= state::ASKED | state::PIPELINED * is_pipelined as u32;
+    }
+
+    /// Whether the other end had not read all that came by of this direction when it sent `ack`.
+    #[inline(always)]
+    pub const fn has_unread(&self, ack: u32) -> bool {
+        (self.reached != 0) & (self.reached.wrapping_sub(ack).wrapping_sub(1) < GAP_BYTES_MAX)
+    }
+
+    /// Whether a request of this direction may come before the answer to the one before it is over: one did, or it is not known.
+    /// Then the next answer may begin in the middle of a segment.
+    #[inline(always)]
+    pub const fn may_be_pipelined(&self) -> bool {
+        (self.state & state::PIPELINED != 0) | !self.is_http() | (self.owed != 0)
+    }
+
     /// Whether the head that should begin at `seq` is the one in progress.
     #[inline(always)]
     pub const fn is_begun_at(&self, seq: u32) -> bool {
@@ -189,6 +212,30 @@ mod tests {
         assert_eq!(way.expect, 1_600, "an older acknowledgement says nothing");
         way.disappoint(1_600);
         assert_eq!(way.expectation(1_600, 10, LIMIT), Expectation::None);
+    }
+
+    #[test]
+    fn requests_before_answers_are_read_are_remembered() {
+        let mut way = Direction::default();
+        assert!(way.may_be_pipelined(), "nothing is known");
+        for seq in [1_000, 1_000] {
+            way.ask(seq, false);
+            way.begin(seq, 0);
+        }
+        assert!(!way.may_be_pipelined(), "one request, twice");
+        way.state &= !state::ASKED;
+        way.ask(1_100, false);
+        way.begin(1_100, 0);
+        assert!(!way.may_be_pipelined(), "its answer had begun, and was read");
+        let mut behind = way;
+        behind.ask(1_200, false);
+        assert!(behind.may_be_pipelined(), "no answer had begun");
+        way.state &= !state::ASKED;
+        way.ask(1_200, true);
+        way.begin(1_200, 0);
+        assert!(way.may_be_pipelined(), "it was not read to its end");
+        let server = Direction { reached: 500, ..Direction::default() };
+        assert_eq!([499, 500, 501].map(|ack| server.has_unread(ack)), [true, false, false]);
     }
 
     #[test]
