@@ -153,7 +153,7 @@ impl Direction {
         let is_again = self.begin == seq;
         let is_asked = self.state & state::ASKED != 0;
         let is_pipelined = self.is_http() & !is_again & (is_asked | has_unread);
-        self.state |= state::ASKED | state::PIPELINED * is_pipelined as u32;
+        self.state |= state::ASKED | (state::PIPELINED * is_pipelined as u32);
     }
 
     /// Whether the other end had not read all that came by of this direction when it sent `ack`.
