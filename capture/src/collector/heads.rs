@@ -241,9 +241,14 @@ impl Stages {
         connection.await_tunnel(found.position, (side, span.segment_end));
         connection.close_before(found.position);
         let folded = connection.transactions.fold_before(found.position);
-        self.tally.add(Counter::Interim, folded);
-        self.tally.add(Counter::MessagesWhole, folded);
+        self.count_folded(folded);
         self.join_early(connection, Call::Early);
+    }
+
+    /// Counts whole interim responses that are folded into their transaction.
+    fn count_folded(&mut self, interims: u64) {
+        self.tally.add(Counter::Interim, interims);
+        self.tally.add(Counter::MessagesWhole, interims);
     }
 
     /// Keeps a response whose request has not come by; whether a body comes behind it depends on that. It is counted where it
@@ -262,8 +267,7 @@ impl Stages {
         }
         if early.interim.is_some() {
             let folded = connection.transactions.fold_late();
-            self.tally.add(Counter::Interim, folded);
-            self.tally.add(Counter::MessagesWhole, folded);
+            self.count_folded(folded);
         }
     }
 

@@ -153,21 +153,14 @@ fn follow(pieces: &Assembler, at: u32, chunk: Chunk) -> Option<Option<Due>> {
     let mut frame = SliceFrame::new(&bytes[..end], end as u32);
     let (read, chunk) = read_chunk(&mut frame, (FRONT_BYTES as u32, end as u32), chunk);
     let behind = at.wrapping_add(read);
-    match chunk.phase {
-        _ if read == 0 => None,
-        Phase::Over => Some(Some(Due::head(behind))),
-        Phase::Broken | Phase::None => Some(None),
-        Phase::Data => Some(Some(Due::chunk(behind.wrapping_add(chunk.size), BEHIND_DATA))),
-        Phase::First
-        | Phase::Cr
-        | Phase::Lf
-        | Phase::Begun
-        | Phase::Size
-        | Phase::Extension
-        | Phase::Line
-        | Phase::LineCr
-        | Phase::Trailer => Some(Some(Due::chunk(behind, chunk))),
-    }
+    let due = if chunk.phase == Phase::Over {
+        Some(Due::head(behind))
+    } else if chunk.phase == Phase::Data {
+        Some(Due::chunk(behind.wrapping_add(chunk.size), BEHIND_DATA))
+    } else {
+        chunk.phase.is_open().then(|| Due::chunk(behind, chunk))
+    };
+    (read > 0).then_some(due)
 }
 
 #[cfg(test)]

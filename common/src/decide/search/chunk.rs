@@ -67,7 +67,7 @@ impl Phase {
 
     /// Whether another byte is to be read before anything is known.
     #[inline(always)]
-    const fn is_open(self) -> bool {
+    pub const fn is_open(self) -> bool {
         (self as u32) < Self::Data as u32
     }
 }
