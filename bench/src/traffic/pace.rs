@@ -1,11 +1,12 @@
-//! Sending at a rate: so many frames as are due, and a short rest where none is.
+//! Sending at a rate: so many frames as are due, and a rest where none is.
 //!
 //! A late sender catches up by bursts of a bounded size, never by one large one.
 
 use std::time::{Duration, Instant};
 
-/// The shortest rest: below it the clock is looked at again.
-const REST: Duration = Duration::from_micros(60);
+/// A rest, and so the time between bursts: what a card's receive queue holds comes in one, and each costs the kernel as much
+/// to prepare as dozens of frames do.
+const REST: Duration = Duration::from_millis(1);
 
 /// How much a sender that was held up may catch up on.
 const LATE_MAX: Duration = Duration::from_millis(20);

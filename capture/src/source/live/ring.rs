@@ -41,6 +41,8 @@ enum Content<'a> {
 pub struct Ring {
     index: u32,
     capacity: u64,
+    /// Bytes in front of the data: a page.
+    data_start: usize,
     consumer: Mapping,
     producer: Mapping,
     position: u64,
@@ -53,8 +55,8 @@ impl Ring {
         let page = page_bytes();
         let consumer = Mapping::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
         let producer = Mapping::new(fd, page, page + 2 * capacity as usize, libc::PROT_READ)?;
-        let mut ring =
-            Self { index, capacity: u64::from(capacity), consumer, producer, position: 0, invalid: 0 };
+        let capacity = u64::from(capacity);
+        let mut ring = Self { index, capacity, data_start: page, consumer, producer, position: 0, invalid: 0 };
         ring.position = ring.consumed().load(Ordering::Acquire);
         Ok(ring)
     }
@@ -147,7 +149,7 @@ impl Ring {
 
     /// Where a position lies in the producer's mapping.
     fn offset(&self, position: u64) -> usize {
-        page_bytes() + (position & (self.capacity - 1)) as usize
+        self.data_start + (position & (self.capacity - 1)) as usize
     }
 
     fn consumed(&self) -> &AtomicU64 {
