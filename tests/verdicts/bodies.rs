@@ -210,3 +210,63 @@ fn behind_a_body_that_never_comes_heads_are_found_in_pieces_of_any_size() {
         assert_eq!(found, [0, second as u32, third as u32], "in pieces of {bytes}, {is_pipelined}");
     });
 }
+
+#[test]
+fn a_length_that_comes_again_with_the_next_head_is_not_its_own() {
+    on_each(30, |nth, talk| {
+        let first = format!("POST /a HTTP/1.1\r\nX: {:a>60}\r\nContent-Length: 4000\r\n\r\n", "");
+        let (body, second) = ([b'b'; 4000], UPLOAD.len());
+        let stream = [first.as_bytes(), &body, UPLOAD.as_bytes(), &[b'c'; 123], &head(100)].concat();
+        let at = first.len() + body.len();
+        let (cut, next) = (at + 5 + nth, at + second + 123);
+        let mut found = talk.ask(&stream, (0, at));
+        found.extend(talk.ask(&stream, (at, cut)));
+        // All of the first message once more, and some of the second that is new.
+        found.extend(talk.ask(&stream, (0, cut + 3)));
+        found.extend(talk.ask(&stream, (cut + 3, stream.len())));
+        found.dedup();
+        assert!(found.contains(&(next as u32)), "cut at {cut}: {found:?}, not {next}");
+    });
+}
+
+#[test]
+fn what_is_new_in_a_segment_that_repeats_a_body_may_be_a_head() {
+    on_each(20, |nth, talk| {
+        // Of an answer to the one request under way no body is measured.
+        talk.ask(&head(100), (0, 100));
+        let first = b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n";
+        let stream = [&first[..], &[b'x'; 600], b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"].concat();
+        let next = first.len() + 600;
+        let mut found = talk.answer(&stream, (0, next), 100);
+        found.extend(talk.answer(&stream, (next - 1 - nth, stream.len()), 100));
+        assert_eq!(found, [0, next as u32], "{nth} bytes and one again");
+    });
+}
+
+#[test]
+fn a_request_that_comes_before_the_one_it_follows_makes_bodies_of_answers_measured() {
+    on_each(1, |_, talk| {
+        // What ends a body looks like the end of a head, so that another one is looked for behind it.
+        let upload = [UPLOAD.as_bytes(), &[b'x'; 119], b"\r\n\r\n"].concat();
+        let requests = [head(100), upload, head(100)].concat();
+        let last = requests.len() - 100;
+        talk.ask(&requests, (0, 100));
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 600\r\n\r\n";
+        let body = [b'x'; 600];
+        let stream = [&answer[..], &body, answer, &body, answer, &body].concat();
+        let bytes = answer.len() + body.len();
+        assert_eq!(talk.answer(&stream, (0, bytes), 100), [0]);
+        // Read to its end, so that the next request by itself says nothing.
+        let read = Segment { src_port: talk.src_port, ack: SERVER + bytes as u32, ..Segment::new(b"") };
+        talk.heads(&read.at(CLIENT + 100).flags(ACK), CLIENT);
+        let late = |talk: &mut Talk<'_>, place: (usize, usize)| {
+            let template = Segment { src_port: talk.src_port, ..Segment::new(&requests[place.0..place.1]) };
+            let segment = Segment { ack: SERVER + bytes as u32, ..template.flags(ACK) };
+            talk.heads(&segment.at(CLIENT + place.0 as u32), CLIENT)
+        };
+        assert_eq!(late(talk, (last - 20, requests.len())), [last as u32]);
+        assert_eq!(late(talk, (100, last - 20)), [100]);
+        let found = talk.answer(&stream, (bytes, stream.len()), requests.len());
+        assert_eq!(found, [bytes as u32, 2 * bytes as u32]);
+    });
+}

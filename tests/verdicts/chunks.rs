@@ -90,6 +90,20 @@ fn a_start_line_inside_a_chunk_is_told_of_and_begins_no_head() {
 }
 
 #[test]
+fn behind_chunks_that_a_start_line_is_in_the_next_head_is_found_though_none_told_of_them() {
+    needs_root();
+    let mut pair = Pair::new(&Config::default());
+    const LIE: &str = "GET /lie HTTP/1.1\r\n\r\n";
+    let request = chunked_request(&[(100, ""), (300, LIE), (50, "")], "");
+    let stream = [&request[..], &head(100)].concat();
+    let lie = request.windows(LIE.len()).position(|bytes| bytes == LIE.as_bytes()).unwrap();
+    // Transfer-Encoding in two segments: that there are chunks is seen by their sizes only.
+    let found = heads(&mut pair, &stream, 1, [50, 80, lie, lie + 200]);
+    let seqs: Vec<u32> = found.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, [0, lie, request.len()].map(|at| at as u32));
+}
+
+#[test]
 fn what_is_lost_of_chunks_hides_no_head() {
     needs_root();
     let mut pair = Pair::new(&Config::default());

@@ -50,7 +50,12 @@ impl Stages {
             if connection.directions[side].assembler.is_over_limit() {
                 self.finish_oldest_partial(connection, side);
             }
-            let Some(at) = connection.untold_head(side) else { return };
+            // What came may lead on by itself, to heads that lie before what was due when it came by.
+            let found = connection.untold_head(side).or_else(|| {
+                connection.directions[side].trail.note_due(record.due);
+                connection.untold_head(side)
+            });
+            let Some(at) = found else { return };
             self.tally.count(Counter::HeadsUntold);
             connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
             connection.close_bodies(side, at, false);
@@ -148,8 +153,7 @@ impl Stages {
             asks_upgrade: framing.upgrade,
             method: Some(head.method),
         };
-        connection.directions[side].pass(span, extent);
-        connection.directions[side].head_ended(span.seq, span.end_seq, extent);
+        connection.directions[side].pass(span, extent, extent);
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
         }
@@ -181,9 +185,9 @@ impl Stages {
         if let (Some(found), Some(status)) = (found, interim) {
             self.tally.count(whole_or_truncated(span));
             self.tally.count(Counter::Interim);
-            connection.transactions.add_info(found, status, span.complete.then_some(span.end_seq));
-            connection.directions[side].pass(span, Extent::None);
-            connection.directions[side].head_ended(span.seq, span.end_seq, Extent::None);
+            let place = (span.seq, span.complete.then_some(span.end_seq));
+            connection.transactions.add_info(found, status, place);
+            connection.directions[side].pass(span, Extent::None, Extent::None);
             self.join_early(connection, Call::Early);
             return;
         }
@@ -202,8 +206,7 @@ impl Stages {
             let retracted = connection.retract_within(side, span.end_seq, extent);
             self.tally.add(Counter::InMessage, retracted);
         }
-        connection.directions[side].pass(span, extent);
-        connection.directions[side].head_ended(span.seq, span.end_seq, body);
+        connection.directions[side].pass(span, extent, body);
         if expected.is_some_and(|found| found.state != PairState::AckVerified) {
             connection.directions[side].body_is_doubted();
         }
@@ -307,7 +310,8 @@ fn likely_request(connection: &Connection, side: usize, span: &HeadSpan) -> Opti
         .oldest_end()
         .is_some_and(|end| seq::at_or_after(span.ack, end));
     let is_answer_late = connection.awaits_answer_before(side, span.seq)
-        || connection.transactions.misses_answer_before(span.seq, ack);
+        || connection.transactions.misses_answer_before(span.seq, ack)
+        || connection.transactions.has_early_before(span.seq);
     connection.transactions.find(span.seq, ack).filter(|_| !is_request_late && !is_answer_late)
 }
 

@@ -240,7 +240,6 @@ impl Collector {
         let (connection, stages) = (self.table.get(at), &mut self.stages);
         let is_probe = connection.is_probe(side, record);
         connection.note_segment(side, record);
-        connection.directions[side].trail.note_due(record.due);
         if connection.has_left_http(side, record.seq) {
             stages.tally.count(Counter::RecordsOrphan);
         } else if is_probe {

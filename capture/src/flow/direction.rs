@@ -184,12 +184,14 @@ impl Direction {
         self.trail.due_head(&self.assembler, into)
     }
 
-    /// Leads the trail behind a head whose body reaches so far, be that proved or not.
-    pub fn pass(&mut self, span: &HeadSpan, extent: Extent) {
-        self.trail.pass((span.seq, span.end_seq), extent, self.assembler.has_early());
+    /// Notes a head and how far its body reaches: as it says, which is enough to look for the next head there, and as far as
+    /// that is proved, which hides start lines.
+    pub fn pass(&mut self, span: &HeadSpan, said: Extent, proved: Extent) {
+        self.trail.pass((span.seq, span.end_seq), said, self.assembler.has_early());
+        self.head_ended(span.seq, span.end_seq, proved);
     }
 
-    /// Notes a whole head from `seq` to `head_end` that says how far its body reaches.
+    /// Notes a whole head from `seq` to `head_end` whose body is proved to reach so far.
     pub fn head_ended(&mut self, seq: u32, head_end: u32, extent: Extent) {
         // A late or repeated head must not move the stream's expectation backwards.
         if self.last.is_some_and(|last| seq::after(last.head_end, head_end)) {

@@ -335,10 +335,12 @@ impl Transactions {
 
     /// Folds an interim response (1xx) into the transaction it belongs to.
     ///
-    /// Behind one of which it is not sure whose it is, or where it ends (`end_seq`), nothing is expected.
-    pub fn add_info(&mut self, found: Match, status: i32, end_seq: Option<u32>) {
-        let end_seq = end_seq.filter(|_| found.state == PairState::AckVerified);
-        self.open[found.position].add_info(status, end_seq);
+    /// Behind one that does not begin where the answer should (`seq`), or does not tell where it ends (`end_seq`), nothing is
+    /// expected.
+    pub fn add_info(&mut self, found: Match, status: i32, (seq, end_seq): (u32, Option<u32>)) {
+        let transaction = &mut self.open[found.position];
+        let end_seq = end_seq.filter(|_| transaction.response_expected == Some(seq));
+        transaction.add_info(status, end_seq);
     }
 
     /// Gives a transaction its final response.

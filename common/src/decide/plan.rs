@@ -161,8 +161,8 @@ impl<F: Frame> Planner<'_, F> {
             Place::Hole => (Mode::Repeat, 0),
             Place::Apart if !known => return false,
             Place::Apart => match direction.expectation_of(seq, self.work.captured, limit) {
-                Expectation::None if direction.disorder == 0 => return false,
-                Expectation::None => (Mode::Disorder, 0),
+                Expectation::None if direction.disorder != 0 => (Mode::Disorder, 0),
+                Expectation::None => return self.look_behind_repeat(),
                 Expectation::Here(offset) => {
                     let is_in_chunks = u32::from(direction.is_in_chunks());
                     return self.look(offset, is_in_chunks);
@@ -177,6 +177,19 @@ impl<F: Frame> Planner<'_, F> {
         self.work.lead = if matches!(mode, Mode::Begin | Mode::BeginAhead) { lead } else { 0 };
         self.region(if starts { RecordKind::Head } else { RecordKind::Continuation }, mode, skip);
         true
+    }
+
+    /// Where nothing is expected and a segment begins with what came before, sets up a look at what is new in it: sent again with
+    /// the end of a body, the next message may begin there.
+    #[inline(always)]
+    fn look_behind_repeat(&mut self) -> bool {
+        let (seen, seq) = (self.work.seen, self.work.record.segment_seq);
+        let direction = self.slot.direction(self.work.direction);
+        if direction.state & state::EXPECT != 0 || seen.wrapping_sub(1) >= self.work.captured.wrapping_sub(1) {
+            return false;
+        }
+        direction.expect_at(seq.wrapping_add(seen));
+        self.look(seen, 0)
     }
 
     /// Sets up a look at the place where a head should begin, or where what is around chunks goes on.

@@ -99,7 +99,7 @@ impl Transactions {
                 Some(status) => {
                     joined.folded += 1;
                     joined.truncated += u64::from(!early.is_whole);
-                    self.add_info(found, status, early.extent.end_seq(response.head_end));
+                    self.add_info(found, status, (response.seq, early.extent.end_seq(response.head_end)));
                 }
                 None => {
                     let is_expected = self.open[found.position].response_expected == Some(response.seq);
@@ -213,6 +213,12 @@ impl Transactions {
     /// The time of the response that waits longest for its request.
     pub fn oldest_early_ts(&self) -> Option<u64> {
         self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()
+    }
+
+    /// Whether a response that begins before `resp_seq` waits for its request: it is to have one first.
+    pub fn has_early_before(&self, resp_seq: u32) -> bool {
+        let waits = self.open.iter().filter(|open| open.early.is_some());
+        waits.filter_map(|open| open.response).any(|response| seq::after(resp_seq, response.seq))
     }
 
     /// Whether a response waits for its request.

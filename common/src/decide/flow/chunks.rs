@@ -36,13 +36,18 @@ impl Direction {
         self.state & state::TOLD != 0
     }
 
-    /// Whether `seq` lies within the chunk of which the size was read last, behind a head that said that it is one.
+    /// Whether `seq` lies within the chunk of which the size was read last.
     #[inline(always)]
-    pub const fn is_in_told_chunk(&self, seq: u32) -> bool {
+    pub const fn is_in_chunk(&self, seq: u32) -> bool {
         let left = self.expect.wrapping_sub(seq);
         // Zero less one is more than any size.
-        let is_inside = left.wrapping_sub(1) < self.early_bytes;
-        is_inside & self.is_told_chunked() & (self.phase() == Phase::Cr as u32)
+        (left.wrapping_sub(1) < self.early_bytes) & (self.phase() == Phase::Cr as u32)
+    }
+
+    /// The same behind a head that said that it is one.
+    #[inline(always)]
+    pub const fn is_in_told_chunk(&self, seq: u32) -> bool {
+        self.is_in_chunk(seq) & self.is_told_chunked()
     }
 
     /// What was read at `expect` so far.
@@ -144,9 +149,26 @@ mod tests {
         way.finish();
         assert_eq!((way.expect, way.chunk()), (1_605, followed));
         assert!(way.is_in_told_chunk(1_200));
+        way.begin(1_605, 0);
+        way.conclude(1_700);
+        assert!(way.is_expected_at(1_700) && !way.is_in_chunks());
+    }
+
+    #[test]
+    fn a_head_inside_of_a_chunk_leaves_what_follows_it_known() {
+        let mut way = Direction::default();
+        way.begin(1_000, state::MEASURE);
+        way.conclude(1_100);
+        way.finish();
+        way.follow_chunk(5, DATA);
+        let followed = way.chunk();
         way.begin(1_300, 0);
         way.conclude(1_400);
-        assert!(way.is_expected_at(1_400) && !way.is_in_chunks());
+        way.finish();
+        assert_eq!((way.expect, way.chunk()), (1_605, followed));
+        way.begin(1_500, 0);
+        way.conclude(1_700);
+        assert!(way.is_expected_at(1_700), "one that reaches beyond it is a head");
     }
 
     #[test]

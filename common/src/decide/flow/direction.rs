@@ -213,6 +213,9 @@ impl Direction {
                 self.settle();
             }
             kept |= self.state & state::EXPECT;
+        } else if self.is_in_chunk(seq) {
+            // A start line in a body, or chunks that were none: both are followed.
+            kept |= self.state & (state::EXPECT | state::PHASE);
         }
         if self.state & (state::HEAD | state::EXPECT) == state::EXPECT && self.expect == seq {
             // What came early of it.

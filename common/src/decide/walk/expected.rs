@@ -48,6 +48,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             return if has_other != 0 { self.look_at_other() } else { self.pushed() };
         }
         if !self.direction().is_expected_at(seq) || self.direction().is_begun_at(seq) {
+            // A request behind one that is late: the client did not wait.
+            let is_asked = u32::from(self.work.mode == Mode::Early as u32) & u32::from(!is_status);
+            self.direction().state |= state::PIPELINED * is_asked;
             self.start_at(lead, Mode::from_u32(self.work.mode).next());
             return true;
         }

@@ -73,6 +73,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let way = self.direction();
         let [in_order, again, early] = way.measures(segment_seq);
         let is_begun = u32::from(way.cut().progress != Cut::INSIDE);
+        let begin = way.begin;
         let work = &mut *self.work;
         let (is_repeat, is_early) =
             (u32::from(work.mode == Mode::Repeat as u32), u32::from(work.mode == Mode::Early as u32));
@@ -82,7 +83,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let is_cut =
             in_order & (is_begun | u32::from(work.next != ENDED)) & ((is_aside | is_early | is_ahead) ^ 1);
         let end = work.offset + bytes;
-        work.scan = work.offset;
+        // Of what came again with it some may be of the message before.
+        let before = begin.wrapping_sub(segment_seq).wrapping_sub(work.at);
+        let is_ahead = u32::from(before < 1 << 31) & u32::from(skip != 0);
+        work.scan = work.offset + is_ahead * if before < bytes { before } else { bytes };
         work.field = work.offset + skip;
         work.field_tail = UNSET;
         // Each way alone would be followed through all that comes.
