@@ -25,6 +25,7 @@ use storage::{
 use tracing::{error, warn};
 
 use crate::{
+    backlog::Place,
     beside::Beside,
     collector::ParsedMark,
     compacting,
@@ -42,7 +43,12 @@ pub struct Sealed {
     pub batch: Batch,
     /// When they were parsed; nothing where the clock is that of a file.
     pub parsed: Vec<ParsedMark>,
+    /// Its place in the backlog, where that is bounded.
+    pub place: Option<Place>,
 }
+
+/// Where collectors hand sealed batches on.
+pub type Queue = Sender<Box<Sealed>>;
 
 /// Between two looks at whether a file has reached its age.
 const TICK: Duration = Duration::from_millis(250);
@@ -50,7 +56,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// A running encoder and the ways to it.
 pub struct Encoder {
     /// Where sealed batches go.
-    pub queue: Sender<Box<Sealed>>,
+    pub queue: Queue,
     /// Where rows of `capture_stats` go.
     pub stats: Sender<Interval>,
     /// What it counts.
@@ -64,9 +70,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Starts the thread that writes to `writer`; `sensor` names this host in `capture_stats`.
-    pub fn start(writer: Writer, sensor: &str) -> std::io::Result<Encoder> {
-        let (queue, batches) = crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX);
+    /// Starts the thread that writes to `writer` what so many collectors hand on; `sensor` names this host in `capture_stats`.
+    pub fn start(writer: Writer, sensor: &str, collector_count: usize) -> std::io::Result<Encoder> {
+        let (queue, batches) = queue(collector_count);
         let (stats, intervals) = crossbeam_channel::bounded(INTERVAL_COUNT_MAX);
         let ledger = Arc::new(EncoderLedger::default());
         ledger.add(EncoderCounter::RowsRecovered, writer.recovered().http_rows());
@@ -128,6 +134,11 @@ impl Encoder {
             uploading.finish();
         }
     }
+}
+
+/// The queue between so many collectors and the encoder.
+pub(crate) fn queue(collector_count: usize) -> (Queue, Receiver<Box<Sealed>>) {
+    crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX * collector_count.max(1))
 }
 
 struct Encoding {

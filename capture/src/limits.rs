@@ -50,8 +50,12 @@ pub const HANDSHAKE_COUNT_MAX: usize = 1 << 14;
 /// Interim responses (1xx) noted per transaction.
 pub const INFO_STATUS_COUNT_MAX: usize = 8;
 
-/// Sealed batches waiting for the encoder; a collector sheds the next one. Each holds up to 64 MiB of rows.
+/// Sealed batches of each collector that wait for the encoder, those of all in one queue: all seal at once, as the flush interval
+/// ends. A collector sheds the next one.
 pub const QUEUE_WORK_COUNT_MAX: usize = 3;
+
+/// Bytes of sealed batches, all collectors' together, that wait or are being written: full ones are few.
+pub const QUEUE_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX;
 
 /// Intervals of `capture_stats` that wait for the encoder, and as many for room on disk; what comes then is told together.
 pub const INTERVAL_COUNT_MAX: usize = 64;

@@ -48,7 +48,7 @@ fn by_file(frames: &[TimedFrame], folder: &Path, out: &Path) {
 
 fn by_test_run(frames: &[TimedFrame], out: &Path) {
     let mut kernel = Kernel::new(&Config::default(), 4 << 20);
-    let encoder = Encoder::start(Writer::open(WriterSettings::new(out, "here")).unwrap(), "here").unwrap();
+    let encoder = Encoder::start(Writer::open(WriterSettings::new(out, "here")).unwrap(), "here", 1).unwrap();
     let settings = CollectorSettings::of_files(HEAD_BYTES_DEFAULT as usize);
     let redactor = Redactor::new(Policy::off(), Key::from_bytes([7; 32]));
     let ledger = Arc::new(CollectorLedger::default());

@@ -42,7 +42,7 @@ fn add(out: &Path, intervals: impl IntoIterator<Item = Interval>) {
         stats: Some(StatsSchema::new(&counter_names(), &GAUGES)),
         ..WriterSettings::new(out, "here")
     });
-    let encoder = Encoder::start(writer.unwrap(), "here").unwrap();
+    let encoder = Encoder::start(writer.unwrap(), "here", 1).unwrap();
     intervals.into_iter().for_each(|interval| encoder.stats.send(interval).unwrap());
     encoder.finish(Interval::default);
 }

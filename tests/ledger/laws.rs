@@ -72,7 +72,7 @@ fn run_with(out: &Path, forgetful: Forgetful, meanwhile: impl FnOnce(&Encoder, u
         stats: Some(StatsSchema::new(&counter_names(), &GAUGES)),
         ..WriterSettings::new(out, "here")
     });
-    let encoder = Encoder::start(writer.unwrap(), "here").unwrap();
+    let encoder = Encoder::start(writer.unwrap(), "here", 1).unwrap();
     let (outlet, inlet) = crossbeam_channel::unbounded();
     let ledger = Arc::new(CollectorLedger::default());
     let settings = CollectorSettings {

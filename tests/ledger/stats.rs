@@ -40,7 +40,7 @@ fn encoder(out: &std::path::Path) -> Encoder {
         file_bytes_max: 1,
         ..WriterSettings::new(out, "here")
     });
-    Encoder::start(writer.unwrap(), "here").unwrap()
+    Encoder::start(writer.unwrap(), "here", 1).unwrap()
 }
 
 #[test]

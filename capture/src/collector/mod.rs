@@ -22,6 +22,7 @@ pub use self::observe::{Moment, ParsedMark};
 
 use self::observe::Observed;
 use crate::{
+    backlog::Backlog,
     encoder::Sealed,
     flow::{
         assembler::Place,
@@ -63,10 +64,11 @@ impl CollectorSettings {
 }
 
 /// What a collector does where the queue to the encoder is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum FullQueue {
-    /// Lets the batch go and counts its rows: frames do not wait.
-    Shed,
+    /// Lets the batch go and counts its rows: frames do not wait. The queue is full also where what all collectors handed on and
+    /// is not written holds too much.
+    Shed(Backlog),
     /// Waits: files do.
     Wait,
 }
@@ -125,7 +127,7 @@ impl Collector {
                 ts_source: settings.ts_source,
                 clock_offset_ns: 0,
                 interfaces: Vec::new(),
-                full_queue: settings.full_queue,
+                full_queue: settings.full_queue.clone(),
                 flush_interval_ns: settings.flush_interval_ns,
                 flush_next_ns: 0,
                 feed: None,

@@ -49,10 +49,14 @@ impl Collector {
         let sealed = self.swap_batch();
         let rows = sealed.rows() as u64;
         let parsed = self.stages.observed.take_marks(rows);
-        let sealed = Box::new(Sealed { batch: sealed, parsed });
-        let is_sent = match self.stages.full_queue {
-            FullQueue::Shed => self.stages.outlet.try_send(sealed).is_ok(),
-            FullQueue::Wait => self.stages.outlet.send(sealed).is_ok(),
+        let bytes = sealed.raw_bytes();
+        let sealed = |place| Box::new(Sealed { batch: sealed, parsed, place });
+        let outlet = &self.stages.outlet;
+        let is_sent = match &self.stages.full_queue {
+            FullQueue::Shed(backlog) => {
+                backlog.enter(bytes).is_some_and(|place| outlet.try_send(sealed(Some(place))).is_ok())
+            }
+            FullQueue::Wait => outlet.send(sealed(None)).is_ok(),
         };
         self.stages.published.queue.note(self.stages.outlet.len() as u64);
         if !is_sent {
@@ -63,8 +67,8 @@ impl Collector {
 
     /// Puts a new batch in place and carries the sides of open transactions over.
     fn swap_batch(&mut self) -> Batch {
-        let mut next = Batch::new();
         let old = &self.stages.batch;
+        let mut next = old.successor();
         for nth in 0..self.table.busy_count() {
             let at = self.table.busy(nth);
             for transaction in self.table.get(at).transactions.iter_mut() {
@@ -78,5 +82,62 @@ impl Collector {
         }
         self.stages.epoch = self.stages.epoch.wrapping_add(1);
         std::mem::replace(&mut self.stages.batch, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use storage::values::TimeSource;
+
+    use super::*;
+    use crate::{
+        backlog::Backlog,
+        collector::CollectorSettings,
+        encoder,
+        flow::testing,
+        ledger::CollectorLedger,
+        redact::{Key, Policy, Redactor},
+        source::RecordSink as _,
+    };
+
+    const FLUSH_NS: u64 = 1_000_000;
+
+    /// A collector that has a row to seal as soon as its flush interval is over.
+    fn with_a_row(
+        settings: &CollectorSettings,
+        queue: &encoder::Queue,
+        ledger: &Arc<CollectorLedger>,
+    ) -> Collector {
+        let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
+        let mut collector = Collector::new(settings, redactor, queue.clone(), Arc::clone(ledger));
+        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let mut record = testing::record(1_000, response.len());
+        record.flags = common::record::record_flag::HEAD_END;
+        collector.record(&record, response);
+        collector
+    }
+
+    #[test]
+    fn collectors_that_seal_at_once_shed_nothing() {
+        const COUNT: usize = 64;
+        let settings = CollectorSettings {
+            ts_source: TimeSource::Xdp,
+            flush_interval_ns: Some(FLUSH_NS),
+            full_queue: FullQueue::Shed(Backlog::default()),
+            ..CollectorSettings::of_files(1 << 14)
+        };
+        let (queue, batches) = encoder::queue(COUNT);
+        let ledgers: Vec<_> = (0..COUNT).map(|_| Arc::new(CollectorLedger::default())).collect();
+        let mut collectors: Vec<_> =
+            ledgers.iter().map(|ledger| with_a_row(&settings, &queue, ledger)).collect();
+        // Nobody writes meanwhile.
+        for now_ns in [crate::limits::UNANSWERED_AGE_NS_MAX, 2 * crate::limits::UNANSWERED_AGE_NS_MAX] {
+            collectors.iter_mut().for_each(|collector| collector.pass_time(now_ns));
+        }
+        assert_eq!(batches.len(), COUNT);
+        let shed = |ledger: &Arc<CollectorLedger>| ledger.counts.read()[Counter::Shed as usize];
+        assert_eq!(ledgers.iter().map(shed).sum::<u64>(), 0);
     }
 }

@@ -25,6 +25,7 @@ use super::{
     watch::{Origin, Stop, Watch},
 };
 use crate::{
+    backlog::Backlog,
     balance::InterfaceCounts,
     collector::{Collector, CollectorSettings, FullQueue},
     confine::user::Identity,
@@ -55,7 +56,8 @@ pub(super) fn run(
     let losses = LossReader::begin(source.nics());
     let ports = source.nics().iter().map(port).collect();
     let manager = Manager::of_process();
-    let encoder = confine((settings, identity), (writer, &plane.keyring), &[])?;
+    let collector_count = source.posts().len();
+    let encoder = confine((settings, identity), (writer, &plane.keyring), (&[], collector_count))?;
     let interfaces: Vec<(u32, String)> =
         source.nics().iter().map(|nic| (nic.link.ifindex, nic.link.name.clone())).collect();
     let closed = Arc::new(AtomicBool::new(false));
@@ -117,7 +119,7 @@ fn start_collectors(
         head_bytes_max: settings.head_bytes_max as usize,
         ts_source: TimeSource::Xdp,
         flush_interval_ns: u64::try_from(settings.storage.flush_interval.as_nanos()).ok(),
-        full_queue: FullQueue::Shed,
+        full_queue: FullQueue::Shed(Backlog::default()),
     };
     let mut collectors = Collectors::default();
     let posts = source.posts();

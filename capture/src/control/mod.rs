@@ -169,7 +169,7 @@ fn open_writer(
 fn confine(
     (settings, identity): (&Settings, &Identity),
     (writer, keyring): (Writer, &Keyring),
-    reads: &[PathBuf],
+    (reads, collector_count): (&[PathBuf], usize),
 ) -> anyhow::Result<Encoder> {
     let sockets = settings.report.metrics.iter().filter_map(MetricsAddress::folder);
     let connects = settings.storage.upload.is_some();
@@ -201,7 +201,8 @@ fn confine(
     for missing in safeguards.iter().filter(|found| !found.holds()) {
         warn!("{missing}");
     }
-    let mut encoder = Encoder::start(writer, &settings.sensor).context("the encoder could not be started")?;
+    let encoder = Encoder::start(writer, &settings.sensor, collector_count);
+    let mut encoder = encoder.context("the encoder could not be started")?;
     let uploads = uploader.as_ref().map(Uploader::uploads);
     let kept = encoder.keep(&settings.sensor, settings.storage.keep, uploads);
     kept.context("retention could not be started")?;

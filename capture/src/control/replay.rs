@@ -46,7 +46,7 @@ pub(super) fn run(
     let mut viewers = plane.viewers.take();
     let writer = open_writer((settings, identity), &redactor.policy_name(), &plane.keyring)?;
     let mut signals = Signals::catch(&plane.runtime).context("the signals could not be listened to")?;
-    let encoder = confine((settings, identity), (writer, &plane.keyring), files)?;
+    let encoder = confine((settings, identity), (writer, &plane.keyring), (files, 1))?;
     let ledger = Arc::new(CollectorLedger::default());
     let collector_settings = CollectorSettings::of_files(settings.head_bytes_max as usize);
     let mut collector =

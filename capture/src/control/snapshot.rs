@@ -55,6 +55,8 @@ pub struct EncoderView {
     pub queue: u64,
     /// The most there were since the last row of `capture_stats`.
     pub queue_max: u64,
+    /// Batches it has room for.
+    pub queue_size: u64,
     /// Nanoseconds since the oldest row that is being written was parsed.
     pub writing_ns: u64,
     /// Published files that are to be uploaded and are not yet.

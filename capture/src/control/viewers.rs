@@ -7,7 +7,6 @@ use tracing::warn;
 use super::snapshot::Snapshot;
 use crate::{
     ledger::{VIEW_COUNTER_COUNT, ViewLedger},
-    limits::QUEUE_WORK_COUNT_MAX,
     settings::ControlSettings,
     view::{
         hub::{Hub, HubPlan},
@@ -77,7 +76,7 @@ impl Teller {
             queue: Fill {
                 now: snapshot.encoder.queue,
                 most: snapshot.encoder.queue_max,
-                size: QUEUE_WORK_COUNT_MAX as u64,
+                size: snapshot.encoder.queue_size,
             },
             disk_free_bytes: snapshot.disk_free_bytes,
             lag_ns: snapshot.lag_ns(),

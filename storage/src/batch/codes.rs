@@ -16,6 +16,11 @@ struct Slot {
     code: u32,
 }
 
+/// Entries that a table is to have room for whose predecessor had so many.
+pub(super) const fn room(entries: usize) -> usize {
+    entries + entries / 8
+}
+
 const FREE: Slot = Slot { hash: 0, code: ABSENT };
 
 /// Codes by the hash of what they stand for.
@@ -70,12 +75,11 @@ impl Codes {
         self.slots[at] = slot;
     }
 
-    /// Forgets all codes and keeps the memory.
-    pub(super) fn clear(&mut self) {
-        if self.count > 0 {
-            self.slots.fill(FREE);
-            self.count = 0;
-        }
+    /// A table without codes and with room for as many.
+    pub(super) fn successor(&self) -> Codes {
+        let slots = (room(self.count) * 4).div_ceil(3);
+        let slots = if self.count == 0 { 0 } else { slots.next_power_of_two().max(SLOT_COUNT_MIN) };
+        Codes { slots: vec![FREE; slots], count: 0 }
     }
 }
 
@@ -98,7 +102,7 @@ mod tests {
                     prop_assert_eq!(codes.find(*hash, |found| found == code), Some(code), "round {}", round);
                     prop_assert_eq!(codes.find(*hash + 1, |found| found == code), None);
                 }
-                codes.clear();
+                codes = codes.successor();
             }
         }
     }

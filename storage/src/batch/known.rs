@@ -45,11 +45,6 @@ impl KnownLines {
         }
         self.slots[slot_of(known)] = Slot { number, codes };
     }
-
-    /// Forgets all codes and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.slots.fill(Slot::default());
-    }
 }
 
 fn slot_of(number: LineNumber) -> usize {

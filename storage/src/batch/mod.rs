@@ -21,6 +21,7 @@ use ahash::RandomState;
 pub use self::glance::Glance;
 use self::{
     address::write_address,
+    codes::room,
     columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
     lines::{GivenValues, LineSink, Stored},
@@ -124,25 +125,29 @@ impl Batch {
         }
     }
 
-    /// Empties the batch and keeps its memory for the next one; all ids given out become invalid.
-    pub fn clear(&mut self) {
-        self.rows.clear();
-        self.connections.clear();
-        self.vlan_ids.clear();
-        self.requests.clear();
-        self.cookie_names.clear();
-        self.request_others.clear();
-        self.responses.clear();
-        self.info_status.clear();
-        self.set_cookies.clear();
-        self.set_cookie_names.clear();
-        self.response_others.clear();
-        self.request_lines.clear();
-        self.response_lines.clear();
-        self.cookie_lines.clear();
-        self.request_names.clear();
-        self.response_names.clear();
-        self.intake.bytes = 0;
+    /// An empty batch with room for as much as this one holds: the next one will hold about that.
+    pub fn successor(&self) -> Batch {
+        let hasher = &RandomState::new();
+        Batch {
+            rows: Vec::with_capacity(room(self.rows.len())),
+            connections: self.connections.successor(hasher),
+            vlan_ids: Vec::with_capacity(room(self.vlan_ids.len())),
+            requests: self.requests.successor(hasher),
+            cookie_names: self.cookie_names.successor(hasher),
+            request_others: self.request_others.successor(hasher),
+            responses: self.responses.successor(hasher),
+            info_status: Vec::with_capacity(room(self.info_status.len())),
+            set_cookies: self.set_cookies.successor(hasher),
+            set_cookie_names: self.set_cookie_names.successor(hasher),
+            response_others: self.response_others.successor(hasher),
+            request_lines: KnownLines::default(),
+            response_lines: KnownLines::default(),
+            cookie_lines: KnownLines::default(),
+            request_names: self.request_names.successor(hasher),
+            response_names: self.response_names.successor(hasher),
+            intake: Intake::default(),
+            address: String::new(),
+        }
     }
 
     /// Rows appended since the batch was empty.

@@ -6,7 +6,7 @@
 use ahash::RandomState;
 
 use super::{
-    codes::Codes,
+    codes::{Codes, room},
     strings::{ABSENT, Intake, Strings},
 };
 use crate::field::Field;
@@ -40,12 +40,14 @@ impl Sequences {
         }
     }
 
-    /// Forgets all sequences and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.codes.clear();
-        self.names.clear();
-        self.entries.clear();
-        self.by_field.fill(ABSENT);
+    /// None yet, and room for as many.
+    pub(crate) fn successor(&self, hasher: &RandomState) -> Sequences {
+        Sequences {
+            codes: self.codes.successor(),
+            names: Vec::with_capacity(room(self.names.len())),
+            entries: Vec::with_capacity(room(self.entries.len())),
+            ..Sequences::new(hasher.clone())
+        }
     }
 
     /// The code that the names of the sequence at hand have in `texts`, joined by commas.

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 
 use ahash::RandomState;
 
-use super::strings::{ABSENT, Coding, Intake, Strings};
+use super::{
+    codes::room,
+    strings::{ABSENT, Coding, Intake, Strings},
+};
 use crate::flags::Flags;
 
 /// A run of entries in a list column.
@@ -41,9 +44,12 @@ impl<R, const N: usize> Side<R, N> {
         Side { records: Vec::new(), texts: codings.map(|coding| Strings::new(coding, hasher.clone())) }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.records.clear();
-        self.texts.iter_mut().for_each(Strings::clear);
+    /// An empty side with room for as much.
+    pub(crate) fn successor(&self, hasher: &RandomState) -> Side<R, N> {
+        Side {
+            records: Vec::with_capacity(room(self.records.len())),
+            texts: std::array::from_fn(|at| self.texts[at].successor(hasher)),
+        }
     }
 
     /// Appends the values of a record, each to the column of its number, and returns their codes.
@@ -93,9 +99,12 @@ impl TextList {
         TextList { strings: Strings::new(Coding::Repeating, hasher.clone()), entries: Vec::new() }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.strings.clear();
-        self.entries.clear();
+    /// An empty column with room for as much.
+    pub(crate) fn successor(&self, hasher: &RandomState) -> TextList {
+        TextList {
+            strings: self.strings.successor(hasher),
+            entries: Vec::with_capacity(room(self.entries.len())),
+        }
     }
 
     /// Adds one entry behind the last.
@@ -144,10 +153,13 @@ impl LineList {
         LineList { names: strings(), values: strings(), entries: Vec::new() }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.names.clear();
-        self.values.clear();
-        self.entries.clear();
+    /// An empty column with room for as much.
+    pub(crate) fn successor(&self, hasher: &RandomState) -> LineList {
+        LineList {
+            names: self.names.successor(hasher),
+            values: self.values.successor(hasher),
+            entries: Vec::with_capacity(room(self.entries.len())),
+        }
     }
 
     /// Copies the lines of `span` from `other`.

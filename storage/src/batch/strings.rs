@@ -6,7 +6,7 @@
 
 use ahash::RandomState;
 
-use super::codes::Codes;
+use super::codes::{Codes, room};
 use crate::escape;
 
 /// The code of an absent value.
@@ -64,13 +64,14 @@ impl Strings {
         }
     }
 
-    /// Empties the column and keeps its memory.
-    pub(crate) fn clear(&mut self) {
-        self.codes.clear();
-        self.bytes.clear();
-        self.ends.clear();
-        self.last = ABSENT;
-        self.last_is_plain = false;
+    /// An empty column with room for as much.
+    pub(crate) fn successor(&self, hasher: &RandomState) -> Strings {
+        Strings {
+            codes: self.codes.successor(),
+            bytes: Vec::with_capacity(room(self.bytes.len())),
+            ends: Vec::with_capacity(room(self.ends.len())),
+            ..Strings::new(self.coding, hasher.clone())
+        }
     }
 
     /// Asks for what `put_hashed` with this value will look at; its hash, where it will look by that.

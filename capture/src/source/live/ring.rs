@@ -56,7 +56,8 @@ impl Ring {
         let consumer = Mapping::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
         let producer = Mapping::new(fd, page, page + 2 * capacity as usize, libc::PROT_READ)?;
         let capacity = u64::from(capacity);
-        let mut ring = Self { index, capacity, data_start: page, consumer, producer, position: 0, invalid: 0 };
+        let mut ring =
+            Self { index, capacity, data_start: page, consumer, producer, position: 0, invalid: 0 };
         ring.position = ring.consumed().load(Ordering::Acquire);
         Ok(ring)
     }
