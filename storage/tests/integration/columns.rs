@@ -424,7 +424,7 @@ fn rows_of_a_server_host_and_client_stand_together_in_order_of_time() {
 }
 
 #[test]
-fn a_cleared_batch_starts_anew_and_a_carried_request_is_whole() {
+fn a_batch_begins_empty_behind_another_and_a_carried_request_is_whole() {
     let mut first = full_batch();
     let connection = crate::support::connection(&mut first, 9);
     let head = crate::support::Head::get(
@@ -436,11 +436,11 @@ fn a_cleared_batch_starts_anew_and_a_carried_request_is_whole() {
         ],
     );
     let request = head.append_request(&mut first);
-    let mut next = Batch::new();
+    let mut next = first.successor();
+    assert_eq!((next.rows(), next.raw_bytes()), (0, 0));
     let (connection, request) =
         (first.carry_connection(connection, &mut next), first.carry_request(request, &mut next));
-    first.clear();
-    assert_eq!((first.rows(), first.raw_bytes()), (0, 0));
+    drop(first);
     next.row(connection, Some(request), None, &row_values(NOON_NS));
     let row = round_trip(&next);
     assert_eq!(text(&row, "host", 0).as_deref(), Some("carried.example"));
