@@ -54,8 +54,9 @@ pub const INFO_STATUS_COUNT_MAX: usize = 8;
 /// ends. A collector sheds the next one.
 pub const QUEUE_WORK_COUNT_MAX: usize = 3;
 
-/// Bytes of sealed batches, all collectors' together, that wait or are being written: full ones are few.
-pub const QUEUE_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX;
+/// Bytes of sealed batches, all collectors' together, that wait or are being written: of full ones, which hold a little more than
+/// their limit, three.
+pub const QUEUE_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
 
 /// Intervals of `capture_stats` that wait for the encoder, and as many for room on disk; what comes then is told together.
 pub const INTERVAL_COUNT_MAX: usize = 64;
