@@ -308,11 +308,8 @@ impl Direction {
         let reached =
             self.state & state::AHEAD != 0 && next_seq.wrapping_sub(self.ahead_from) <= HEAD_BYTES_MAX;
         let jump = reached && self.ahead_to.wrapping_sub(next_seq) <= HEAD_BYTES_MAX;
-        let seam = if reached && next_seq == self.ahead_from {
-            Lead::closes(u32::from(self.ahead_lead), line)
-        } else {
-            0
-        };
+        let within = next_seq.wrapping_sub(self.ahead_from);
+        let seam = Lead::closes(u32::from(self.ahead_lead), within, line) * u32::from(reached);
         self.next_seq = if jump { self.ahead_to } else { next_seq };
         self.line = if jump { self.ahead_line } else { line as u16 };
         self.head_bytes = head_bytes;
@@ -400,12 +397,12 @@ impl Lead {
     /// CR LF.
     pub const CRLF: u32 = 2;
 
-    /// Bytes of it that end an empty line which began with `line`; zero where it does not.
+    /// Bytes of it, behind the first `within`, that end an empty line which began with `line`; zero where they do not.
     #[inline(always)]
-    pub const fn closes(lead: u32, line: u32) -> u32 {
-        match (lead, line) {
-            (Self::LF, 1 | 2) => 1,
-            (Self::CRLF, 1) => 2,
+    pub const fn closes(lead: u32, within: u32, line: u32) -> u32 {
+        match (lead, within, line) {
+            (Self::LF, 0, 1 | 2) | (Self::CRLF, 1, 2) => 1,
+            (Self::CRLF, 0, 1) => 2,
             _ => 0,
         }
     }
@@ -445,15 +442,16 @@ mod tests {
 
     #[test]
     fn an_empty_line_across_a_seam_is_found() {
-        for (line, lead, bytes) in
-            [(1, Lead::CRLF, 2), (1, Lead::LF, 1), (2, Lead::LF, 1), (0, Lead::CRLF, 0)]
-        {
+        let at = |seq, line, lead, end| (seq, line, lead, Some(end));
+        let told =
+            [at(1_100, 1, Lead::CRLF, 1_102), at(1_100, 1, Lead::LF, 1_101), at(1_100, 2, Lead::LF, 1_101)];
+        let again = [at(1_101, 2, Lead::CRLF, 1_102), (1_101, 2, Lead::LF, None)];
+        for (seq, line, lead, end) in told.into_iter().chain(again).chain([(1_100, 0, Lead::CRLF, None)]) {
             let mut way = Direction::default();
             way.begin(1_000, 0);
             way.note_ahead(Stretch { from: 1_100, to: 1_200, line: 0, lead });
-            way.advance(1_100, 100, line);
-            let expected = (bytes > 0).then_some(1_100 + bytes);
-            assert_eq!((way.state & state::EXPECT != 0).then_some(way.expect), expected, "{line} {lead}");
+            way.advance(seq, 100, line);
+            assert_eq!((way.state & state::EXPECT != 0).then_some(way.expect), end, "{line} {lead}");
         }
     }
 
