@@ -351,7 +351,11 @@ mod tests {
 
     /// What came of a whole head and pieces behind it, each at its offset from the head's first byte.
     fn counts(pieces: &[(u32, &str)]) -> [u64; 4] {
-        let head = "GET /a HTTP/1.1\r\n\r\n";
+        counts_behind("GET /a HTTP/1.1\r\n\r\n", pieces, 0)
+    }
+
+    /// The same behind another head, where the decision says with each piece that something is due so far behind its first byte.
+    fn counts_behind(head: &str, pieces: &[(u32, &str)], due: u32) -> [u64; 4] {
         let ledger = Arc::new(CollectorLedger::default());
         let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
         let (outlet, _sealed) = crossbeam_channel::unbounded();
@@ -363,6 +367,7 @@ mod tests {
         for (at, piece) in pieces {
             let mut record = testing::record(1_000 + at, piece.len());
             record.kind = RecordKind::Continuation as u8;
+            record.due = if due == 0 { 0 } else { 1_000 + due };
             collector.record(&record, piece.as_bytes());
         }
         collector.finish();
@@ -385,5 +390,15 @@ mod tests {
         );
         let two = "GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
         assert_eq!(counts(&[(19, two)]), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn chunks_lead_to_heads_that_the_decision_has_passed() {
+        let head = "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let behind = head.len() as u32;
+        let (chunks, next) = ("3\r\nabc\r\n0\r\n\r\n", "GET /b HTTP/1.1\r\n\r\n");
+        let over = behind + (chunks.len() + next.len()) as u32;
+        let pieces = [(behind, chunks), (behind + chunks.len() as u32, next)];
+        assert_eq!(counts_behind(head, &pieces, over)[..3], [1, 1, 2]);
     }
 }

@@ -187,6 +187,16 @@ fn early(transactions: &mut Transactions, seq: u32, ack: u32, early: Early) {
 }
 
 #[test]
+fn an_answer_that_waits_is_to_have_its_request_before_later_ones() {
+    let mut transactions = Transactions::default();
+    early(&mut transactions, 500, 1_100, EARLY);
+    assert_eq!([499, 500, 501].map(|seq| transactions.has_early_before(seq)), [false, false, true]);
+    open(&mut transactions, 1_000, 500, true);
+    transactions.join_early(Call::Early, None);
+    assert!(!transactions.has_early_before(501), "it has it");
+}
+
+#[test]
 fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     let mut transactions = Transactions::default();
     early(&mut transactions, 500, 1_100, EARLY);
