@@ -136,9 +136,14 @@ impl Encoder {
     }
 }
 
+/// Batches that the queue between so many collectors and the encoder has room for.
+pub(crate) fn queue_size(collector_count: usize) -> usize {
+    QUEUE_WORK_COUNT_MAX * collector_count.max(1)
+}
+
 /// The queue between so many collectors and the encoder.
 pub(crate) fn queue(collector_count: usize) -> (Queue, Receiver<Box<Sealed>>) {
-    crossbeam_channel::bounded(QUEUE_WORK_COUNT_MAX * collector_count.max(1))
+    crossbeam_channel::bounded(queue_size(collector_count))
 }
 
 struct Encoding {

@@ -52,8 +52,8 @@ impl Stages {
             }
             // What came may lead on by itself, to heads that lie before what was due when it came by.
             let found = connection.untold_head(side).or_else(|| {
-                connection.directions[side].trail.note_due(record.due);
-                connection.untold_head(side)
+                let leads_on = connection.directions[side].trail.note_due(record.due);
+                leads_on.then(|| connection.untold_head(side)).flatten()
             });
             let Some(at) = found else { return };
             self.tally.count(Counter::HeadsUntold);

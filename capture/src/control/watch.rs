@@ -27,9 +27,8 @@ use super::{
 };
 use crate::{
     balance::{Balance, InterfaceCounts},
-    encoder::Encoder,
+    encoder::{self, Encoder},
     ledger::{CollectorLedger, Counter, EncoderLedger, VIEW_COUNTER_COUNT, merged},
-    limits::QUEUE_WORK_COUNT_MAX,
     settings::{ReportSettings, StopChoice},
     source::live::{clock, losses::LossReader},
 };
@@ -152,7 +151,7 @@ impl Watch {
             counts: self.encoder.counts.read(),
             queue: queued as u64,
             queue_max: queue_max.max(queued as u64),
-            queue_size: (QUEUE_WORK_COUNT_MAX * self.collectors.len()) as u64,
+            queue_size: encoder::queue_size(self.collectors.len()) as u64,
             writing_ns: since(self.encoder.writing_ns.load(Ordering::Relaxed), now_ns),
             upload_files_waiting: self.encoder.upload_files_waiting.now(),
             upload_bytes_waiting: self.encoder.upload_bytes_waiting.now(),

@@ -115,13 +115,15 @@ impl Trail {
         }
     }
 
-    /// Notes where a head is due, or the end of a chunk, of the messages that came last.
-    pub fn note_due(&mut self, at: u32) {
+    /// Notes where a head is due, or the end of a chunk, of the messages that came last; whether that is news.
+    pub fn note_due(&mut self, at: u32) -> bool {
         let is_next = self.ahead().first().is_none_or(|head| seq::after(head.seq, at));
         let is_news = self.due.is_some_and(|due| due.chunk.is_some() && seq::after(at, due.at));
-        if at != 0 && is_next && is_news {
+        let leads_on = at != 0 && is_next && is_news;
+        if leads_on {
             self.due = Some(Due { at, chunk: Some(BEHIND_DATA), is_told: true });
         }
+        leads_on
     }
 
     /// Where a head is due, and its first bytes as far as they came and there is room; `None` where nothing of it did.

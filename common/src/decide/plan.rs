@@ -185,8 +185,7 @@ impl<F: Frame> Planner<'_, F> {
     fn look_behind_repeat(&mut self) -> bool {
         let (seen, seq) = (self.work.seen, self.work.record.segment_seq);
         let direction = self.slot.direction(self.work.direction);
-        if direction.state & state::EXPECT != 0 || seen.wrapping_sub(1) >= self.work.captured.wrapping_sub(1)
-        {
+        if direction.state & state::EXPECT != 0 || seen == 0 || seen >= self.work.captured {
             return false;
         }
         direction.expect_at(seq.wrapping_add(seen));

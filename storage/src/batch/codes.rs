@@ -16,9 +16,14 @@ struct Slot {
     code: u32,
 }
 
-/// Entries that a table is to have room for whose predecessor had so many.
-pub(super) const fn room(entries: usize) -> usize {
+/// Entries that a successor is to have room for, of what had so many.
+const fn room(entries: usize) -> usize {
     entries + entries / 8
+}
+
+/// No entries, and room for about as many.
+pub(super) fn successor_of<T>(entries: &[T]) -> Vec<T> {
+    Vec::with_capacity(room(entries.len()))
 }
 
 const FREE: Slot = Slot { hash: 0, code: ABSENT };

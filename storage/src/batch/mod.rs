@@ -21,7 +21,7 @@ use ahash::RandomState;
 pub use self::glance::Glance;
 use self::{
     address::write_address,
-    codes::room,
+    codes::successor_of,
     columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
     lines::{GivenValues, LineSink, Stored},
@@ -129,24 +129,20 @@ impl Batch {
     pub fn successor(&self) -> Batch {
         let hasher = &RandomState::new();
         Batch {
-            rows: Vec::with_capacity(room(self.rows.len())),
+            rows: successor_of(&self.rows),
             connections: self.connections.successor(hasher),
-            vlan_ids: Vec::with_capacity(room(self.vlan_ids.len())),
+            vlan_ids: successor_of(&self.vlan_ids),
             requests: self.requests.successor(hasher),
             cookie_names: self.cookie_names.successor(hasher),
             request_others: self.request_others.successor(hasher),
             responses: self.responses.successor(hasher),
-            info_status: Vec::with_capacity(room(self.info_status.len())),
+            info_status: successor_of(&self.info_status),
             set_cookies: self.set_cookies.successor(hasher),
             set_cookie_names: self.set_cookie_names.successor(hasher),
             response_others: self.response_others.successor(hasher),
-            request_lines: KnownLines::default(),
-            response_lines: KnownLines::default(),
-            cookie_lines: KnownLines::default(),
             request_names: self.request_names.successor(hasher),
             response_names: self.response_names.successor(hasher),
-            intake: Intake::default(),
-            address: String::new(),
+            ..Batch::new()
         }
     }
 

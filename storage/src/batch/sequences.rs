@@ -6,7 +6,7 @@
 use ahash::RandomState;
 
 use super::{
-    codes::{Codes, room},
+    codes::{Codes, successor_of},
     strings::{ABSENT, Intake, Strings},
 };
 use crate::field::Field;
@@ -44,8 +44,8 @@ impl Sequences {
     pub(crate) fn successor(&self, hasher: &RandomState) -> Sequences {
         Sequences {
             codes: self.codes.successor(),
-            names: Vec::with_capacity(room(self.names.len())),
-            entries: Vec::with_capacity(room(self.entries.len())),
+            names: successor_of(&self.names),
+            entries: successor_of(&self.entries),
             ..Sequences::new(hasher.clone())
         }
     }

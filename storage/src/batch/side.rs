@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ahash::RandomState;
 
 use super::{
-    codes::room,
+    codes::successor_of,
     strings::{ABSENT, Coding, Intake, Strings},
 };
 use crate::flags::Flags;
@@ -47,7 +47,7 @@ impl<R, const N: usize> Side<R, N> {
     /// An empty side with room for as much.
     pub(crate) fn successor(&self, hasher: &RandomState) -> Side<R, N> {
         Side {
-            records: Vec::with_capacity(room(self.records.len())),
+            records: successor_of(&self.records),
             texts: std::array::from_fn(|at| self.texts[at].successor(hasher)),
         }
     }
@@ -101,10 +101,7 @@ impl TextList {
 
     /// An empty column with room for as much.
     pub(crate) fn successor(&self, hasher: &RandomState) -> TextList {
-        TextList {
-            strings: self.strings.successor(hasher),
-            entries: Vec::with_capacity(room(self.entries.len())),
-        }
+        TextList { strings: self.strings.successor(hasher), entries: successor_of(&self.entries) }
     }
 
     /// Adds one entry behind the last.
@@ -158,7 +155,7 @@ impl LineList {
         LineList {
             names: self.names.successor(hasher),
             values: self.values.successor(hasher),
-            entries: Vec::with_capacity(room(self.entries.len())),
+            entries: successor_of(&self.entries),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use ahash::RandomState;
 
-use super::codes::{Codes, room};
+use super::codes::{Codes, successor_of};
 use crate::escape;
 
 /// The code of an absent value.
@@ -68,8 +68,8 @@ impl Strings {
     pub(crate) fn successor(&self, hasher: &RandomState) -> Strings {
         Strings {
             codes: self.codes.successor(),
-            bytes: Vec::with_capacity(room(self.bytes.len())),
-            ends: Vec::with_capacity(room(self.ends.len())),
+            bytes: successor_of(&self.bytes),
+            ends: successor_of(&self.ends),
             ..Strings::new(self.coding, hasher.clone())
         }
     }

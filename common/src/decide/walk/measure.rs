@@ -85,8 +85,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let end = work.offset + bytes;
         // Of what came again with it some may be of the message before.
         let before = begin.wrapping_sub(segment_seq).wrapping_sub(work.at);
-        let is_ahead = u32::from(before < 1 << 31) & u32::from(skip != 0);
-        work.scan = work.offset + is_ahead * if before < bytes { before } else { bytes };
+        let begins_here = u32::from(before < 1 << 31) & u32::from(skip != 0);
+        work.scan = work.offset + begins_here * if before < bytes { before } else { bytes };
         work.field = work.offset + skip;
         work.field_tail = UNSET;
         // Each way alone would be followed through all that comes.
