@@ -42,6 +42,7 @@ pub(crate) const UNSAFE_FILES: &[&str] = &[
     "bench/src/traffic/kernel.rs",
     "bench/src/traffic/replay.rs",
     "capture/build.rs",
+    "capture/src/allocator.rs",
     "capture/src/confine/attempts.rs",
     "capture/src/confine/names.rs",
     "capture/src/http/line_feeds.rs",

@@ -2,6 +2,7 @@
 //!
 //! Data goes one way (see `pipeline`): source, collector, one bounded queue, encoder, file.
 
+pub mod allocator;
 pub mod backlog;
 pub mod balance;
 pub mod beside;

@@ -86,9 +86,6 @@ pub const LATE_AGE_NS_MAX: u64 = 1_000_000_000;
 /// Transactions in progress in one collector; those of connections longest without news become rows beyond.
 pub const TRANSACTION_COUNT_MAX: usize = FLOW_COUNT_MAX;
 
-/// Transactions a connection keeps room for once it had one: what a queue begins with.
-pub const TRANSACTION_ROOM_COUNT: usize = 4;
-
 /// Bytes of a new batch that transactions in progress may take; beyond, those longest without news become rows.
 pub const OPEN_BYTES_MAX: usize = BATCH_BYTES_MAX / 2;
 
@@ -124,8 +121,7 @@ const _: () = assert!(LATE_AGE_NS_MAX < PARTIAL_AGE_NS_MAX && LATE_AGE_NS_MAX < 
 /// What a batch holds beyond its limit is one head at the most; a queue grows to twice what is in it.
 pub fn collector_bytes_max(head_bytes_max: u32) -> u64 {
     let connections = FLOW_COUNT_MAX * SLOT_BYTES;
-    let places = FLOW_COUNT_MAX * TRANSACTION_ROOM_COUNT + 2 * TRANSACTION_COUNT_MAX;
-    let transactions = places * size_of::<Transaction>();
+    let transactions = 2 * TRANSACTION_COUNT_MAX * size_of::<Transaction>();
     let partials = PARTIAL_COUNT_MAX * (head_bytes_max as usize + PARTIAL_BYTES);
     let handshakes = HANDSHAKE_COUNT_MAX * size_of::<(FlowKey, Handshake)>();
     let batches = (QUEUE_WORK_COUNT_MAX + 2) * (BATCH_BYTES_MAX + BATCH_KNOWN_BYTES_MAX);

@@ -6,12 +6,13 @@ use std::{
 };
 
 use capture::{
-    control,
+    allocator, control,
     settings::{self, Environment, Job},
     view,
 };
 
 fn main() -> ExitCode {
+    allocator::map_large_pieces();
     let job = match settings::parse(std::env::args_os(), &Environment::of_process()) {
         Ok(job) => job,
         Err(error) => error.exit(),

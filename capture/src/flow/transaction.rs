@@ -22,7 +22,7 @@ pub use side::Side;
 pub use tunnel::TunnelEnd;
 
 use crate::http::Method;
-use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX, TRANSACTION_ROOM_COUNT};
+use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
 
 /// What pairing and framing need to remember of a request beside its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,10 +194,11 @@ impl Transactions {
         self.open.len()
     }
 
-    /// Gives back the memory of many transactions; that of a few is kept for the next.
+    /// Gives back the memory of transactions where none is open: most connections are silent, and the one that speaks next finds
+    /// what this one had, still in the cache.
     pub fn let_go(&mut self) {
-        if self.open.capacity() > TRANSACTION_ROOM_COUNT {
-            self.open.shrink_to(TRANSACTION_ROOM_COUNT);
+        if self.open.is_empty() && self.open.capacity() > 0 {
+            self.open = VecDeque::new();
         }
     }
 
@@ -464,6 +465,9 @@ impl Transactions {
     }
 
     fn next_transaction(&mut self) -> Transaction {
+        if self.open.capacity() == 0 {
+            self.open.reserve_exact(1);
+        }
         let transaction = Transaction::new(self.next_index);
         self.next_index = self.next_index.saturating_add(1);
         transaction

@@ -16,6 +16,9 @@ struct Slot {
     code: u32,
 }
 
+/// Bytes that a code takes here: tables are between three eighths and three quarters full.
+pub(super) const CODE_BYTES: usize = 2 * size_of::<Slot>();
+
 /// Entries that a successor is to have room for, of what had so many.
 const fn room(entries: usize) -> usize {
     entries + entries / 8

@@ -52,7 +52,7 @@ impl Batch {
             path: text(RequestText::Path),
             query: text(RequestText::Query),
             path_template: text(RequestText::PathTemplate),
-            status: response.and_then(|id| self.responses.records[id.0 as usize].status),
+            status: response.and_then(|id| self.responses.records[id.0 as usize].status.get()),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod columns;
 mod glance;
 mod known;
 mod lines;
+pub(crate) mod row;
 mod sequences;
 pub(crate) mod side;
 pub(crate) mod strings;
@@ -25,6 +26,7 @@ use self::{
     columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
     lines::{GivenValues, LineSink, Stored},
+    row::Row,
     sequences::Sequences,
     side::{ConnectionRecord, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
     strings::{ABSENT, Intake},
@@ -59,15 +61,6 @@ pub struct RequestId(u32);
 /// A response of one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResponseId(u32);
-
-/// One row: the numbers of its parts and the values that belong to neither head alone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Row {
-    pub(crate) connection: u32,
-    pub(crate) request: u32,
-    pub(crate) response: u32,
-    pub(crate) values: RowValues,
-}
 
 /// Connections, requests, responses and the rows that join them, ready to be encoded as row groups.
 #[derive(Debug)]
@@ -151,7 +144,7 @@ impl Batch {
         self.rows.len()
     }
 
-    /// Bytes held: records, rows, and every distinct value once.
+    /// Bytes held: records, rows, every distinct value once, and the tables that values are found in.
     pub fn raw_bytes(&self) -> usize {
         self.intake.bytes
             + self.rows.len() * size_of::<Row>()
@@ -183,15 +176,15 @@ impl Batch {
         self.vlan_ids.extend(values.vlan_ids.iter().copied().map(i32::from));
         ConnectionId(self.connections.push(ConnectionRecord {
             texts,
-            queue: values.queue,
+            queue: values.queue.into(),
             sample_weight: values.sample_weight,
             flow_id: values.flow_id,
             client: values.client,
             server: values.server,
             vlan_ids: Span::between(vlan_start, self.vlan_ids.len()),
-            tunnel_id: values.tunnel.and_then(|tunnel| tunnel.id),
+            tunnel_id: values.tunnel.and_then(|tunnel| tunnel.id).into(),
             syn_seen: values.syn_seen,
-            tcp_rtt_us: values.tcp_rtt_us,
+            tcp_rtt_us: values.tcp_rtt_us.into(),
         }))
     }
 
@@ -246,7 +239,7 @@ impl Batch {
             texts: codes,
             head_bytes: values.head_bytes,
             header_count: values.header_count,
-            content_length: values.content_length,
+            content_length: values.content_length.into(),
             header_order_hash: values.header_order_hash,
             cookie_names,
             headers_other: stored.others,
@@ -314,8 +307,8 @@ impl Batch {
             texts: codes,
             head_bytes: values.head_bytes,
             header_count: values.header_count,
-            content_length: values.content_length,
-            status: values.status,
+            content_length: values.content_length.into(),
+            status: values.status.into(),
             info_status: Span::between(info_start, self.info_status.len()),
             set_cookies: stored.set_cookies,
             set_cookie_names,
@@ -326,7 +319,7 @@ impl Batch {
 
     /// The status code of a response; `None` where it had none.
     pub fn status(&self, id: ResponseId) -> Option<i32> {
-        self.responses.records[id.0 as usize].status
+        self.responses.records[id.0 as usize].status.get()
     }
 
     /// Sets the status codes of the 1xx responses before a response, where they were not known with it.
@@ -373,7 +366,7 @@ impl Batch {
         assert!(request == ABSENT || (request as usize) < self.requests.records.len());
         let response = response.map_or(ABSENT, |id| id.0);
         assert!(response == ABSENT || (response as usize) < self.responses.records.len());
-        self.rows.push(Row { connection: connection.0, request, response, values: *values });
+        self.rows.push(Row::new([connection.0, request, response], values));
     }
 
     /// Copies a connection into the next batch and returns its id there.

@@ -6,7 +6,7 @@
 use ahash::RandomState;
 
 use super::{
-    codes::{Codes, successor_of},
+    codes::{CODE_BYTES, Codes, successor_of},
     strings::{ABSENT, Intake, Strings},
 };
 use crate::field::Field;
@@ -72,7 +72,7 @@ impl Sequences {
         self.names.extend_from_slice(&self.current);
         self.entries.push((u32::try_from(self.names.len()).expect("as few names"), code));
         self.codes.insert(hash, nth);
-        intake.bytes += size_of_val(&self.current[..]) + size_of::<(u32, u32)>();
+        intake.bytes += size_of_val(&self.current[..]) + size_of::<(u32, u32)>() + CODE_BYTES;
         code
     }
 

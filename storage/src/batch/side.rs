@@ -8,6 +8,7 @@ use ahash::RandomState;
 
 use super::{
     codes::successor_of,
+    row::Sparse,
     strings::{ABSENT, Coding, Intake, Strings},
 };
 use crate::flags::Flags;
@@ -175,15 +176,15 @@ impl LineList {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionRecord<const N: usize> {
     pub(crate) texts: [u32; N],
-    pub(crate) queue: Option<i32>,
+    pub(crate) queue: Sparse<i32>,
     pub(crate) sample_weight: i32,
     pub(crate) flow_id: i64,
     pub(crate) client: (IpAddr, u16),
     pub(crate) server: (IpAddr, u16),
     pub(crate) vlan_ids: Span,
-    pub(crate) tunnel_id: Option<i64>,
+    pub(crate) tunnel_id: Sparse<i64>,
     pub(crate) syn_seen: bool,
-    pub(crate) tcp_rtt_us: Option<i64>,
+    pub(crate) tcp_rtt_us: Sparse<i64>,
 }
 
 /// What a request's rows share, besides its strings.
@@ -192,7 +193,7 @@ pub(crate) struct RequestRecord<const N: usize> {
     pub(crate) texts: [u32; N],
     pub(crate) head_bytes: i32,
     pub(crate) header_count: i32,
-    pub(crate) content_length: Option<i64>,
+    pub(crate) content_length: Sparse<i64>,
     pub(crate) header_order_hash: i64,
     pub(crate) cookie_names: Span,
     pub(crate) headers_other: Span,
@@ -206,8 +207,8 @@ pub(crate) struct ResponseRecord<const N: usize> {
     pub(crate) texts: [u32; N],
     pub(crate) head_bytes: i32,
     pub(crate) header_count: i32,
-    pub(crate) content_length: Option<i64>,
-    pub(crate) status: Option<i32>,
+    pub(crate) content_length: Sparse<i64>,
+    pub(crate) status: Sparse<i32>,
     pub(crate) info_status: Span,
     pub(crate) set_cookies: Span,
     pub(crate) set_cookie_names: Span,

@@ -6,7 +6,7 @@
 
 use ahash::RandomState;
 
-use super::codes::{Codes, successor_of};
+use super::codes::{CODE_BYTES, Codes, successor_of};
 use crate::escape;
 
 /// The code of an absent value.
@@ -148,6 +148,7 @@ impl Strings {
         }
         let code = self.push(stored, intake);
         self.codes.insert(hash, code);
+        intake.bytes += CODE_BYTES;
         code
     }
 

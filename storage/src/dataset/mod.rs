@@ -230,7 +230,7 @@ impl Writer {
     pub fn write(&mut self, batch: &Batch, now_ns: i64) -> Result<Written, WriteError> {
         let mut rows: Vec<(i64, u32)> = (0..)
             .zip(&batch.rows)
-            .map(|(number, row)| (Partition::of(HTTP_TABLE, row.values.ts_ns).hour, number))
+            .map(|(number, row)| (Partition::of(HTTP_TABLE, row.ts_ns).hour, number))
             .collect();
         rows.sort_unstable();
         let layout = self.http.clone();
@@ -238,7 +238,7 @@ impl Writer {
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             let partition = Partition { table: HTTP_TABLE, hour: rows[0].0 };
             let order = clustered(batch, rows.iter().map(|(_, row)| *row));
-            let times = order.iter().map(|row| batch.rows[*row as usize].values.ts_ns);
+            let times = order.iter().map(|row| batch.rows[*row as usize].ts_ns);
             let span = TimeSpan::of(times);
             match gather(batch, &order, &self.settings.sensor, &layout.arrow) {
                 Ok(batch) => self.append(partition, &layout, &Rows { batch, span }, now_ns, &mut outcome),

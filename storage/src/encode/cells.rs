@@ -8,17 +8,17 @@ use super::gather::{pair_state_code, time_source_code};
 use crate::{
     batch::{
         Batch, CONNECTION_TEXTS, REQUEST_TEXTS, RESPONSE_TEXTS,
+        row::Row,
         side::{ConnectionRecord, RequestRecord, ResponseRecord, Span},
         strings::ABSENT,
     },
     flags::Flags,
     schema::{Int, List, Long, Source, Truth, Word},
-    values::RowValues,
 };
 
 /// One row and the records it joins.
 pub(crate) struct RowRef<'a> {
-    pub(crate) values: &'a RowValues,
+    pub(crate) values: &'a Row,
     pub(crate) connection: &'a ConnectionRecord<CONNECTION_TEXTS>,
     pub(crate) request: Option<&'a RequestRecord<REQUEST_TEXTS>>,
     pub(crate) response: Option<&'a ResponseRecord<RESPONSE_TEXTS>>,
@@ -196,7 +196,7 @@ fn append_codes(codes: &mut Vec<u32>, source: Source, tile: &[RowRef<'_>]) {
 
 fn append_ints(cells: &mut Cells<i32>, int: Int, tile: &[RowRef<'_>]) {
     match int {
-        Int::Queue => cells.fill(tile, |row| row.connection.queue),
+        Int::Queue => cells.fill(tile, |row| row.connection.queue.get()),
         Int::SampleWeight => cells.fill_all(tile, |row| row.connection.sample_weight),
         Int::ClientPort => cells.fill_all(tile, |row| i32::from(row.connection.client.1)),
         Int::ServerPort => cells.fill_all(tile, |row| i32::from(row.connection.server.1)),
@@ -204,7 +204,7 @@ fn append_ints(cells: &mut Cells<i32>, int: Int, tile: &[RowRef<'_>]) {
             cells.fill_all(tile, |row| if row.connection.server.0.is_ipv4() { 4 } else { 6 });
         }
         Int::TransactionIndex => cells.fill_all(tile, |row| row.values.transaction_index),
-        Int::Status => cells.fill(tile, |row| row.response.and_then(|response| response.status)),
+        Int::Status => cells.fill(tile, |row| row.response.and_then(|response| response.status.get())),
         Int::RequestHeadBytes => cells.fill(tile, |row| row.request.map(|request| request.head_bytes)),
         Int::ResponseHeadBytes => cells.fill(tile, |row| row.response.map(|response| response.head_bytes)),
         Int::RequestHeaderCount => cells.fill(tile, |row| row.request.map(|request| request.header_count)),
@@ -218,24 +218,24 @@ fn append_longs(cells: &mut Cells<i64>, long: Long, tile: &[RowRef<'_>]) {
     match long {
         Long::TimeNs => cells.fill_all(tile, |row| row.values.ts_ns),
         Long::FlowId => cells.fill_all(tile, |row| row.connection.flow_id),
-        Long::TunnelId => cells.fill(tile, |row| row.connection.tunnel_id),
-        Long::RequestSeq => cells.fill(tile, |row| row.values.req_seq),
-        Long::RequestEndSeq => cells.fill(tile, |row| row.values.req_end_seq),
-        Long::ResponseSeq => cells.fill(tile, |row| row.values.resp_seq),
-        Long::ResponseAck => cells.fill(tile, |row| row.values.resp_ack),
+        Long::TunnelId => cells.fill(tile, |row| row.connection.tunnel_id.get()),
+        Long::RequestSeq => cells.fill(tile, |row| row.values.req_seq.get()),
+        Long::RequestEndSeq => cells.fill(tile, |row| row.values.req_end_seq.get()),
+        Long::ResponseSeq => cells.fill(tile, |row| row.values.resp_seq.get()),
+        Long::ResponseAck => cells.fill(tile, |row| row.values.resp_ack.get()),
         Long::RequestContentLength => {
-            cells.fill(tile, |row| row.request.and_then(|request| request.content_length));
+            cells.fill(tile, |row| row.request.and_then(|request| request.content_length.get()));
         }
         Long::ResponseContentLength => {
-            cells.fill(tile, |row| row.response.and_then(|response| response.content_length));
+            cells.fill(tile, |row| row.response.and_then(|response| response.content_length.get()));
         }
-        Long::RequestBodyBytes => cells.fill(tile, |row| row.values.req_body_bytes),
-        Long::ResponseBodyBytes => cells.fill(tile, |row| row.values.resp_body_bytes),
-        Long::TtfbUs => cells.fill(tile, |row| row.values.ttfb_us),
-        Long::RequestDurationUs => cells.fill(tile, |row| row.values.req_duration_us),
-        Long::ResponseHeadDurationUs => cells.fill(tile, |row| row.values.resp_head_duration_us),
-        Long::TotalUs => cells.fill(tile, |row| row.values.total_us),
-        Long::TcpRttUs => cells.fill(tile, |row| row.connection.tcp_rtt_us),
+        Long::RequestBodyBytes => cells.fill(tile, |row| row.values.req_body_bytes.get()),
+        Long::ResponseBodyBytes => cells.fill(tile, |row| row.values.resp_body_bytes.get()),
+        Long::TtfbUs => cells.fill(tile, |row| row.values.ttfb_us.get()),
+        Long::RequestDurationUs => cells.fill(tile, |row| row.values.req_duration_us.get()),
+        Long::ResponseHeadDurationUs => cells.fill(tile, |row| row.values.resp_head_duration_us.get()),
+        Long::TotalUs => cells.fill(tile, |row| row.values.total_us.get()),
+        Long::TcpRttUs => cells.fill(tile, |row| row.connection.tcp_rtt_us.get()),
         Long::HeaderOrderHash => cells.fill(tile, |row| row.request.map(|request| request.header_order_hash)),
     }
 }

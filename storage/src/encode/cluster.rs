@@ -41,7 +41,7 @@ pub(crate) fn clustered(batch: &Batch, rows: impl Iterator<Item = u32>) -> Vec<u
                 server: servers[parts.connection as usize],
                 host: if host == ABSENT { 0 } else { hosts[host as usize] + 1 },
                 connection: connections[parts.connection as usize],
-                ts_ns: parts.values.ts_ns,
+                ts_ns: parts.ts_ns,
                 row,
             }
         })

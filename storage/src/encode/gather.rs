@@ -72,7 +72,7 @@ pub(crate) fn gather(
 fn row_ref(batch: &Batch, row: u32) -> RowRef<'_> {
     let row = &batch.rows[row as usize];
     RowRef {
-        values: &row.values,
+        values: row,
         connection: &batch.connections.records[row.connection as usize],
         request: (row.request != ABSENT).then(|| &batch.requests.records[row.request as usize]),
         response: (row.response != ABSENT).then(|| &batch.responses.records[row.response as usize]),
