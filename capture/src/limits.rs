@@ -56,7 +56,7 @@ pub const QUEUE_WORK_COUNT_MAX: usize = 3;
 
 /// Bytes of sealed batches, all collectors' together, that wait or are being written: of full ones, which hold a little more than
 /// their limit, three.
-pub const QUEUE_BYTES_MAX: usize = 4 * BATCH_BYTES_MAX;
+pub const QUEUE_BYTES_MAX: usize = 3 * BATCH_BYTES_MAX + BATCH_BYTES_MAX / 8;
 
 /// Intervals of `capture_stats` that wait for the encoder, and as many for room on disk; what comes then is told together.
 pub const INTERVAL_COUNT_MAX: usize = 64;

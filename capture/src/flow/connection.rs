@@ -139,13 +139,21 @@ impl Connection {
     /// side sends came as pieces.
     pub fn untold_head(&mut self, side: usize) -> Option<u32> {
         let mut bytes = [0; START_BYTES];
-        let (at, bytes) = self.directions[side].untold_head(&mut bytes)?;
-        let is_ours = match start_line_kind(bytes) {
-            StartLine::Request => self.client == Some(side),
-            StartLine::Response => self.client == Some(1 - side),
-            StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
-        };
-        (is_ours && !self.has_left_http(side, at)).then_some(at)
+        loop {
+            let (at, bytes) = self.directions[side].untold_head(&mut bytes)?;
+            let kind = start_line_kind(bytes);
+            let is_ours = match kind {
+                StartLine::Request => self.client == Some(side),
+                StartLine::Response => self.client == Some(1 - side),
+                StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
+            };
+            if is_ours {
+                return (!self.has_left_http(side, at)).then_some(at);
+            }
+            if kind == StartLine::NeedMore || !self.directions[side].trail.give_up_left(at) {
+                return None;
+            }
+        }
     }
 
     /// Whether the client knew that the request at `seq` had arrived when it sent this copy of it, with `ack`.

@@ -49,6 +49,8 @@ struct Ahead {
 #[derive(Debug, Default)]
 pub struct Trail {
     due: Option<Due>,
+    /// What was due before the decision led on to that: a segment that is late may still lead from there.
+    left: Option<Due>,
     /// Heads that came behind a gap, in the order of their sequence numbers: so many.
     ahead: [Ahead; HEAD_AHEAD_COUNT_MAX],
     ahead_count: u8,
@@ -64,6 +66,9 @@ impl Trail {
     /// told of a gap, what is due before it is not forgotten.
     pub fn pass(&mut self, (seq, head_end): (u32, u32), extent: Extent, has_pieces: bool) {
         let behind = Due::behind(head_end, extent);
+        if self.left.is_some_and(|left| left.chunk.is_none() && left.at == seq) {
+            self.left = self.before_due(behind);
+        }
         match self.due {
             Some(due) if seq::after(seq, due.at) => {
                 // Chunks that nobody had to hand over lead from there to here.
@@ -121,13 +126,38 @@ impl Trail {
         let is_news = self.due.is_some_and(|due| due.chunk.is_some() && seq::after(at, due.at));
         let leads_on = at != 0 && is_next && is_news;
         if leads_on {
+            self.left = self.due;
             self.due = Some(Due { at, chunk: Some(BEHIND_DATA), is_told: true });
         }
         leads_on
     }
 
+    /// What is due that was left behind, where that is still before what is due now.
+    fn before_due(&self, left: Option<Due>) -> Option<Due> {
+        left.filter(|left| self.due.is_some_and(|due| seq::after(due.at, left.at)))
+    }
+
+    /// Goes on from where the decision led away, as far as pieces came: where a head is due there of which some did.
+    fn left_head(&mut self, pieces: &Assembler) -> Option<u32> {
+        self.left = self.before_due(self.left).filter(|_| pieces.has_early());
+        while let Some(Due { at, chunk: Some(chunk), .. }) = self.left {
+            let next = follow(pieces, at, chunk)?;
+            self.left = self.before_due(next);
+        }
+        let at = self.left?.at;
+        (!pieces.early_at(at, &mut [0; 1]).is_empty()).then_some(at)
+    }
+
+    /// What is due at `at` is no head: whether that was where the decision led away from, which is given up then.
+    pub fn give_up_left(&mut self, at: u32) -> bool {
+        self.left.take_if(|left| left.at == at).is_some()
+    }
+
     /// Where a head is due, and its first bytes as far as they came and there is room; `None` where nothing of it did.
     pub fn due_head<'b>(&mut self, pieces: &Assembler, into: &'b mut [u8]) -> Option<(u32, &'b [u8])> {
+        if let Some(at) = self.left_head(pieces) {
+            return Some((at, pieces.early_at(at, into)));
+        }
         while let Some(Due { at, chunk: Some(chunk), is_told }) = self.due {
             if is_told && !matches!(pieces.early_at(at, &mut [0; 1]), [] | [b'\r']) {
                 self.due = Some(Due::head(at));
@@ -254,6 +284,30 @@ mod tests {
         let behind = 1_100 + 100 * HEAD_AHEAD_COUNT_MAX as u32;
         assert_eq!(due(&mut trail, &[(behind, "GET")]), Some((behind, "GET".into())));
         assert_eq!(trail.ahead_count, 0);
+    }
+
+    #[test]
+    fn a_late_segment_leads_on_from_where_the_decision_led_away() {
+        let mut trail = Trail::default();
+        trail.pass((100, 150), Extent::Delimited, true);
+        let (size, rest) = ("5\r\nab", "cde\r\n0\r\n\r\nGET /1");
+        let behind = 150 + size.len() as u32;
+        assert_eq!(due(&mut trail, &[(behind, rest)]), None);
+        trail.note_due(500);
+        let late = [(behind, rest), (150, size)];
+        let next = behind + rest.len() as u32 - 6;
+        assert_eq!(due(&mut trail, &late), Some((next, "GET /1".into())));
+        assert!(!trail.give_up_left(next + 1));
+        trail.pass((next, next + 20), Extent::None, true);
+        let late = [(next + 20, "GET /2"), (500, "GET /3")];
+        assert_eq!(due(&mut trail, &late), Some((next + 20, "GET /2".into())), "and on from there");
+        trail.pass((next + 20, 500), Extent::None, true);
+        assert_eq!(due(&mut trail, &late), Some((500, "GET /3".into())), "up to what is due now");
+        assert!(!trail.give_up_left(500), "which is not left behind");
+        let mut trail = Trail::default();
+        trail.pass((100, 150), Extent::Delimited, true);
+        trail.note_due(500);
+        assert_eq!(due(&mut trail, &[(500, "GET")]), Some((500, "GET".into())), "which does not wait");
     }
 
     #[test]
