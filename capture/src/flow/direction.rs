@@ -188,6 +188,9 @@ impl Direction {
     /// that is proved, which hides start lines.
     pub fn pass(&mut self, span: &HeadSpan, said: Extent, proved: Extent) {
         self.trail.pass((span.seq, span.end_seq), said, self.assembler.has_early());
+        if said != proved {
+            self.trail.may_have_no_body(span.end_seq);
+        }
         self.head_ended(span.seq, span.end_seq, proved);
     }
 

@@ -49,7 +49,8 @@ struct Ahead {
 #[derive(Debug, Default)]
 pub struct Trail {
     due: Option<Due>,
-    /// What was due before the decision led on to that: a segment that is late may still lead from there.
+    /// What was due before the decision led on to that, or is where a message has no body: a segment that is late may still lead
+    /// from there.
     left: Option<Due>,
     /// Heads that came behind a gap, in the order of their sequence numbers: so many.
     ahead: [Ahead; HEAD_AHEAD_COUNT_MAX],
@@ -77,9 +78,21 @@ impl Trail {
             }
             // Seen before.
             Some(due) if seq != due.at => return,
-            Some(_) | None => self.due = behind,
+            Some(_) | None => {
+                // Nothing is late that was left behind.
+                self.left = self.left.filter(|_| has_pieces);
+                self.due = behind;
+            }
         }
         self.go_on();
+    }
+
+    /// Notes that the message whose head ended at `head_end` may have no body, whatever its head says: the answer to HEAD has none
+    /// (RFC 9110 section 9.3.2).
+    pub fn may_have_no_body(&mut self, head_end: u32) {
+        if self.left.is_none() {
+            self.left = self.before_due(Some(Due::head(head_end)));
+        }
     }
 
     fn ahead(&self) -> &[Ahead] {
@@ -139,7 +152,7 @@ impl Trail {
 
     /// Goes on from where the decision led away, as far as pieces came: where a head is due there of which some did.
     fn left_head(&mut self, pieces: &Assembler) -> Option<u32> {
-        self.left = self.before_due(self.left).filter(|_| pieces.has_early());
+        self.left = self.before_due(self.left);
         while let Some(Due { at, chunk: Some(chunk), .. }) = self.left {
             let next = follow(pieces, at, chunk)?;
             self.left = self.before_due(next);
@@ -308,6 +321,21 @@ mod tests {
         trail.pass((100, 150), Extent::Delimited, true);
         trail.note_due(500);
         assert_eq!(due(&mut trail, &[(500, "GET")]), Some((500, "GET".into())), "which does not wait");
+    }
+
+    #[test]
+    fn a_head_may_come_where_a_body_would_be_that_an_answer_to_head_has_not() {
+        let mut trail = Trail::from(100);
+        trail.pass((100, 150), Extent::Length(300), false);
+        trail.may_have_no_body(150);
+        trail.pass((150, 180), Extent::Length(20), true);
+        assert_eq!(due(&mut trail, &[(200, "HTTP/1.1 200")]), Some((200, "HTTP/1.1 200".into())));
+        let mut trail = Trail::from(100);
+        trail.pass((100, 150), Extent::Length(300), false);
+        trail.may_have_no_body(150);
+        assert_eq!(due(&mut trail, &[(450, "HTTP/1.1 200")]), Some((450, "HTTP/1.1 200".into())));
+        trail.pass((450, 500), Extent::Length(20), false);
+        assert_eq!(due(&mut trail, &[(150, "HTTP/1.1 200")]), None, "all is behind that");
     }
 
     #[test]
