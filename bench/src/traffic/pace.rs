@@ -1,4 +1,4 @@
-//! Sending at a rate: so many frames as are due, and a rest where none is.
+//! Sending at a rate: what is due, in bursts that are worth their while, and a rest between them.
 //!
 //! A late sender catches up by bursts of a bounded size, never by one large one.
 
