@@ -49,8 +49,8 @@ struct Ahead {
 #[derive(Debug, Default)]
 pub struct Trail {
     due: Option<Due>,
-    /// What was due before the decision led on to that, or is where a message has no body: a segment that is late may still lead
-    /// from there.
+    /// What was due before the decision led on from it, or would be if the last message had no body: what is late may still lead
+    /// from there. It lies before what is due.
     left: Option<Due>,
     /// Heads that came behind a gap, in the order of their sequence numbers: so many.
     ahead: [Ahead; HEAD_AHEAD_COUNT_MAX],

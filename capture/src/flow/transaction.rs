@@ -197,7 +197,7 @@ impl Transactions {
     /// Gives back the memory of transactions where none is open: most connections are silent, and the one that speaks next finds
     /// what this one had, still in the cache.
     pub fn let_go(&mut self) {
-        if self.open.is_empty() && self.open.capacity() > 0 {
+        if self.open.is_empty() {
             self.open = VecDeque::new();
         }
     }

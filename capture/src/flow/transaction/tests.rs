@@ -187,6 +187,21 @@ fn early(transactions: &mut Transactions, seq: u32, ack: u32, early: Early) {
 }
 
 #[test]
+fn a_connection_without_a_transaction_keeps_no_room_for_one() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 1_000, 500, true);
+    transactions.let_go();
+    assert_eq!(
+        (transactions.len(), transactions.open.capacity()),
+        (1, 1),
+        "what is open stays, with room for itself"
+    );
+    assert!(transactions.take_oldest().is_some());
+    transactions.let_go();
+    assert_eq!(transactions.open.capacity(), 0);
+}
+
+#[test]
 fn an_answer_that_waits_is_to_have_its_request_before_later_ones() {
     let mut transactions = Transactions::default();
     early(&mut transactions, 500, 1_100, EARLY);
