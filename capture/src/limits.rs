@@ -23,14 +23,17 @@ pub const HEAD_RECENT_COUNT_MAX: usize = 8;
 /// Steps of a direction's acknowledgement that are remembered, to know a request that is only repeated: it comes soon.
 pub const REPLY_COUNT_MAX: usize = 4;
 
+/// Runs of chunks in one direction that are remembered, to know what looks like a head in them: copies of it come soon.
+pub const CHUNK_RUN_COUNT_MAX: usize = 2;
+
 /// Heads in progress in one direction: one is usual, more only behind a gap that is still open.
 pub const PARTIAL_COUNT_PER_DIRECTION_MAX: usize = 4;
 
 /// Segments kept that came before the one their head begins in.
 pub const PIECE_EARLY_COUNT_MAX: usize = 32;
 
-/// Heads of one direction that may have come behind bytes that are missing, before those are given up.
-pub const HEAD_AHEAD_COUNT_MAX: usize = 3;
+/// Places in one direction where what is known ends, as heads came behind bytes that are missing; the lowest is given up beyond.
+pub const TRAIL_END_COUNT_MAX: usize = 6;
 
 /// Pieces a head in progress may be in at once.
 pub const FILLED_RANGE_COUNT_MAX: usize = 64;

@@ -95,7 +95,7 @@ pub(super) const LINES: &[Line<'_>] = &[
     (
         "a start line in a body goes by before the head that declares it",
         &[Open, GET, Late(&Down("HTTP/1.1 200 OK|Content-Length: 27||")), LIE, AGAIN, DONE],
-        &["GET /a (0) > 200 (27) ack_verified", SECOND],
+        &["GET /a (0) > 200 (27) ack_verified start_line_in_body", SECOND],
     ),
     (
         "an answer goes by behind the next one",

@@ -30,7 +30,6 @@ const OPEN: &[(&str, usize)] = &[
     ("a head is told right", 2),
     ("fields are told right", 1),
     ("a message is in one row", 1),
-    ("a row is a message", 1),
     ("what is handed over becomes a row", 1),
     ("what was captured is handed over", 1),
     // Of a last byte: that of a repeat, where the first copy was no mark.
@@ -48,14 +47,35 @@ const OPEN_UNDER_LOSS: &[(&str, usize)] = &[
     ("what was captured is handed over", 1),
 ];
 
-/// How often among a hundred seeds an excuse may be needed at the most.
-const EXCUSED: &[(&str, u64)] = &[("excused: InMidSegment", 2), ("excused: TokenCut", 1)];
+/// How often among a hundred seeds an excuse may be needed, and what is none be taken for a start line, at the most.
+const EXCUSED: &[(&str, u64)] = &[
+    ("excused: InMidSegment", 2),
+    ("excused: TokenCut", 1),
+    ("lie taken: BodyOfUnproved", 3),
+    ("lie taken: BodyOfUnseen", 1),
+    ("lie taken: ChunkedBody", 4),
+    ("lie taken: Tunnel", 1),
+];
 
 /// The same where the directions are read apart.
-const EXCUSED_APART: &[(&str, u64)] = &[("excused: InMidSegment", 3), ("excused: TokenCut", 2)];
+const EXCUSED_APART: &[(&str, u64)] = &[
+    ("excused: InMidSegment", 3),
+    ("excused: TokenCut", 2),
+    ("lie taken: BodyOfUnproved", 2),
+    ("lie taken: BodyOfUnseen", 1),
+    ("lie taken: ChunkedBody", 2),
+    ("lie taken: Tunnel", 2),
+];
 
 /// The same where frames are lost: what is behind a gap that stays open may be anything.
-const EXCUSED_UNDER_LOSS: &[(&str, u64)] = &[("excused: InMidSegment", 24), ("excused: TokenCut", 8)];
+const EXCUSED_UNDER_LOSS: &[(&str, u64)] = &[
+    ("excused: InMidSegment", 24),
+    ("excused: TokenCut", 8),
+    ("lie taken: BodyOfUnproved", 8),
+    ("lie taken: BodyOfUnseen", 15),
+    ("lie taken: ChunkedBody", 8),
+    ("lie taken: Tunnel", 2),
+];
 
 /// What may be wrong and missing: by rule and by excuse, how often among a hundred seeds.
 type Allowed = (&'static [(&'static str, usize)], &'static [(&'static str, u64)]);
@@ -93,7 +113,8 @@ fn prove(
         format!("broken {} times: {rule}\n    {first}\n", cases.len())
     });
     assert!(broken.is_empty(), "\n{}", shown.collect::<String>());
-    for (name, count) in seen.iter().filter(|(name, _)| name.starts_with("excused: ")) {
+    let is_bounded = |name: &str| name.starts_with("excused: ") || name.starts_with("lie taken: ");
+    for (name, count) in seen.iter().filter(|(name, _)| is_bounded(name)) {
         let often = excused.iter().find(|(known, _)| known == name).map_or(0, |(_, often)| *often);
         assert!(*count <= often * hundreds as u64, "{name} {count} times");
     }

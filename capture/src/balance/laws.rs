@@ -66,12 +66,9 @@ impl Balance {
         let alone = c(Counter::RowsRequestOnly) + c(Counter::RowsResponseOnly);
         laws.push(law("rows = rows by pair_state", c(Counter::Rows), paired + alone, None));
         let sides = c(Counter::Requests) + c(Counter::Responses);
-        laws.push(law(
-            "requests + responses = sides of rows",
-            sides,
-            2 * paired + alone,
-            Some("messages_waiting"),
-        ));
+        let name = "requests + responses = sides of rows + retracted";
+        let placed = 2 * paired + alone + c(Counter::Retracted);
+        laws.push(law(name, sides, placed, Some("messages_waiting")));
         let e = |counter| self.encoder(counter);
         let written = e(EncoderCounter::RowsWritten);
         let rows_lost = c(Counter::Shed) + e(EncoderCounter::DiskFull) + e(EncoderCounter::DiskError);

@@ -7,7 +7,7 @@ use super::Stages;
 use crate::{
     flow::{
         assembler::{Fed, HeadSpan},
-        connection::{Connection, HttpEnd},
+        connection::{Connection, HttpEnd, Retracted},
         direction::Extent,
         seq,
         transaction::{Call, Early, Joined, Match, RequestTraits, Side},
@@ -50,9 +50,14 @@ impl Stages {
             if connection.directions[side].assembler.is_over_limit() {
                 self.finish_oldest_partial(connection, side);
             }
+            while let Some(chunks) = connection.directions[side].follow_chunks() {
+                if self.retract_within(connection, side, chunks) {
+                    connection.flag_body(side, Flags::START_LINE_IN_BODY);
+                }
+            }
             // What came may lead on by itself, to heads that lie before what was due when it came by.
             let found = connection.untold_head(side).or_else(|| {
-                let leads_on = connection.directions[side].trail.note_due(record.due);
+                let leads_on = connection.directions[side].note_due(record.due);
                 leads_on.then(|| connection.untold_head(side)).flatten()
             });
             let Some(at) = found else { return };
@@ -60,6 +65,14 @@ impl Stages {
             connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
             connection.close_bodies(side, at, false);
         }
+    }
+
+    /// Takes back what was taken for messages of a side within a body; whether there was any.
+    fn retract_within(&mut self, connection: &mut Connection, side: usize, body: (u32, u32)) -> bool {
+        let Retracted { heads, requests } = connection.retract_within(side, body);
+        self.tally.add(Counter::InMessage, heads);
+        self.tally.add(Counter::Retracted, requests);
+        heads + requests > 0
     }
 
     /// Goes on with what a record that carries on a head led to.
@@ -154,11 +167,16 @@ impl Stages {
             method: Some(head.method),
         };
         connection.directions[side].pass(span, extent, extent);
+        let declared = extent.declared_body(span.end_seq).filter(|_| !framing.expect_continue);
+        let has_start_line = declared.is_some_and(|body| self.retract_within(connection, side, body));
         if framing.expect_continue {
             connection.directions[side].body_is_optional();
         }
         if let Some(displaced) = connection.transactions.open_request(request, traits, before) {
             self.emit(connection, &displaced);
+        }
+        if has_start_line {
+            connection.flag_body(side, Flags::START_LINE_IN_BODY);
         }
         self.join_early(connection, Call::Early);
     }
@@ -202,10 +220,9 @@ impl Stages {
         // A message must not be taken for part of a body that is only guessed.
         let is_told = expected.is_some() || extent == Extent::None && likely.is_none();
         let body = if is_told { extent } else { Extent::Unknown };
-        if expected.is_some_and(|found| found.state == PairState::AckVerified) {
-            let retracted = connection.retract_within(side, span.end_seq, extent);
-            self.tally.add(Counter::InMessage, retracted);
-        }
+        let is_proved = expected.is_some_and(|found| found.state == PairState::AckVerified);
+        let declared = extent.declared_body(span.end_seq).filter(|_| is_proved);
+        let has_start_line = declared.is_some_and(|body| self.retract_within(connection, side, body));
         connection.directions[side].pass(span, extent, body);
         if expected.is_some_and(|found| found.state != PairState::AckVerified) {
             connection.directions[side].body_is_doubted();
@@ -229,6 +246,9 @@ impl Stages {
         let flags = if failed { framing.flags.with(Flags::SWITCH_FAILED) } else { framing.flags };
         let extent = if is_guessed { Extent::Unknown } else { extent };
         self.answered(connection, (side, span), found, (response(extent), flags));
+        if has_start_line {
+            connection.flag_body(side, Flags::START_LINE_IN_BODY);
+        }
     }
 
     /// Gives a request its answer, and learns from that about what is before.
@@ -339,7 +359,7 @@ fn extent_of(body: Body, is_doubtful: bool) -> Extent {
 mod tests {
     use std::sync::Arc;
 
-    use common::record::RecordKind;
+    use common::record::{Record, RecordKind, record_flag};
 
     use crate::{
         collector::{Collector, CollectorSettings},
@@ -349,6 +369,28 @@ mod tests {
         source::RecordSink as _,
     };
 
+    fn collector(ledger: &Arc<CollectorLedger>) -> Collector {
+        let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
+        let (outlet, _sealed) = crossbeam_channel::unbounded();
+        Collector::new(&CollectorSettings::of_files(1 << 14), redactor, outlet, Arc::clone(ledger))
+    }
+
+    fn head(collector: &mut Collector, seq: u32, bytes: &str, flags: u8) {
+        let record = Record { flags: record_flag::HEAD_END | flags, ..testing::record(seq, bytes.len()) };
+        collector.record(&record, bytes.as_bytes());
+    }
+
+    fn piece(collector: &mut Collector, seq: u32, bytes: &str, due: u32) {
+        let record =
+            Record { kind: RecordKind::Continuation as u8, due, ..testing::record(seq, bytes.len()) };
+        collector.record(&record, bytes.as_bytes());
+    }
+
+    fn read<const N: usize>(ledger: &CollectorLedger, which: [Counter; N]) -> [u64; N] {
+        let counts = ledger.counts.read();
+        which.map(|counter| counts[counter as usize])
+    }
+
     /// What came of a whole head and pieces behind it, each at its offset from the head's first byte.
     fn counts(pieces: &[(u32, &str)]) -> [u64; 4] {
         counts_behind("GET /a HTTP/1.1\r\n\r\n", pieces, 0)
@@ -357,23 +399,13 @@ mod tests {
     /// The same behind another head, where the decision says with each piece that something is due so far behind its first byte.
     fn counts_behind(head: &str, pieces: &[(u32, &str)], due: u32) -> [u64; 4] {
         let ledger = Arc::new(CollectorLedger::default());
-        let redactor = Redactor::new(Policy::default(), Key::from_bytes([7; 32]));
-        let (outlet, _sealed) = crossbeam_channel::unbounded();
-        let settings = CollectorSettings::of_files(1 << 14);
-        let mut collector = Collector::new(&settings, redactor, outlet, Arc::clone(&ledger));
-        let mut first = testing::record(1_000, head.len());
-        first.flags = common::record::record_flag::HEAD_END;
-        collector.record(&first, head.as_bytes());
-        for (at, piece) in pieces {
-            let mut record = testing::record(1_000 + at, piece.len());
-            record.kind = RecordKind::Continuation as u8;
-            record.due = if due == 0 { 0 } else { 1_000 + due };
-            collector.record(&record, piece.as_bytes());
+        let mut collector = collector(&ledger);
+        self::head(&mut collector, 1_000, head, 0);
+        for (at, bytes) in pieces {
+            piece(&mut collector, 1_000 + at, bytes, if due == 0 { 0 } else { 1_000 + due });
         }
         collector.finish();
-        let counts = ledger.counts.read();
-        [Counter::Heads, Counter::HeadsUntold, Counter::Requests, Counter::RecordsOrphan]
-            .map(|counter| counts[counter as usize])
+        read(&ledger, [Counter::Heads, Counter::HeadsUntold, Counter::Requests, Counter::RecordsOrphan])
     }
 
     #[test]
@@ -400,5 +432,56 @@ mod tests {
         let over = behind + (chunks.len() + next.len()) as u32;
         let pieces = [(behind, chunks), (behind + chunks.len() as u32, next)];
         assert_eq!(counts_behind(head, &pieces, over)[..3], [1, 1, 2]);
+    }
+
+    /// Requests, those taken back of them, start lines in messages, and rows, where a start line stands in the body of a request and
+    /// came before it where `is_late`; then pieces of the body, each at its offset.
+    fn lied_to(request: &str, pieces: &[(u32, &str)], is_late: bool) -> [u64; 4] {
+        let ledger = Arc::new(CollectorLedger::default());
+        let mut collector = collector(&ledger);
+        let lie = 1_000 + request.len() as u32 + 4;
+        if is_late {
+            head(&mut collector, lie, "GET /lie HTTP/1.1\r\n\r\n", 0);
+        }
+        head(&mut collector, 1_000, request, 0);
+        if !is_late {
+            head(&mut collector, lie, "GET /lie HTTP/1.1\r\n\r\n", 0);
+        }
+        for (at, bytes) in pieces {
+            piece(&mut collector, 1_000 + request.len() as u32 + at, bytes, 0);
+        }
+        collector.finish();
+        read(&ledger, [Counter::Requests, Counter::Retracted, Counter::InMessage, Counter::Rows])
+    }
+
+    #[test]
+    fn what_turns_out_to_lie_in_a_body_becomes_no_row() {
+        let declared = "PUT /a HTTP/1.1\r\nContent-Length: 25\r\n\r\n";
+        assert_eq!(lied_to(declared, &[], true), [2, 1, 0, 1]);
+        assert_eq!(
+            lied_to(declared, &[], false),
+            [1, 0, 1, 1],
+            "where it was known, it is no request at all"
+        );
+        let waits = "PUT /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 25\r\n\r\n";
+        assert_eq!(lied_to(waits, &[], true), [2, 0, 0, 2], "a body that may never be sent hides none");
+        let chunked = "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(lied_to(chunked, &[], false), [2, 0, 0, 2], "nothing says how long the chunk is");
+        let ends = [(0, "15\r\n"), (25, "\r\n0\r\n\r\n")];
+        assert_eq!(lied_to(chunked, &[(0, "17\r\n")], false)[1], 0, "nothing bears that out");
+        assert_eq!(lied_to(chunked, &ends, false), [2, 1, 0, 1]);
+        assert_eq!(lied_to(chunked, &ends, true), [2, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_copy_of_what_lay_in_a_chunk_is_no_head_either() {
+        let ledger = Arc::new(CollectorLedger::default());
+        let mut collector = collector(&ledger);
+        head(&mut collector, 1_000, "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 0);
+        for flags in [record_flag::IN_CHUNK, 0] {
+            head(&mut collector, 2_000, "GET /lie HTTP/1.1\r\n\r\n", flags);
+        }
+        collector.finish();
+        assert_eq!(read(&ledger, [Counter::Requests, Counter::InMessage, Counter::Rows]), [1, 2, 1]);
     }
 }

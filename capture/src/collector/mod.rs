@@ -192,6 +192,9 @@ impl Collector {
         }
         let is_continuous = connection.directions[side].continues_at(record.seq);
         let is_in_chunk = record.flags & record_flag::IN_CHUNK != 0;
+        if is_in_chunk {
+            connection.directions[side].note_in_chunk(record.seq);
+        }
         let is_in_message = is_in_chunk || connection.is_in_message(side, record.seq);
         let is_misplaced = connection.client.is_some_and(|client| match start_line_kind(bytes) {
             StartLine::Request => side != client,
@@ -200,7 +203,7 @@ impl Collector {
         });
         let is_outvoted = !is_in_message && is_misplaced && connection.outvotes();
         connection.note_segment(side, record);
-        connection.directions[side].trail.note_due(record.due);
+        connection.directions[side].note_due(record.due);
         if is_in_message || is_outvoted {
             stages.tally.count(Counter::InMessage);
             connection.flag_body(side, Flags::START_LINE_IN_BODY);

@@ -109,6 +109,11 @@ impl Assembler {
         self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
+    /// Whether a head that is known begins at `at`.
+    pub fn has_begun(&self, at: u32) -> bool {
+        self.is_recent(at) || self.partials.iter().any(|partial| partial.start() == at)
+    }
+
     /// The first bytes that came from `at` on of a head that has not begun; none where it may not.
     pub fn early_at<'b>(&self, at: u32, into: &'b mut [u8]) -> &'b [u8] {
         let may_begin = !self.early.is_empty() && self.place_of(at) == Place::Free && !self.is_recent(at);
@@ -194,6 +199,13 @@ impl Assembler {
     /// Sequence number behind the last byte known of the oldest head in progress.
     pub fn oldest_end(&self) -> Option<u32> {
         self.partials.first().map(Partial::known_end)
+    }
+
+    /// Forgets heads in progress that begin from `from` on and before `to`: that is a body. Returns how many.
+    pub fn retract(&mut self, (from, to): (u32, u32)) -> u64 {
+        let known = self.partials.len();
+        self.partials.retain(|partial| !seq::is_within(partial.start(), from, to));
+        (known - self.partials.len()) as u64
     }
 
     /// Gives up waiting for the rest of the oldest head in progress: hands on what there is of it, flagged.

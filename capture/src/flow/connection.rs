@@ -3,15 +3,17 @@
 //! Invariant: the end of a body is taken from what TCP says (the next head, a FIN, the peer's ACK, or the declared
 //! length once the stream has passed it), never guessed; where nothing says, it stays unknown.
 
+mod bodies;
+
 use common::record::{Record, record_flag, tcp_flag};
 use storage::{batch::ConnectionId, flags::Flags};
 
 use super::{
-    direction::{Direction, Extent},
+    direction::Direction,
     handshake::Handshake,
     seq,
     table::{FlowKey, Held},
-    transaction::{Side, Transactions},
+    transaction::Transactions,
 };
 use crate::http::{StartLine, start_line_kind};
 
@@ -24,6 +26,15 @@ pub enum HttpEnd {
     Connect,
     /// The HTTP/2 preface, RFC 9113 section 3.4.
     Http2,
+}
+
+/// What was taken for messages and is part of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retracted {
+    /// Heads in progress, and responses that waited for their request: nothing else has counted them.
+    pub heads: u64,
+    /// Requests that waited for a response.
+    pub requests: u64,
 }
 
 /// Start lines that tell which end sends requests: one that contradicts so many is part of a body, or two in a row are.
@@ -110,7 +121,7 @@ impl Connection {
     /// Whether what looks like a head at `at` of direction `side` lies inside of a message that is known.
     pub fn is_in_message(&self, side: usize, at: u32) -> bool {
         let way = &self.directions[side];
-        if way.is_told(at) {
+        if way.is_told(at) || way.is_in_chunks(at) {
             return !way.assembler.is_recent(at);
         }
         // A client that asked its next question has read the answer before: a new one may begin, whatever was declared.
@@ -139,21 +150,21 @@ impl Connection {
     /// side sends came as pieces.
     pub fn untold_head(&mut self, side: usize) -> Option<u32> {
         let mut bytes = [0; START_BYTES];
-        loop {
-            let (at, bytes) = self.directions[side].untold_head(&mut bytes)?;
-            let kind = start_line_kind(bytes);
-            let is_ours = match kind {
+        for at in self.directions[side].untold_heads() {
+            let way = &mut self.directions[side];
+            let is_ours = match start_line_kind(way.assembler.early_at(at, &mut bytes)) {
                 StartLine::Request => self.client == Some(side),
                 StartLine::Response => self.client == Some(1 - side),
-                StartLine::Preface | StartLine::None | StartLine::NeedMore => false,
+                StartLine::NeedMore => continue,
+                StartLine::Preface | StartLine::None => false,
             };
-            if is_ours {
-                return (!self.has_left_http(side, at)).then_some(at);
-            }
-            if kind == StartLine::NeedMore || !self.directions[side].trail.give_up_left(at) {
-                return None;
+            if !is_ours {
+                way.trail.give_up(at);
+            } else if !self.has_left_http(side, at) {
+                return Some(at);
             }
         }
+        None
     }
 
     /// Whether the client knew that the request at `seq` had arrived when it sent this copy of it, with `ack`.
@@ -277,12 +288,16 @@ impl Connection {
         self.transactions.note_tunnel_data(segment_end, self.client == Some(side));
     }
 
-    /// Takes back what was taken for messages inside of the body that a proved answer of `side` declares at `head_end`; returns
-    /// how many.
-    pub fn retract_within(&mut self, side: usize, head_end: u32, extent: Extent) -> u64 {
-        let (Extent::Length(_), Some(end)) = (extent, extent.end_seq(head_end)) else { return 0 };
-        self.directions[side].forget_within(head_end, end);
-        self.transactions.retract(head_end, end)
+    /// Takes back what was taken for messages of `side` from `from` on and before `to`: that is a body, as is proved now.
+    pub fn retract_within(&mut self, side: usize, (from, to): (u32, u32)) -> Retracted {
+        let way = &mut self.directions[side];
+        way.forget_within(from, to);
+        let begun = way.assembler.retract((from, to));
+        if self.client == Some(side) {
+            Retracted { heads: begun, requests: self.transactions.retract_requests((from, to)) }
+        } else {
+            Retracted { heads: begun + self.transactions.retract_responses((from, to)), requests: 0 }
+        }
     }
 
     /// Flags the message in whose body something came that is not to be taken for a message.
@@ -293,201 +308,5 @@ impl Connection {
         }
         let (Some(client), Some(head_end)) = (self.client, self.directions[side].open_body()) else { return };
         self.transactions.flag_message(head_end, side == client, flag);
-    }
-
-    /// Gives every open body its end, where the stream has shown it: data reached the declared length.
-    pub fn settle_bodies(&mut self) {
-        let Some(client) = self.client else { return };
-        let [low, high] = &self.directions;
-        let (up, down) = if client == 0 { (low, high) } else { (high, low) };
-        for transaction in self.transactions.iter_mut() {
-            if let Some(request) = &mut transaction.request {
-                settle(request, up);
-            }
-            if let Some(response) = &mut transaction.response {
-                settle(response, down);
-            }
-        }
-    }
-
-    /// Ends chunked bodies of one direction whose last chunk came by at or before `ts_max`, with nothing behind it.
-    pub fn settle_chunked(&mut self, side: usize, ts_max: u64) {
-        let Some((end, ts)) = self.directions[side].chunk_end() else { return };
-        let Some(client) = self.client else { return };
-        if ts > ts_max {
-            return;
-        }
-        let way = &self.directions[side];
-        let is_open = |extent, head_end| extent == Extent::Delimited && way.is_latest(head_end);
-        for transaction in self.transactions.iter_mut() {
-            if side == client {
-                if let Some(request) =
-                    transaction.request.as_mut().filter(|side| is_open(side.extent, side.head_end))
-                {
-                    close(request, way, end, false);
-                }
-            } else if let Some(response) =
-                transaction.response.as_mut().filter(|side| is_open(side.extent, side.head_end))
-            {
-                close(response, way, end, false);
-            }
-        }
-    }
-
-    /// Closes the open bodies of one direction at `end`: the next head begins there, or the sender finished.
-    pub fn close_bodies(&mut self, side: usize, end: u32, is_fin: bool) {
-        let Some(client) = self.client else { return };
-        let way = &self.directions[side];
-        for transaction in self.transactions.iter_mut() {
-            if side == client {
-                if let Some(request) = &mut transaction.request {
-                    close(request, way, end, is_fin);
-                }
-            } else if let Some(response) = &mut transaction.response {
-                close(response, way, end, is_fin);
-            }
-        }
-    }
-
-    /// Closes the body of the response before the one at `position`, which is proved: nothing lies between the two
-    /// where nothing lies between their requests.
-    pub fn close_before(&mut self, position: usize) {
-        let Some(client) = self.client else { return };
-        let way = &self.directions[1 - client];
-        if let Some((response, end)) = self.transactions.response_before(position) {
-            close_at(response, way, end);
-        }
-    }
-
-    /// Closes the body of the last response where both ends finished, the client with the request it answers.
-    pub fn close_last(&mut self) {
-        let Some(client) = self.client else { return };
-        let (Some(asked_end), Some(end)) =
-            (self.directions[client].fin_seq(), self.directions[1 - client].fin_seq())
-        else {
-            return;
-        };
-        let way = &self.directions[1 - client];
-        if let Some(response) = self.transactions.proved_answer_to(asked_end) {
-            close_at(response, way, end);
-        }
-    }
-
-    /// Closes open response bodies by the ACK of a request that was not pipelined: the client had read all of them.
-    pub fn close_acknowledged(&mut self, ack: u32) {
-        let Some(client) = self.client else { return };
-        if !self.transactions.has_unanswered() {
-            self.close_bodies(1 - client, ack, false);
-        }
-    }
-}
-
-/// Ends a side whose declared body the stream has passed.
-fn settle<Id>(side: &mut Side<Id>, way: &Direction) {
-    if side.end_seq.is_none()
-        && let Some(end) = side.extent.end_seq(side.head_end)
-        && way.reached(end)
-    {
-        side.end_at(end, way);
-    }
-}
-
-/// Ends a side that delimits itself at `end`, known from elsewhere.
-fn close_at<Id>(side: &mut Side<Id>, way: &Direction, end: u32) {
-    if side.end_seq.is_none() && side.extent == Extent::Delimited && seq::at_or_after(end, side.head_end) {
-        side.end_at(end, way);
-    }
-}
-
-/// Ends a side at `end`, or at its declared length where the stream went beyond that.
-fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
-    if side.end_seq.is_some() || seq::after(side.head_end, end) {
-        return;
-    }
-    match (side.extent, side.extent.end_seq(side.head_end)) {
-        (Extent::None | Extent::Length(_), Some(declared)) => {
-            if seq::at_or_after(end, declared) {
-                side.end_at(declared, way);
-            } else if is_fin {
-                side.end_at(end, way);
-            }
-        }
-        (Extent::Length(bytes), None) => {
-            // Beyond 2 GiB only the exact end can be recognised, modulo the sequence space.
-            if side.head_end.wrapping_add(bytes as u32) == end {
-                side.end_at(end, way);
-                side.body_bytes = i64::try_from(bytes).ok();
-            }
-        }
-        (Extent::UntilClose, _) => {
-            if is_fin {
-                side.end_at(end, way);
-            }
-        }
-        (Extent::Unknown, _) => {}
-        (Extent::Delimited | Extent::None, _) => {
-            if way.is_latest(side.head_end) && way.ended_chunks_at(end, side.ack) {
-                side.end_at(end, way);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn side(extent: Extent) -> Side<u32> {
-        Side {
-            id: 0,
-            seq: 100,
-            head_end: 200,
-            ack: None,
-            sample_weight: 1,
-            ts_first: 1,
-            ts_begin: Some(1),
-            ts_last: 2,
-            extent,
-            end_seq: None,
-            ts_end: None,
-            body_bytes: None,
-            version_minor: None,
-        }
-    }
-
-    fn closed(extent: Extent, end: u32, is_fin: bool) -> Option<i64> {
-        let mut side = side(extent);
-        close(&mut side, &Direction::default(), end, is_fin);
-        side.body_bytes
-    }
-
-    #[test]
-    fn bodies_end_where_tcp_says() {
-        assert_eq!(closed(Extent::Delimited, 260, false), None, "another message may have passed unseen");
-        assert_eq!(closed(Extent::Length(60), 260, false), Some(60));
-        assert_eq!(closed(Extent::Length(60), 900, false), Some(60), "something unseen followed the body");
-        assert_eq!(closed(Extent::Length(60), 230, true), Some(30), "the sender broke off");
-        assert_eq!(closed(Extent::Length(60), 230, false), None);
-        assert_eq!(closed(Extent::UntilClose, 230, false), None);
-        assert_eq!(closed(Extent::UntilClose, 230, true), Some(30));
-        assert_eq!(closed(Extent::Length(5 << 30), 200 + (5u64 << 30) as u32, false), Some(5 << 30));
-        assert_eq!(
-            closed(Extent::Delimited, 150, false),
-            None,
-            "an end before the head is of an older message"
-        );
-    }
-
-    #[test]
-    fn the_time_of_the_end_is_known_only_where_it_was_seen() {
-        let mut way = Direction::default();
-        way.observe(260, 77);
-        let mut seen = side(Extent::Length(60));
-        settle(&mut seen, &way);
-        assert_eq!((seen.end_seq, seen.ts_end), (Some(260), Some(77)));
-        way.observe(300, 99);
-        let mut passed = side(Extent::Length(60));
-        settle(&mut passed, &way);
-        assert_eq!((passed.body_bytes, passed.ts_end), (Some(60), None));
     }
 }

@@ -7,7 +7,7 @@ use super::assembler::{Assembler, HeadSpan};
 use super::seq;
 use super::trail::Trail;
 use super::transaction::Before;
-use crate::limits::REPLY_COUNT_MAX;
+use crate::limits::{CHUNK_RUN_COUNT_MAX, REPLY_COUNT_MAX};
 
 /// How far a message's body reaches, as its head says (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,12 @@ impl Extent {
             Extent::Length(bytes) if bytes < 1 << 31 => Some(head_end.wrapping_add(bytes as u32)),
             Extent::Length(_) | Extent::Delimited | Extent::UntilClose | Extent::Unknown => None,
         }
+    }
+
+    /// From where to where the body of a head that ends at `head_end` reaches, where that is declared.
+    pub fn declared_body(self, head_end: u32) -> Option<(u32, u32)> {
+        let end = self.end_seq(head_end).filter(|end| *end != head_end)?;
+        Some((head_end, end))
     }
 }
 
@@ -64,6 +70,8 @@ pub struct Direction {
     pub trail: Trail,
     /// From one head to another, each of which began where the message before it said that it ends.
     told: Option<(u32, u32)>,
+    /// From where to where chunks are proved to reach, the latest first.
+    chunks: [(u32, u32); CHUNK_RUN_COUNT_MAX],
     fin_seq: Option<u32>,
     chunk_end: Option<(u32, u32)>,
     /// Where it stood when it first acknowledged more: sequence number and ACK, the newest of them.
@@ -169,7 +177,9 @@ impl Direction {
 
     /// What stands before a head that is whole now.
     pub fn before(&self, span: &HeadSpan) -> Before {
-        let next = self.next_head.or_else(|| self.end_of_chunks());
+        let begun = self.assembler.oldest_start().filter(|begun| seq::after(span.seq, *begun));
+        let known = begun.or(self.next_head).or_else(|| self.end_of_chunks());
+        let next = known.or_else(|| self.trail.head_due_before(span.seq));
         if span.is_continuous {
             Before::Continuous
         } else if next.is_some_and(|next| seq::after(span.seq, next)) {
@@ -179,17 +189,50 @@ impl Direction {
         }
     }
 
-    /// Where a head is due of which no record told, and its first bytes.
-    pub fn untold_head<'b>(&mut self, into: &'b mut [u8]) -> Option<(u32, &'b [u8])> {
-        self.trail.due_head(&self.assembler, into)
+    /// Follows chunks as far as pieces came; from where to where no head begins, as is proved now.
+    pub fn follow_chunks(&mut self) -> Option<(u32, u32)> {
+        let (from, to) = self.trail.follow_chunks(&self.assembler)?;
+        self.remember_chunks(from, to);
+        Some((from, to))
+    }
+
+    /// Notes that `at` lies in a chunk, as the decision saw: it may not when the same bytes come again.
+    pub fn note_in_chunk(&mut self, at: u32) {
+        if !self.is_in_chunks(at) {
+            self.remember_chunks(at, at.wrapping_add(1));
+        }
+    }
+
+    fn remember_chunks(&mut self, from: u32, to: u32) {
+        if self.chunks[0].1 == from {
+            self.chunks[0].1 = to;
+        } else {
+            self.chunks.rotate_right(1);
+            self.chunks[0] = (from, to);
+        }
+    }
+
+    /// Whether `at` is proved to lie within a chunked body, as far as that is remembered.
+    pub fn is_in_chunks(&self, at: u32) -> bool {
+        self.chunks.iter().any(|(from, to)| seq::is_within(at, *from, *to))
+    }
+
+    /// Where heads are due of which no record told, and some bytes came.
+    pub fn untold_heads(&self) -> impl Iterator<Item = u32> + use<> {
+        self.trail.due_heads(&self.assembler)
+    }
+
+    /// Notes where the decision awaits the next head, or the end of a chunk; whether that is news.
+    pub fn note_due(&mut self, at: u32) -> bool {
+        self.trail.note_due(at, &self.assembler)
     }
 
     /// Notes a head and how far its body reaches: as it says, which is enough to look for the next head there, and as far as
     /// that is proved, which hides start lines.
     pub fn pass(&mut self, span: &HeadSpan, said: Extent, proved: Extent) {
-        self.trail.pass((span.seq, span.end_seq), said, self.assembler.has_early());
+        self.trail.pass((span.seq, span.end_seq), said, &self.assembler);
         if said != proved {
-            self.trail.may_have_no_body(span.end_seq);
+            self.trail.may_have_no_body(span.end_seq, &self.assembler);
         }
         self.head_ended(span.seq, span.end_seq, proved);
     }
@@ -270,9 +313,10 @@ impl Direction {
 
     /// Forgets a last head that begins from `from` on and before `to`: it was none.
     pub fn forget_within(&mut self, from: u32, to: u32) {
-        if self.last.is_some_and(|last| seq::at_or_after(last.seq, from) && seq::after(to, last.seq)) {
-            self.forget_body();
+        if self.last.is_some_and(|last| seq::is_within(last.seq, from, to)) {
+            (self.last, self.next_head) = (None, None);
         }
+        self.trail.forget_within((from, to));
     }
 
     /// Forgets the declared body: HTTP has ended here, or what was declared cannot be trusted.

@@ -3,7 +3,7 @@
 //! Bytes live at their offset from the head's first sequence number; `filled` lists what has come, sorted.
 //! Invariant: the empty line is searched once per byte, in the contiguous prefix only.
 
-use common::record::Record;
+use common::record::{Record, tcp_flag};
 use memchr::memchr_iter;
 use storage::flags::Flags;
 
@@ -139,11 +139,13 @@ impl Partial {
     pub fn split_off(&mut self, at: u32) -> Vec<Early> {
         let Ok(at) = u32::try_from(seq::distance(self.span.seq, at)) else { return Vec::new() };
         let behind = self.filled.iter().filter(|range| range.to > at);
+        // Which segment had the others is not kept.
+        let tcp_flags = self.span.tcp_flags & tcp_flag::ACK;
         let pieces = behind.map(|range| {
             let from = range.from.max(at);
             let bytes = self.bytes[from as usize..range.to as usize].to_vec();
             let times = range.times.behind((from - range.from) as usize);
-            Early::rest(self.span.seq.wrapping_add(from), times, bytes)
+            Early::rest(self.span.seq.wrapping_add(from), tcp_flags, times, bytes)
         });
         let pieces = pieces.collect();
         self.filled.retain(|range| range.from < at);

@@ -84,14 +84,14 @@ pub struct Early {
 }
 
 impl Early {
-    /// What came behind a head, with its records.
-    pub fn rest(seq: u32, times: Times, bytes: Vec<u8>) -> Self {
+    /// What came behind a head, with its records, in segments of which all had these TCP flags.
+    pub fn rest(seq: u32, tcp_flags: u8, times: Times, bytes: Vec<u8>) -> Self {
         let segment_end = seq.wrapping_add(bytes.len() as u32);
         Early {
             seq,
             ack: None,
             segment_end,
-            tcp_flags: 0,
+            tcp_flags,
             is_cut: false,
             is_repeat: false,
             records: 0,
@@ -103,7 +103,7 @@ impl Early {
     /// What of it lies before `at`; its records are counted already.
     pub fn before(&self, at: u32) -> Option<Self> {
         let before = self.piece().within(self.seq, at)?;
-        Some(Early::rest(before.seq, before.times, before.bytes.to_vec()))
+        Some(Early::rest(before.seq, before.tcp_flags, before.times, before.bytes.to_vec()))
     }
 
     /// The piece that it is.

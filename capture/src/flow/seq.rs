@@ -18,6 +18,12 @@ pub fn at_or_after(a: u32, b: u32) -> bool {
     distance(b, a) >= 0
 }
 
+/// True where `a` lies from `from` on and before `to`.
+#[inline]
+pub fn is_within(a: u32, from: u32, to: u32) -> bool {
+    at_or_after(a, from) && after(to, a)
+}
+
 /// The later of two sequence numbers.
 #[inline]
 pub fn latest(a: u32, b: u32) -> u32 {

@@ -79,6 +79,8 @@ counters! {
         TransactionsGivenUp = "transactions_given_up",
         /// Messages that are requests.
         Requests = "requests",
+        /// Requests that turned out to lie in a body: none of them became a row.
+        Retracted = "retracted",
         /// Messages that are final responses, or interim ones with no request.
         Responses = "responses",
         /// Messages that are interim responses folded into their transaction.

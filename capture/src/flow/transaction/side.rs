@@ -80,6 +80,12 @@ impl<Id> Side<Id> {
         Side { extent: Extent::None, end_seq, ts_end, body_bytes: Some(0), ..self }
     }
 
+    /// From where to where its body reaches, once that is known and it has one.
+    pub fn body(&self) -> Option<(u32, u32)> {
+        let end = self.end_seq.filter(|end| *end != self.head_end)?;
+        Some((self.head_end, end))
+    }
+
     /// Notes that the message ends at `end` of its direction.
     pub fn end_at(&mut self, end: u32, way: &Direction) {
         self.end_seq = Some(end);

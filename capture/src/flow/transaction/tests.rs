@@ -380,3 +380,34 @@ fn interim_answers_that_come_behind_the_final_one_fold_in_order() {
     early(&mut transactions, 300, 900, interim(100));
     assert_eq!(transactions.fold_late(), 0, "the server had not read the request");
 }
+
+#[test]
+fn within_a_body_that_is_proved_no_answer_waits() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 0, 500, true);
+    let answer = response(500, MSS, Extent::Delimited);
+    let found = transactions.find_expected(500, Some(MSS)).unwrap();
+    transactions.answer(found, answer, Flags::NONE, None);
+    for seq in [650, 900] {
+        early(&mut transactions, seq, MSS, EARLY);
+    }
+    assert_eq!(transactions.retract_in_bodies(), (0, 0), "nothing says where it ends");
+    transactions.iter_mut().next().unwrap().response.as_mut().unwrap().end_seq = Some(900);
+    assert_eq!(transactions.retract_in_bodies(), (1, 0));
+    assert!(transactions.get(0).flags().contains(Flags::START_LINE_IN_BODY));
+    assert_eq!((transactions.len(), transactions.get(1).response.unwrap().seq), (2, 900));
+}
+
+#[test]
+fn within_the_body_of_a_request_none_waits() {
+    for expects_continue in [false, true] {
+        let mut transactions = Transactions::default();
+        let traits = RequestTraits { expects_continue, ..RequestTraits::default() };
+        let long = Side { end_seq: Some(1_000), ..request(0, 500) };
+        for (side, traits) in [(long, traits), (request(300, 500), RequestTraits::default())] {
+            transactions.open_request(side, traits, Before::Unknown);
+        }
+        let expected = u64::from(!expects_continue);
+        assert_eq!(transactions.retract_in_bodies(), (0, expected), "unless it may never have been sent");
+    }
+}
