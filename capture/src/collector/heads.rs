@@ -62,7 +62,9 @@ impl Stages {
             });
             let Some(at) = found else { return };
             self.tally.count(Counter::HeadsUntold);
-            connection.directions[side].assembler.begin_early(at, record, head_bytes_max);
+            let way = &mut connection.directions[side];
+            let record = Record { ack: way.ack_at(at, record), ..*record };
+            way.assembler.begin_early(at, &record, head_bytes_max);
             connection.close_bodies(side, at, false);
         }
     }

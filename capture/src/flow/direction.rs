@@ -3,6 +3,8 @@
 //!
 //! Invariant: `data_end` only moves forward; a sequence number is a fact of the sender, seen here or acknowledged there.
 
+use common::record::Record;
+
 use super::assembler::{Assembler, HeadSpan};
 use super::seq;
 use super::trail::Trail;
@@ -113,6 +115,15 @@ impl Direction {
     pub fn has_replied_to(&self, at: u32, read: u32) -> bool {
         let replies = self.replies.iter().flatten();
         replies.into_iter().any(|(begin, ack)| seq::after(read, *begin) && seq::after(*ack, at))
+    }
+
+    /// Acknowledgment number that the byte at `at` was sent with, as far as others tell: `record` brought what was still missing
+    /// before it, or of it.
+    pub fn ack_at(&self, at: u32, record: &Record) -> u32 {
+        let sent = self.replies.iter().flatten().filter(|(begin, _)| seq::at_or_after(at, *begin));
+        let Some(sent) = sent.map(|(_, ack)| *ack).reduce(seq::latest) else { return record.ack };
+        // Acknowledgments only grow along a direction.
+        if seq::at_or_after(at, record.seq) { seq::latest(sent, record.ack) } else { sent }
     }
 
     /// Notes that the data up to `end`, sent with `ack`, closed with what ends a chunked body.

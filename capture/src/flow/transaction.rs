@@ -5,6 +5,7 @@
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
 mod early;
+mod order;
 mod side;
 mod tunnel;
 
@@ -49,6 +50,8 @@ pub struct Transaction {
     /// How the sides came together.
     pub pair_state: PairState,
     flags: Flags,
+    /// Flags that came with the response.
+    answer_flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
     early: Option<Early>,
@@ -74,6 +77,7 @@ impl Transaction {
             response: None,
             pair_state: PairState::RequestOnly,
             flags: Flags::NONE,
+            answer_flags: Flags::NONE,
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
             early: None,
@@ -128,7 +132,8 @@ impl Transaction {
         let request = minor(self.request.map(|side| side.version_minor));
         let response = minor(self.response.map(|side| side.version_minor));
         let differs = request.zip(response).is_some_and(|(request, response)| request != response);
-        if differs { self.flags.with(Flags::VERSION_MISMATCH) } else { self.flags }
+        let flags = self.flags.with(self.answer_flags);
+        if differs { flags.with(Flags::VERSION_MISMATCH) } else { flags }
     }
 
     /// Whether everything that can be known of it is known.
@@ -322,18 +327,6 @@ impl Transactions {
         Some(Match { position, state })
     }
 
-    /// Finds the oldest request that a response can answer, where nothing says which.
-    fn find_possible(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
-        let is_possible = |open: &Transaction| {
-            let request_ack = open.request.and_then(|request| request.ack);
-            is_covered(open, ack) && request_ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack))
-        };
-        let position = self.open.iter().position(is_possible)?;
-        let rivals = self.open.iter().filter(|open| is_possible(open)).count();
-        let state = if rivals == 1 { PairState::Positional } else { PairState::Ambiguous };
-        Some(Match { position, state })
-    }
-
     /// Folds an interim response (1xx) into the transaction it belongs to.
     ///
     /// Behind one that does not begin where the answer should (`seq`), or does not tell where it ends (`end_seq`), nothing is
@@ -362,10 +355,7 @@ impl Transactions {
         let next_expected = response.extent.end_seq(response.head_end).filter(|_| is_proved || is_likely);
         self.answered_to =
             Some(self.answered_to.map_or(response.seq, |known| seq::latest(known, response.seq)));
-        let transaction = &mut self.open[found.position];
-        transaction.response = Some(response);
-        transaction.pair_state = found.state;
-        transaction.flags.insert(flags);
+        self.put(found, response, flags);
         let mut behind = self.open.range_mut(found.position + 1..);
         if let Some(next) = behind.find(|open| open.request.is_some())
             && next.is_unanswered()
@@ -416,7 +406,7 @@ impl Transactions {
             end == Some(head_end)
         };
         if let Some(open) = self.open.iter_mut().find(is_it) {
-            open.flags.insert(flag);
+            if is_client { &mut open.flags } else { &mut open.answer_flags }.insert(flag);
         }
     }
 

@@ -52,7 +52,7 @@ pub enum Call {
 
 impl Transaction {
     /// Puts interim responses that begin at `from` in front of those that were folded before.
-    fn fold(&mut self, statuses: &[i32], from: u32) {
+    pub(super) fn fold(&mut self, statuses: &[i32], from: u32) {
         let known = self.info_status;
         let (before, behind) = (self.info_count - self.folded_count, self.info_count);
         self.info_count = before;

@@ -1,0 +1,101 @@
+//! Answers by position, in the order of their requests (RFC 9112 section 9.3.2): one that came by late takes its place from the
+//! later one that was put there, which goes to the next request.
+//!
+//! Invariant: an answer is displaced only where another request can take it.
+
+use storage::{batch::ResponseId, flags::Flags, values::PairState};
+
+use super::{Match, Side, Transaction, Transactions, had_arrived};
+use crate::flow::seq;
+use crate::limits::INFO_STATUS_COUNT_MAX;
+
+/// What a response brings to its transaction.
+#[derive(Debug)]
+struct Answer {
+    response: Side<ResponseId>,
+    flags: Flags,
+    info_status: [i32; INFO_STATUS_COUNT_MAX],
+    folded_from: Option<u32>,
+    folded_count: u8,
+}
+
+impl Transaction {
+    /// Whether its answer is only likely, and would go to a later request if the response at `resp_seq` was another.
+    fn yields_to(&self, resp_seq: u32) -> bool {
+        let is_likely = matches!(self.pair_state, PairState::Positional | PairState::Ambiguous);
+        let goes_alone = self.tunnel.is_none() && self.info_count == self.folded_count;
+        let is_later = |response: Side<ResponseId>| {
+            seq::after(response.seq, resp_seq) && self.response_expected != Some(response.seq)
+        };
+        is_likely && goes_alone && self.response.is_some_and(is_later)
+    }
+
+    fn take_answer(&mut self) -> Option<Answer> {
+        let response = self.response.take()?;
+        let (flags, folded_from) = (std::mem::take(&mut self.answer_flags), self.folded_from.take());
+        let folded_count = std::mem::take(&mut self.folded_count);
+        self.info_count = 0;
+        Some(Answer { response, flags, info_status: self.info_status, folded_from, folded_count })
+    }
+
+    /// Takes an answer in place of the one that it has.
+    fn give(&mut self, answer: Answer, state: PairState) -> Option<Answer> {
+        let displaced = self.take_answer();
+        self.response = Some(answer.response);
+        self.pair_state = state;
+        self.answer_flags = answer.flags;
+        if let Some(from) = answer.folded_from {
+            self.fold(&answer.info_status[..usize::from(answer.folded_count)], from);
+        }
+        displaced
+    }
+}
+
+impl Transactions {
+    /// Finds the oldest request that a response can answer, where nothing says which.
+    pub(super) fn find_possible(&self, resp_seq: u32, ack: Option<u32>) -> Option<Match> {
+        let position = self.place(0, resp_seq, ack)?;
+        let rivals = self.open.iter().filter(|open| is_possible(open, resp_seq, ack)).count();
+        let state = if rivals == 1 { PairState::Positional } else { PairState::Ambiguous };
+        Some(Match { position, state })
+    }
+
+    /// The first request from `from` on for a response, one that has a later answer included where that has another place.
+    fn place(&self, from: usize, resp_seq: u32, ack: Option<u32>) -> Option<usize> {
+        let is_it = |open: &Transaction| is_possible(open, resp_seq, ack);
+        let first = from + self.open.range(from..).position(is_it)?;
+        let Some(answer) = self.open[first].response else { return Some(first) };
+        if self.place(first + 1, answer.seq, answer.ack).is_some() {
+            return Some(first);
+        }
+        let is_free = |open: &Transaction| open.response.is_none() && is_it(open);
+        Some(first + self.open.range(first..).position(is_free)?)
+    }
+
+    /// Puts a response into the transaction at a place that was found for it, and what stood there into the next one.
+    pub(super) fn put(&mut self, found: Match, response: Side<ResponseId>, flags: Flags) {
+        let info_status = [0; INFO_STATUS_COUNT_MAX];
+        let answer = Answer { response, flags, info_status, folded_from: None, folded_count: 0 };
+        let mut displaced = self.open[found.position].give(answer, found.state);
+        while let Some(answer) = displaced {
+            let Some(found) = self.find_possible(answer.response.seq, answer.response.ack) else {
+                return self.stand_alone(answer);
+            };
+            displaced = self.open[found.position].give(answer, found.state);
+        }
+    }
+
+    /// Gives an answer that has no request a transaction of its own.
+    fn stand_alone(&mut self, answer: Answer) {
+        let mut transaction = self.next_transaction();
+        transaction.give(answer, PairState::ResponseOnly);
+        self.open.push_back(transaction);
+    }
+}
+
+/// Whether a response may answer a request by its place.
+fn is_possible(open: &Transaction, resp_seq: u32, ack: Option<u32>) -> bool {
+    let request_ack = open.request.and_then(|request| request.ack);
+    let waits = open.is_unanswered() || open.yields_to(resp_seq);
+    waits && had_arrived(open, ack) && request_ack.is_none_or(|ack| seq::at_or_after(resp_seq, ack))
+}
