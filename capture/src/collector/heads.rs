@@ -7,10 +7,10 @@ use super::Stages;
 use crate::{
     flow::{
         assembler::{Fed, HeadSpan},
-        connection::{Connection, HttpEnd, Retracted},
+        connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{Call, Early, Joined, Match, RequestTraits, Side},
+        transaction::{Call, Early, Joined, Match, RequestTraits, Retracted, Side},
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -71,10 +71,14 @@ impl Stages {
 
     /// Takes back what was taken for messages of a side within a body; whether there was any.
     fn retract_within(&mut self, connection: &mut Connection, side: usize, body: (u32, u32)) -> bool {
-        let Retracted { heads, requests } = connection.retract_within(side, body);
-        self.tally.add(Counter::InMessage, heads);
-        self.tally.add(Counter::Retracted, requests);
-        heads + requests > 0
+        let retracted = connection.retract_within(side, body);
+        self.count_retracted(retracted);
+        retracted.is_some()
+    }
+
+    pub(super) fn count_retracted(&mut self, retracted: Retracted) {
+        self.tally.add(Counter::InMessage, retracted.heads);
+        self.tally.add(Counter::Retracted, retracted.messages);
     }
 
     /// Goes on with what a record that carries on a head led to.

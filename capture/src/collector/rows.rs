@@ -21,9 +21,8 @@ use crate::{
 impl Stages {
     /// Appends a row for every transaction of which nothing more is to come.
     pub(super) fn emit_settled(&mut self, connection: &mut Connection) {
-        let (responses, requests) = connection.transactions.retract_in_bodies();
-        self.tally.add(Counter::InMessage, responses);
-        self.tally.add(Counter::Retracted, requests);
+        let retracted = connection.transactions.retract_in_bodies();
+        self.count_retracted(retracted);
         while let Some(transaction) = connection.transactions.take_settled() {
             self.emit(connection, &transaction);
         }

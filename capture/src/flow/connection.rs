@@ -13,7 +13,7 @@ use super::{
     handshake::Handshake,
     seq,
     table::{FlowKey, Held},
-    transaction::Transactions,
+    transaction::{Retracted, Transactions},
 };
 use crate::http::{StartLine, start_line_kind};
 
@@ -26,15 +26,6 @@ pub enum HttpEnd {
     Connect,
     /// The HTTP/2 preface, RFC 9113 section 3.4.
     Http2,
-}
-
-/// What was taken for messages and is part of a body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retracted {
-    /// Heads in progress, and responses that waited for their request: nothing else has counted them.
-    pub heads: u64,
-    /// Requests that waited for a response.
-    pub requests: u64,
 }
 
 /// Start lines that tell which end sends requests: one that contradicts so many is part of a body, or two in a row are.
@@ -292,12 +283,13 @@ impl Connection {
     pub fn retract_within(&mut self, side: usize, (from, to): (u32, u32)) -> Retracted {
         let way = &mut self.directions[side];
         way.forget_within(from, to);
-        let begun = way.assembler.retract((from, to));
-        if self.client == Some(side) {
-            Retracted { heads: begun, requests: self.transactions.retract_requests((from, to)) }
+        let mut retracted = Retracted { heads: way.assembler.retract((from, to)), messages: 0 };
+        retracted += if self.client == Some(side) {
+            self.transactions.retract_requests((from, to))
         } else {
-            Retracted { heads: begun + self.transactions.retract_responses((from, to)), requests: 0 }
-        }
+            self.transactions.retract_responses((from, to))
+        };
+        retracted
     }
 
     /// Flags the message in whose body something came that is not to be taken for a message.

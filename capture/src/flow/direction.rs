@@ -341,6 +341,7 @@ impl Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::assembler::HeadSpan as Span;
 
     #[test]
     fn a_start_line_inside_a_declared_body_is_none() {
@@ -429,5 +430,44 @@ mod tests {
         direction.head_ended(250, 300, Extent::None);
         direction.head_ended(150, 200, Extent::None);
         assert!(direction.continues_at(300));
+    }
+
+    #[test]
+    fn a_request_behind_one_in_progress_is_behind_a_gap() {
+        let mut direction = Direction::default();
+        let span = crate::flow::assembler::span_in_place(&crate::flow::testing::record(500, 10), false);
+        assert_eq!(direction.before(&span), Before::Unknown);
+        let begun = crate::flow::testing::record(150, 8);
+        direction.assembler.begin(&begun, b"GET / HT", 1 << 14, false);
+        assert_eq!(direction.before(&span), Before::Gap);
+        let mut direction = Direction::default();
+        direction.pass(&Span { seq: 100, end_seq: 200, ..span }, Extent::None, Extent::None);
+        direction.forget_within(50, 150);
+        assert_eq!(direction.before(&span), Before::Gap, "one is due at 200, if that was one");
+    }
+
+    #[test]
+    fn an_acknowledgement_is_known_from_data_before_and_behind() {
+        let mut direction = Direction::default();
+        let record = |seq, ack| Record { ack, ..crate::flow::testing::record(seq, 10) };
+        assert_eq!(direction.ack_at(150, &record(140, 7)), 7, "nothing else is known");
+        direction.observe_reply(100, 5);
+        direction.observe_reply(150, 9);
+        assert_eq!(direction.ack_at(150, &record(140, 5)), 9, "what came last is older");
+        assert_eq!(direction.ack_at(149, &record(160, 9)), 5, "it was sent before");
+        assert_eq!(direction.ack_at(149, &record(140, 6)), 6, "and behind this");
+    }
+
+    #[test]
+    fn chunks_are_remembered_as_runs() {
+        let mut direction = Direction::default();
+        direction.note_in_chunk(50);
+        for (from, to) in [(100, 200), (200, 300)] {
+            direction.remember_chunks(from, to);
+        }
+        let known = [49, 50, 51, 99, 100, 299, 300].map(|at| direction.is_in_chunks(at));
+        assert_eq!(known, [false, true, false, false, true, true, false]);
+        direction.note_in_chunk(400);
+        assert!(direction.is_in_chunks(150) && !direction.is_in_chunks(50), "of few runs");
     }
 }

@@ -6,6 +6,7 @@
 
 mod early;
 mod order;
+mod retract;
 mod side;
 mod tunnel;
 
@@ -19,6 +20,7 @@ use storage::{
 
 use super::seq;
 pub use early::{Call, Early, Joined};
+pub use retract::Retracted;
 pub use side::Side;
 pub use tunnel::TunnelEnd;
 

@@ -136,7 +136,10 @@ fn the_first_byte_of_a_head_that_pieces_hide_has_no_time() {
         }
         // A head begins where the second byte of the run stands.
         let mut head = Partial::new(&record(111, 1), 1 << 16, true);
-        partial.split_off(111).iter().for_each(|early| head.fill(early.piece()));
+        let rest = partial.split_off(111);
+        let has_ack = |early: &Early| early.piece().tcp_flags == tcp_flag::ACK;
+        assert!(rest.iter().all(has_ack), "of whatever segment, it had one");
+        rest.iter().for_each(|early| head.fill(early.piece()));
         let (span, _) = head.give_up();
         assert_eq!((span.ts_first, span.is_repeat), expected, "{is_joined}");
     }

@@ -197,58 +197,6 @@ impl Transactions {
         Some((first.0, first.2))
     }
 
-    /// Takes out responses that wait for a request and begin from `from` on and before `to`: that is a body, and no message
-    /// begins in it. Returns how many.
-    pub fn retract_responses(&mut self, (from, to): (u32, u32)) -> u64 {
-        self.retract(|open| {
-            let early = open.response.filter(|_| open.early.is_some());
-            early.is_some_and(|side| seq::is_within(side.seq, from, to))
-        })
-    }
-
-    /// The same of requests that wait for a response.
-    pub fn retract_requests(&mut self, (from, to): (u32, u32)) -> u64 {
-        self.retract(|open| {
-            let waiting = open.request.filter(|_| open.response.is_none());
-            waiting.is_some_and(|side| seq::is_within(side.seq, from, to))
-        })
-    }
-
-    /// Takes out the responses and the requests that wait and begin within bodies of which both ends are proved; returns how many
-    /// of each.
-    pub fn retract_in_bodies(&mut self) -> (u64, u64) {
-        if self.open.len() < 2 {
-            return (0, 0);
-        }
-        let (mut responses, mut requests) = (0, 0);
-        for index in (0..self.open.len()).rev() {
-            // Those that are taken out may lie before it.
-            let Some(open) = self.open.get(index) else { continue };
-            let proved = open.response.filter(|_| open.pair_state == PairState::AckVerified);
-            let sent = open.request.filter(|_| !open.traits.expects_continue);
-            let (answered, asked) = (proved.and_then(|side| side.body()), sent.and_then(|side| side.body()));
-            responses += self.retract_in(answered, false);
-            requests += self.retract_in(asked, true);
-        }
-        (responses, requests)
-    }
-
-    /// Takes out what is within the body of a request, or of a response, and flags that.
-    fn retract_in(&mut self, body: Option<(u32, u32)>, is_asked: bool) -> u64 {
-        let Some(body) = body else { return 0 };
-        let count = if is_asked { self.retract_requests(body) } else { self.retract_responses(body) };
-        if count > 0 {
-            self.flag_message(body.0, is_asked, Flags::START_LINE_IN_BODY);
-        }
-        count
-    }
-
-    fn retract(&mut self, is_none: impl Fn(&Transaction) -> bool) -> u64 {
-        let known = self.open.len();
-        self.open.retain(|open| !is_none(open));
-        (known - self.open.len()) as u64
-    }
-
     /// The time of the response that waits longest for its request.
     pub fn oldest_early_ts(&self) -> Option<u64> {
         self.open.iter().filter(|open| open.early.is_some()).map(Transaction::ts_last).min()

@@ -11,7 +11,7 @@ use crate::limits::INFO_STATUS_COUNT_MAX;
 
 /// What a response brings to its transaction.
 #[derive(Debug)]
-struct Answer {
+pub(super) struct Answer {
     response: Side<ResponseId>,
     flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
@@ -20,17 +20,23 @@ struct Answer {
 }
 
 impl Transaction {
-    /// Whether its answer is only likely, and would go to a later request if the response at `resp_seq` was another.
-    fn yields_to(&self, resp_seq: u32) -> bool {
+    /// Whether its answer is only likely, and may go.
+    pub(super) fn has_likely_answer(&self) -> bool {
         let is_likely = matches!(self.pair_state, PairState::Positional | PairState::Ambiguous);
         let goes_alone = self.tunnel.is_none() && self.info_count == self.folded_count;
+        is_likely && goes_alone && self.response.is_some()
+    }
+
+    /// Whether its answer would go to a later request if the response at `resp_seq` was another.
+    fn yields_to(&self, resp_seq: u32) -> bool {
         let is_later = |response: Side<ResponseId>| {
             seq::after(response.seq, resp_seq) && self.response_expected != Some(response.seq)
         };
-        is_likely && goes_alone && self.response.is_some_and(is_later)
+        self.has_likely_answer() && self.response.is_some_and(is_later)
     }
 
-    fn take_answer(&mut self) -> Option<Answer> {
+    /// Takes the answer out, with what came with it.
+    pub(super) fn take_answer(&mut self) -> Option<Answer> {
         let response = self.response.take()?;
         let (flags, folded_from) = (std::mem::take(&mut self.answer_flags), self.folded_from.take());
         let folded_count = std::mem::take(&mut self.folded_count);
@@ -76,7 +82,14 @@ impl Transactions {
     pub(super) fn put(&mut self, found: Match, response: Side<ResponseId>, flags: Flags) {
         let info_status = [0; INFO_STATUS_COUNT_MAX];
         let answer = Answer { response, flags, info_status, folded_from: None, folded_count: 0 };
-        let mut displaced = self.open[found.position].give(answer, found.state);
+        if let Some(displaced) = self.open[found.position].give(answer, found.state) {
+            self.put_elsewhere(displaced);
+        }
+    }
+
+    /// Puts an answer that lost its place into the next one, and so on; the last where it stands alone, if there is none.
+    pub(super) fn put_elsewhere(&mut self, answer: Answer) {
+        let mut displaced = Some(answer);
         while let Some(answer) = displaced {
             let Some(found) = self.find_possible(answer.response.seq, answer.response.ack) else {
                 return self.stand_alone(answer);

@@ -391,9 +391,9 @@ fn within_a_body_that_is_proved_no_answer_waits() {
     for seq in [650, 900] {
         early(&mut transactions, seq, MSS, EARLY);
     }
-    assert_eq!(transactions.retract_in_bodies(), (0, 0), "nothing says where it ends");
+    assert_eq!(transactions.retract_in_bodies(), Retracted::default(), "nothing says where it ends");
     transactions.iter_mut().next().unwrap().response.as_mut().unwrap().end_seq = Some(900);
-    assert_eq!(transactions.retract_in_bodies(), (1, 0));
+    assert_eq!(transactions.retract_in_bodies(), Retracted { heads: 1, messages: 0 });
     assert!(transactions.get(0).flags().contains(Flags::START_LINE_IN_BODY));
     assert_eq!((transactions.len(), transactions.get(1).response.unwrap().seq), (2, 900));
 }
@@ -407,7 +407,92 @@ fn within_the_body_of_a_request_none_waits() {
         for (side, traits) in [(long, traits), (request(300, 500), RequestTraits::default())] {
             transactions.open_request(side, traits, Before::Unknown);
         }
-        let expected = u64::from(!expects_continue);
-        assert_eq!(transactions.retract_in_bodies(), (0, expected), "unless it may never have been sent");
+        let messages = u64::from(!expects_continue);
+        let expected = Retracted { heads: 0, messages };
+        assert_eq!(transactions.retract_in_bodies(), expected, "unless it may never have been sent");
     }
+}
+
+/// Three requests, sent before anything of their answers was read, and answers at these places in the order in which they came:
+/// what each request has then.
+fn answered(order: &[u32]) -> Vec<Option<u32>> {
+    let mut transactions = Transactions::default();
+    for seq in [0, MSS, 2 * MSS] {
+        open(&mut transactions, seq, 500, false);
+    }
+    for &seq in order {
+        let found = transactions.find(seq, Some(3 * MSS)).unwrap();
+        transactions.answer(found, response(seq, 3 * MSS, Extent::Unknown), Flags::NONE, None);
+    }
+    (0..3).map(|at| transactions.get(at).response.map(|side| side.seq)).collect()
+}
+
+#[test]
+fn answers_by_position_go_to_requests_in_order_whatever_order_they_came_in() {
+    let in_order = [700, 800, 900].map(Some);
+    for order in [[700, 800, 900], [700, 900, 800], [800, 700, 900], [900, 700, 800], [900, 800, 700]] {
+        assert_eq!(answered(&order), in_order, "{order:?}");
+    }
+    assert_eq!(answered(&[900, 800]), [Some(800), Some(900), None]);
+}
+
+#[test]
+fn an_answer_keeps_its_place_where_no_other_request_could_take_it() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 0, 500, false);
+    let found = transactions.find(900, Some(MSS)).unwrap();
+    transactions.answer(found, response(900, MSS, Extent::Unknown), Flags::NONE, None);
+    assert_eq!(transactions.find(800, Some(MSS)), None);
+}
+
+#[test]
+fn what_an_answer_brought_goes_along_with_it() {
+    let mut transactions = Transactions::default();
+    for seq in [0, MSS] {
+        open(&mut transactions, seq, 500, false);
+    }
+    early(&mut transactions, 850, 2 * MSS, interim(102));
+    let end = transactions.open.back_mut().unwrap().response.as_mut().unwrap();
+    (end.head_end, end.extent) = (900, Extent::None);
+    let found = transactions.find(900, Some(2 * MSS)).unwrap();
+    transactions.answer(found, response(900, 2 * MSS, Extent::Unknown), Flags::SWITCH_FAILED, None);
+    assert_eq!(transactions.fold_before(0), 1);
+    let found = transactions.find(700, Some(2 * MSS)).unwrap();
+    transactions.answer(found, response(700, 2 * MSS, Extent::Unknown), Flags::NONE, None);
+    let told = [0, 1].map(|at| {
+        let open = transactions.get(at);
+        (open.info_status().to_vec(), open.flags().contains(Flags::SWITCH_FAILED))
+    });
+    assert_eq!(told, [(vec![], false), (vec![102], true)]);
+}
+
+#[test]
+fn a_request_that_is_taken_back_leaves_its_answer_to_another() {
+    for others in [0, 1] {
+        let mut transactions = Transactions::default();
+        open(&mut transactions, 40, 500, false);
+        if others == 1 {
+            open(&mut transactions, 40 + MSS, 500, false);
+        }
+        let found = transactions.find(700, Some(3 * MSS)).unwrap();
+        transactions.answer(found, response(700, 3 * MSS, Extent::Unknown), Flags::NONE, None);
+        assert_eq!(transactions.retract_requests((0, 60)), Retracted { heads: 0, messages: 1 });
+        let kept = transactions.get(0);
+        assert_eq!((transactions.len(), kept.response.map(|side| side.seq)), (1, Some(700)));
+        assert_eq!(kept.request.is_some(), others == 1, "or it stands alone");
+        assert_eq!(kept.pair_state == PairState::ResponseOnly, others == 0);
+    }
+}
+
+#[test]
+fn an_answer_that_is_taken_back_leaves_its_request_to_another() {
+    let mut transactions = Transactions::default();
+    open(&mut transactions, 0, 500, false);
+    for (seq, body) in [(700, (650, 750)), (900, (899, 900))] {
+        let found = transactions.find(seq, Some(MSS)).unwrap();
+        transactions.answer(found, response(seq, MSS, Extent::Unknown), Flags::NONE, None);
+        let messages = u64::from(seq == 700);
+        assert_eq!(transactions.retract_responses(body), Retracted { heads: 0, messages });
+    }
+    assert_eq!(transactions.get(0).response.map(|side| side.seq), Some(900));
 }
