@@ -4,12 +4,12 @@
 //! only a head cut by a segment boundary takes a buffer. Invariant: each byte position of a head is decided by the
 //! first segment that brought it; what later segments bring for it is compared, never taken.
 
-use common::record::{Record, record_flag};
+use common::record::{Record, record_flag, tcp_flag};
 use storage::flags::Flags;
 
 use super::partial::Partial;
-use super::piece::{EarlyPieces, Piece};
-use super::seq;
+use super::piece::{Early, EarlyPieces, Piece};
+use super::{seq, times::Times};
 use crate::limits::{HEAD_RECENT_COUNT_MAX, PARTIAL_COUNT_PER_DIRECTION_MAX};
 
 /// Where a head stood in its stream, and when its bytes came by.
@@ -199,6 +199,16 @@ impl Assembler {
     /// Sequence number behind the last byte known of the oldest head in progress.
     pub fn oldest_end(&self) -> Option<u32> {
         self.partials.first().map(Partial::known_end)
+    }
+
+    /// Keeps a copy of what seems to be a head, where chunks may lead through it.
+    pub fn keep_copy(&mut self, span: &HeadSpan, bytes: &[u8], head_bytes_max: usize) {
+        let end = span.seq.wrapping_add(bytes.len() as u32);
+        if span.complete && end == span.end_seq && !self.early.touch(span.seq, end) {
+            let times = Times::at(span.ts_last, bytes);
+            let copy = Early::rest(span.seq, span.tcp_flags & tcp_flag::ACK, times, bytes.to_vec());
+            self.forgotten += self.early.keep_rest([copy], head_bytes_max);
+        }
     }
 
     /// Forgets heads in progress that begin from `from` on and before `to`: that is a body. Returns how many.

@@ -140,6 +140,9 @@ impl Connection {
     /// Where a head of a side begins that no record told of: the one before it ends there, and a start line of the kind that this
     /// side sends came as pieces.
     pub fn untold_head(&mut self, side: usize) -> Option<u32> {
+        if !self.directions[side].assembler.has_early() {
+            return None;
+        }
         let mut bytes = [0; START_BYTES];
         for at in self.directions[side].untold_heads() {
             let way = &mut self.directions[side];

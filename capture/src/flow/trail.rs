@@ -65,17 +65,27 @@ impl Trail {
 
     /// Notes a head from `seq` to `head_end`, and how far its body reaches.
     pub fn pass(&mut self, (seq, head_end): (u32, u32), extent: Extent, pieces: &Assembler) {
-        let behind = Due::behind(head_end, extent);
+        let behind = Due::behind(head_end, extent).filter(|behind| !pieces.has_begun(behind.at));
+        if let [Due { at, chunk: None, .. }] = self.ends()
+            && *at == seq
+        {
+            // It came in order.
+            self.count = 0;
+            behind.into_iter().for_each(|behind| self.add(behind));
+            return;
+        }
+        let last = self.ends().iter().rfind(|end| seq::after(seq, end.at)).map(|end| end.at);
         let before = self.ends().iter().find(|end| end.at == seq).copied();
         let from = before.map_or(seq, |before| before.data_from);
         let to = behind.filter(|_| before.is_some()).map_or(seq, |behind| behind.at);
         self.retain(|end| {
-            let is_passed = seq::distance(end.at, seq) > PASSED_BYTES;
+            // Chunks before the last message that nobody had to hand over are over.
+            let is_over =
+                end.chunk.is_some() && !pieces.has_early() && last.is_some_and(|last| last != end.at);
+            let is_passed = seq::after(seq, end.at) && is_over || seq::distance(end.at, seq) > PASSED_BYTES;
             !end.is_decided_by(seq) && !seq::is_within(end.at, from, to) && !is_passed
         });
-        if let Some(behind) = behind.filter(|behind| !pieces.has_begun(behind.at)) {
-            self.add(behind);
-        }
+        behind.into_iter().for_each(|behind| self.add(behind));
     }
 
     /// Notes that the message whose head ended at `head_end` may have no body, whatever its head says: the answer to HEAD has none
@@ -88,9 +98,12 @@ impl Trail {
 
     /// Notes where the decision awaits a head, or the end of a chunk, of the messages that came last; whether that is news.
     pub fn note_due(&mut self, at: u32, pieces: &Assembler) -> bool {
+        if at == 0 {
+            return false;
+        }
         let before = self.ends().partition_point(|end| !seq::after(end.at, at));
         let &[.., last] = &self.ends()[..before] else { return false };
-        if at == 0 || last.at == at || last.chunk.is_none() || pieces.has_begun(at) {
+        if last.at == at || last.chunk.is_none() || pieces.has_begun(at) {
             return false;
         }
         // Of what it told along these chunks, the last but one leads on no longer.
@@ -110,6 +123,12 @@ impl Trail {
         before.chunk.is_none().then_some(before.at)
     }
 
+    /// Whether what seems to be a head at `seq` may be part of a body of which pieces come: something is due before it.
+    pub fn is_doubtful(&self, seq: u32, pieces: &Assembler) -> bool {
+        let come = pieces.has_early() || self.ends().iter().any(|end| end.is_told);
+        come && self.ends().first().is_some_and(|end| seq::after(seq, end.at))
+    }
+
     /// No message ends behind `from` and before `to`.
     pub fn forget_within(&mut self, (from, to): (u32, u32)) {
         self.retain(|end| end.at == from || !seq::is_within(end.at, from, to));
@@ -123,9 +142,11 @@ impl Trail {
     /// Follows chunks as far as pieces came: from where to where they are proved to reach, so that no head begins there; `None`
     /// where none leads on. To be called until then.
     pub fn follow_chunks(&mut self, pieces: &Assembler) -> Option<(u32, u32)> {
+        if !pieces.has_early() {
+            return None;
+        }
         // From behind, as one that leads on takes along what it passes.
-        let mut indices = (0..self.ends().len()).rev().filter(|_| pieces.has_early());
-        indices.find_map(|index| self.go_on(index, pieces))
+        (0..self.ends().len()).rev().find_map(|index| self.go_on(index, pieces))
     }
 
     /// Where heads are due of which some bytes came.
