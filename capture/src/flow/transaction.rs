@@ -64,6 +64,8 @@ pub struct Transaction {
     tunnel: Option<Flags>,
     response_expected: Option<u32>,
     is_anchored: bool,
+    /// Its request begins where the message before it ends.
+    is_continuous: bool,
     /// Bytes are missing before its request that may hold another one.
     is_behind_gap: bool,
     /// When a proved pair behind it showed that its answer passed unseen, or is late.
@@ -88,6 +90,7 @@ impl Transaction {
             tunnel: None,
             response_expected: None,
             is_anchored: false,
+            is_continuous: false,
             is_behind_gap: false,
             abandoned_at: None,
         }
@@ -263,6 +266,7 @@ impl Transactions {
             self.left_at.is_none_or(|left_at| request.ack.is_some_and(|ack| seq::after(ack, left_at)));
         let is_in_turn = is_in_turn && is_alone;
         transaction.is_anchored = is_continuous && is_in_turn && (!self.is_pipelined || before_is_anchored);
+        transaction.is_continuous = is_continuous;
         transaction.is_behind_gap = is_behind_gap;
         transaction.request = Some(request);
         transaction.traits = traits;

@@ -101,6 +101,7 @@ impl Transactions {
     /// Gives an answer that has no request a transaction of its own.
     fn stand_alone(&mut self, answer: Answer) {
         let mut transaction = self.next_transaction();
+        transaction.flags = Flags::RESP_UNMATCHED;
         transaction.give(answer, PairState::ResponseOnly);
         self.open.push_back(transaction);
     }

@@ -1,6 +1,7 @@
 //! Takes back what was taken for messages and turns out to lie in a body.
 //!
-//! Invariant: what a proved pair holds is never taken back, and an answer that a request loses is kept.
+//! Invariant: what a proved pair holds is never taken back, nor a request that begins where the one before it ends; and an answer
+//! that a request loses is kept.
 
 use std::ops::AddAssign;
 
@@ -52,7 +53,9 @@ impl Transactions {
         let mut retracted = Retracted::default();
         let is_it = |open: &Transaction| {
             let may_go = open.response.is_none() || open.has_likely_answer();
-            may_go && open.request.is_some_and(|side| seq::is_within(side.seq, from, to))
+            may_go
+                && !open.is_continuous
+                && open.request.is_some_and(|side| seq::is_within(side.seq, from, to))
         };
         while let Some(position) = self.open.iter().position(is_it) {
             retracted.messages += 1;

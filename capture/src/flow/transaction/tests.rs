@@ -481,6 +481,8 @@ fn a_request_that_is_taken_back_leaves_its_answer_to_another() {
         assert_eq!((transactions.len(), kept.response.map(|side| side.seq)), (1, Some(700)));
         assert_eq!(kept.request.is_some(), others == 1, "or it stands alone");
         assert_eq!(kept.pair_state == PairState::ResponseOnly, others == 0);
+        open(&mut transactions, 10, 500, true);
+        assert_eq!(transactions.retract_requests((0, 60)), Retracted::default(), "it follows on another");
     }
 }
 
