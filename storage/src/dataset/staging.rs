@@ -122,7 +122,15 @@ pub(crate) fn is_sensor_name(sensor: &str) -> bool {
 /// Ownership of a sensor's staging folder; the kernel gives it up with the process, however that ends.
 #[derive(Debug)]
 pub(crate) struct StagingLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for StagingLock {
+    fn drop(&mut self) {
+        // A child that is just being started has a copy of the descriptor until it runs its program: closing this one would leave
+        // the lock to that. Where unlocking fails, closing is all there is.
+        self.file.unlock().unwrap_or_default();
+    }
 }
 
 impl StagingLock {
@@ -142,7 +150,7 @@ impl StagingLock {
         let mut content = create_file(&path)?;
         content.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         content.sync_all()?;
-        Ok(Some(StagingLock { _file: file }))
+        Ok(Some(StagingLock { file }))
     }
 
     /// Takes the lock of a sensor, making its folder.
@@ -171,6 +179,17 @@ fn owner(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_holder_whoever_has_a_copy_of_the_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = StagingLock::try_take(folder.path(), "lock").unwrap().unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        assert!(StagingLock::try_take(folder.path(), "lock").unwrap().is_none(), "it is held");
+        drop(lock);
+        assert!(StagingLock::try_take(folder.path(), "lock").unwrap().is_some());
+        drop(copy);
+    }
 
     #[test]
     fn a_staged_file_knows_where_it_is_published() {
