@@ -127,10 +127,6 @@ impl Stages {
         span: &HeadSpan,
         bytes: &[u8],
     ) {
-        let way = &mut connection.directions[side];
-        if way.trail.is_doubtful(span.seq, &way.assembler) {
-            way.assembler.keep_copy(span, bytes, self.head_bytes_max);
-        }
         let mut parser = std::mem::take(&mut self.parser);
         let placed = match start_line_kind(bytes) {
             StartLine::Request => parser.request(bytes, span.complete).map(|head| {

@@ -4,12 +4,12 @@
 //! only a head cut by a segment boundary takes a buffer. Invariant: each byte position of a head is decided by the
 //! first segment that brought it; what later segments bring for it is compared, never taken.
 
-use common::record::{Record, record_flag, tcp_flag};
+use common::record::{Record, record_flag};
 use storage::flags::Flags;
 
 use super::partial::Partial;
-use super::piece::{Early, EarlyPieces, Piece};
-use super::{seq, times::Times};
+use super::piece::{EarlyPieces, Piece};
+use super::seq;
 use crate::limits::{HEAD_RECENT_COUNT_MAX, PARTIAL_COUNT_PER_DIRECTION_MAX};
 
 /// Where a head stood in its stream, and when its bytes came by.
@@ -109,9 +109,13 @@ impl Assembler {
         self.next_done(head_bytes_max).map_or(Fed::Pending, |(span, bytes)| Fed::Assembled(span, bytes))
     }
 
-    /// Whether a head that is known begins at `at`.
+    /// Whether a head begins at `at` that is known, or that may have been: so far back it is forgotten.
     pub fn has_begun(&self, at: u32) -> bool {
-        self.is_recent(at) || self.partials.iter().any(|partial| partial.start() == at)
+        let behind = self.recent().iter().filter(|(start, _)| seq::after(*start, at)).count();
+        // The one that may end there is among them.
+        behind >= HEAD_RECENT_COUNT_MAX - 1
+            || self.is_recent(at)
+            || self.partials.iter().any(|partial| partial.start() == at)
     }
 
     /// The first bytes that came from `at` on of a head that has not begun; none where it may not.
@@ -199,16 +203,6 @@ impl Assembler {
     /// Sequence number behind the last byte known of the oldest head in progress.
     pub fn oldest_end(&self) -> Option<u32> {
         self.partials.first().map(Partial::known_end)
-    }
-
-    /// Keeps a copy of what seems to be a head, where chunks may lead through it.
-    pub fn keep_copy(&mut self, span: &HeadSpan, bytes: &[u8], head_bytes_max: usize) {
-        let end = span.seq.wrapping_add(bytes.len() as u32);
-        if span.complete && end == span.end_seq && !self.early.touch(span.seq, end) {
-            let times = Times::at(span.ts_last, bytes);
-            let copy = Early::rest(span.seq, span.tcp_flags & tcp_flag::ACK, times, bytes.to_vec());
-            self.forgotten += self.early.keep_rest([copy], head_bytes_max);
-        }
     }
 
     /// Forgets heads in progress that begin from `from` on and before `to`: that is a body. Returns how many.

@@ -123,12 +123,6 @@ impl Trail {
         before.chunk.is_none().then_some(before.at)
     }
 
-    /// Whether what seems to be a head at `seq` may be part of a body of which pieces come: something is due before it.
-    pub fn is_doubtful(&self, seq: u32, pieces: &Assembler) -> bool {
-        let come = pieces.has_early() || self.ends().iter().any(|end| end.is_told);
-        come && self.ends().first().is_some_and(|end| seq::after(seq, end.at))
-    }
-
     /// No message ends behind `from` and before `to`.
     pub fn forget_within(&mut self, (from, to): (u32, u32)) {
         self.retain(|end| end.at == from || !seq::is_within(end.at, from, to));

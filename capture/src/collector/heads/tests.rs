@@ -8,6 +8,7 @@ use crate::{
     collector::{Collector, CollectorSettings},
     flow::testing,
     ledger::{CollectorLedger, Counter},
+    limits::HEAD_RECENT_COUNT_MAX,
     redact::{Key, Policy, Redactor},
     source::RecordSink as _,
 };
@@ -112,22 +113,6 @@ fn what_turns_out_to_lie_in_a_body_becomes_no_row() {
 }
 
 #[test]
-fn chunks_are_followed_through_what_was_taken_for_a_head() {
-    let chunked = "PUT /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let ledger = Arc::new(CollectorLedger::default());
-    let mut collector = collector(&ledger);
-    let body = 1_000 + chunked.len() as u32;
-    head(&mut collector, 1_000, chunked, 0);
-    piece(&mut collector, body + 40, "\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n", 0);
-    // The first chunk ends in it.
-    head(&mut collector, body + 3, "GET /a HTTP/1.1\r\n10\r\nx: defghijkl\r\n\r\n", 0);
-    piece(&mut collector, body, "f\r\n", 0);
-    collector.finish();
-    let counts = read(&ledger, [Counter::Retracted, Counter::HeadsUntold, Counter::Rows]);
-    assert_eq!(counts, [1, 1, 2]);
-}
-
-#[test]
 fn a_copy_of_what_lay_in_a_chunk_is_no_head_either() {
     let ledger = Arc::new(CollectorLedger::default());
     let mut collector = collector(&ledger);
@@ -137,4 +122,19 @@ fn a_copy_of_what_lay_in_a_chunk_is_no_head_either() {
     }
     collector.finish();
     assert_eq!(read(&ledger, [Counter::Requests, Counter::InMessage, Counter::Rows]), [1, 2, 1]);
+}
+
+#[test]
+fn a_head_that_is_long_past_does_not_begin_again_behind_one_that_came_late() {
+    let ledger = Arc::new(CollectorLedger::default());
+    let mut collector = collector(&ledger);
+    let bytes = "GET /a HTTP/1.1\r\n\r\n";
+    let seq = |nth: u32| 1_000 + nth * bytes.len() as u32;
+    let count = 1 + HEAD_RECENT_COUNT_MAX as u32;
+    (1..=count).for_each(|nth| head(&mut collector, seq(nth), bytes, 0));
+    piece(&mut collector, seq(1), bytes, 0);
+    head(&mut collector, seq(0), bytes, 0);
+    collector.finish();
+    let counts = read(&ledger, [Counter::HeadsUntold, Counter::Rows]);
+    assert_eq!(counts, [0, u64::from(count) + 1]);
 }
