@@ -283,7 +283,7 @@ impl Assembler {
         let mut left = Some(piece);
         for (start, end) in self.recent() {
             let Some(piece) = left else { break };
-            left = if seq::at_or_after(piece.seq, *start) && seq::after(*end, piece.seq) {
+            left = if seq::is_within(piece.seq, *start, *end) {
                 piece.within(*end, piece.end())
             } else if seq::after(piece.end(), *start) && seq::at_or_after(*end, piece.end()) {
                 piece.within(piece.seq, *start)

@@ -265,7 +265,7 @@ impl Direction {
 
     /// Whether all around `at` is known, so that no head can begin there that was not seen.
     pub fn is_told(&self, at: u32) -> bool {
-        self.told.is_some_and(|(from, to)| seq::at_or_after(at, from) && seq::after(to, at))
+        self.told.is_some_and(|(from, to)| seq::is_within(at, from, to))
     }
 
     /// Notes that the body of the last head is sent only if the other end asks for it (100-continue).
@@ -341,7 +341,6 @@ impl Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::assembler::HeadSpan as Span;
 
     #[test]
     fn a_start_line_inside_a_declared_body_is_none() {
@@ -441,7 +440,7 @@ mod tests {
         direction.assembler.begin(&begun, b"GET / HT", 1 << 14, false);
         assert_eq!(direction.before(&span), Before::Gap);
         let mut direction = Direction::default();
-        direction.pass(&Span { seq: 100, end_seq: 200, ..span }, Extent::None, Extent::None);
+        direction.pass(&HeadSpan { seq: 100, end_seq: 200, ..span }, Extent::None, Extent::None);
         direction.forget_within(50, 150);
         assert_eq!(direction.before(&span), Before::Gap, "one is due at 200, if that was one");
     }

@@ -40,10 +40,10 @@ fn counts(pieces: &[(u32, &str)]) -> [u64; 4] {
 }
 
 /// The same behind another head, where the decision says with each piece that something is due so far behind its first byte.
-fn counts_behind(head: &str, pieces: &[(u32, &str)], due: u32) -> [u64; 4] {
+fn counts_behind(first: &str, pieces: &[(u32, &str)], due: u32) -> [u64; 4] {
     let ledger = Arc::new(CollectorLedger::default());
     let mut collector = collector(&ledger);
-    self::head(&mut collector, 1_000, head, 0);
+    head(&mut collector, 1_000, first, 0);
     for (at, bytes) in pieces {
         piece(&mut collector, 1_000 + at, bytes, if due == 0 { 0 } else { 1_000 + due });
     }

@@ -33,6 +33,14 @@ impl AddAssign for Retracted {
     }
 }
 
+impl Transaction {
+    /// Whether any of it may be taken back.
+    fn may_go(&self) -> bool {
+        let waits = self.response.is_none() && !self.is_continuous;
+        waits || self.early.is_some() || self.has_likely_answer()
+    }
+}
+
 impl Transactions {
     /// Takes back responses that begin from `from` on and before `to`, where there is a body.
     pub fn retract_responses(&mut self, (from, to): (u32, u32)) -> Retracted {
@@ -51,12 +59,9 @@ impl Transactions {
     /// The same of requests. What was thought to answer them goes to others, or stands alone.
     pub fn retract_requests(&mut self, (from, to): (u32, u32)) -> Retracted {
         let mut retracted = Retracted::default();
-        let is_it = |open: &Transaction| {
-            let may_go = open.response.is_none() || open.has_likely_answer();
-            may_go
-                && !open.is_continuous
-                && open.request.is_some_and(|side| seq::is_within(side.seq, from, to))
-        };
+        let is_within =
+            |open: &Transaction| open.request.is_some_and(|side| seq::is_within(side.seq, from, to));
+        let is_it = |open: &Transaction| open.may_go() && !open.is_continuous && is_within(open);
         while let Some(position) = self.open.iter().position(is_it) {
             retracted.messages += 1;
             if let Some(answer) = self.open.remove(position).and_then(|mut open| open.take_answer()) {
@@ -69,7 +74,7 @@ impl Transactions {
     /// Takes back what begins within bodies of which both ends are proved, and flags those.
     pub fn retract_in_bodies(&mut self) -> Retracted {
         let mut retracted = Retracted::default();
-        if self.open.len() < 2 {
+        if self.open.len() < 2 || !self.open.iter().any(Transaction::may_go) {
             return retracted;
         }
         for index in (0..self.open.len()).rev() {
