@@ -5,10 +5,12 @@
 
 mod chunks;
 mod direction;
+mod early;
 mod expect;
 mod order;
 
-pub use direction::{Direction, Lead, Place, Stretch, state};
+pub use direction::{Direction, Place, state};
+pub use early::{Lead, Stretch};
 pub use expect::Expectation;
 
 use super::hash::place;
@@ -53,6 +55,16 @@ impl Slot {
     #[inline(always)]
     pub const fn direction(&mut self, direction: u32) -> &mut Direction {
         &mut self.directions[direction as usize & 1]
+    }
+
+    /// A connection begins in this direction: a new one on the ends of one that is over ends what is known of that.
+    #[inline(always)]
+    pub fn open(&mut self, direction: u32, first_seq: u32) {
+        let is_new = self.direction(direction).open(first_seq);
+        let other = self.direction(direction ^ 1);
+        if is_new && other.state & state::CLOSED != 0 {
+            *other = Direction::default();
+        }
     }
 
     /// Notes that the connection was closed or reset.
@@ -187,6 +199,25 @@ mod set_tests {
         set.slot(3).directions[1].state = state::HTTP | state::HEAD;
         assert_eq!(set.take(11).1, 1, "all have one: one goes, counted");
         assert_ne!(set.find(11), NO_WAY);
+    }
+
+    #[test]
+    fn a_new_connection_ends_what_is_known_of_the_one_before_on_its_ends() {
+        let mut slot = Slot::default();
+        let of_http =
+            Direction { state: state::HTTP | state::EXPECT, begin: 90, expect: 100, ..Direction::default() };
+        slot.directions = [of_http; 2];
+        slot.open(0, 70_000);
+        assert_eq!(slot.directions[1], of_http, "it was not over");
+        slot.directions = [of_http; 2];
+        slot.close();
+        slot.open(0, 70_000);
+        assert_eq!((slot.directions[0].expect, slot.directions[1]), (70_000, Direction::default()));
+        slot.close();
+        slot.directions[1].state |= state::HTTP;
+        let known = slot;
+        slot.open(0, 70_000);
+        assert_eq!(slot, known, "a late copy of its SYN");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl<F: Frame> Planner<'_, F> {
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
         let known = self.work.way != NO_WAY;
         if syn && known {
-            self.slot.direction(self.work.direction).open(self.work.record.segment_seq);
+            self.slot.open(self.work.direction, self.work.record.segment_seq);
         }
         let is_http = known && self.slot.is_http();
         let has_payload = self.work.record.segment_len != 0;
@@ -158,14 +158,17 @@ impl<F: Frame> Planner<'_, F> {
                 (Mode::Repeat, 0)
             }
             Place::Apart | Place::Hole if starts => (Mode::Begin, 0),
-            Place::Hole => (Mode::Repeat, 0),
+            Place::Hole => match direction.due_within(seq, self.work.captured) {
+                Some(offset) => return self.look(offset, 0, Mode::Repeat),
+                None => (Mode::Repeat, 0),
+            },
             Place::Apart if !known => return false,
             Place::Apart => match direction.expectation_of(seq, self.work.captured, limit) {
                 Expectation::None if direction.disorder != 0 => (Mode::Disorder, 0),
                 Expectation::None => return self.look_behind_repeat(),
                 Expectation::Here(offset) => {
                     let is_in_chunks = u32::from(direction.is_in_chunks());
-                    return self.look(offset, is_in_chunks);
+                    return self.look(offset, is_in_chunks, Mode::Begin);
                 }
                 Expectation::Before => {
                     direction.early_bytes = direction.early_bytes.saturating_add(len);
@@ -189,19 +192,19 @@ impl<F: Frame> Planner<'_, F> {
             return false;
         }
         direction.expect_at(seq.wrapping_add(seen));
-        self.look(seen, 0)
+        self.look(seen, 0, Mode::Begin)
     }
 
     /// Sets up a look at the place where a head should begin, or where what is around chunks goes on.
     #[inline(always)]
-    fn look(&mut self, offset: u32, is_in_chunks: u32) -> bool {
+    fn look(&mut self, offset: u32, is_in_chunks: u32, mode: Mode) -> bool {
         let chunks = self.frame.opaque(is_in_chunks);
         let work = &mut *self.work;
         work.at = offset;
         work.lead = 0;
         work.look = chunks ^ 1;
         work.chunks = chunks;
-        work.mode = Mode::Begin as u32;
+        work.mode = mode as u32;
         true
     }
 
@@ -215,8 +218,8 @@ impl<F: Frame> Planner<'_, F> {
             Mode::Continue => {
                 (limit.saturating_sub(direction.head_bytes).saturating_add(skip), u32::from(direction.line))
             }
-            Mode::Ahead => (limit, direction.line_ahead_of(seq)),
-            Mode::Begin | Mode::Repeat | Mode::BeginAhead | Mode::Early => (limit, Line::Inside as u32),
+            Mode::Ahead | Mode::Early => (limit, direction.line_ahead_of(seq)),
+            Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
             Mode::Disorder => (direction.disorder, Line::Inside as u32),
         };
         let work = &mut *self.work;

@@ -126,7 +126,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
         self.work.way = self.frame.opaque(way);
         let first = self.work.record.segment_seq;
-        self.direction().open(first);
+        let _ = self.direction().open(first);
     }
 
     /// A head begins at the place reached: this direction follows it, the other one is expected to answer.
@@ -157,10 +157,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let way = slot.direction(self.work.direction);
         self.work.due = way.due_before(seq);
         if way.is_expected_at(seq) {
-            way.mend_order();
+            way.mend_order(self.work.record.segment_seq.wrapping_add(self.work.record.segment_len));
         }
         if !is_status {
-            way.ask(seq, has_unread);
+            way.ask(seq, has_unread, self.work.due != 0);
         }
         let answer = if is_status { state::ANSWER } else { 0 };
         way.begin(seq, answer | if measures { state::MEASURE } else { 0 });

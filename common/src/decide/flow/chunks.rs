@@ -7,12 +7,6 @@ use super::direction::{Direction, state};
 use crate::decide::search::{Chunk, Phase};
 
 impl Direction {
-    /// The body behind the head in progress comes in chunks.
-    #[inline(always)]
-    pub fn note_chunked(&mut self) {
-        self.state |= state::CHUNKED;
-    }
-
     #[inline(always)]
     pub(super) const fn phase(&self) -> u32 {
         (self.state & state::PHASE) >> state::PHASE_SHIFT
@@ -92,7 +86,7 @@ mod tests {
     fn told(head_end: u32) -> Direction {
         let mut way = Direction::default();
         way.begin(1_000, state::MEASURE);
-        way.note_chunked();
+        way.note_chunked(false);
         way.conclude(head_end);
         way.finish();
         way
@@ -131,8 +125,8 @@ mod tests {
         assert!(guessed.is_in_chunks() && !guessed.is_in_told_chunk(1_200));
         let mut doubted = Direction::default();
         doubted.begin(1_000, state::MEASURE);
-        doubted.note_length(7);
-        doubted.note_chunked();
+        doubted.note_length(7, false);
+        doubted.note_chunked(false);
         doubted.conclude(1_100);
         doubted.follow_chunk(5, DATA);
         assert!(doubted.is_in_chunks() && !doubted.is_in_told_chunk(1_200), "a length besides");
@@ -144,7 +138,7 @@ mod tests {
         way.follow_chunk(5, DATA);
         let followed = way.chunk();
         way.begin(1_000, state::MEASURE);
-        way.note_chunked();
+        way.note_chunked(false);
         way.conclude(1_100);
         way.finish();
         assert_eq!((way.expect, way.chunk()), (1_605, followed));

@@ -2,6 +2,7 @@
 //!
 //! Invariant: `end` is what the bytes seen say, whatever order they came in.
 
+use super::early::Lead;
 use crate::decide::gap::GAP_BYTES_MAX;
 use crate::decide::search::Cut;
 use crate::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX};
@@ -50,6 +51,10 @@ pub mod state {
     pub const CUT_SHIFT: u32 = 20;
     /// A request began before the answers to older ones were read, once on this connection.
     pub const PIPELINED: u32 = 1 << 25;
+    /// `LENGTH` and `CHUNKED` were read behind a gap.
+    pub const TOLD_EARLY: u32 = 1 << 26;
+    /// What is missing from `hole_from` on is a head that should begin there.
+    pub const DUE: u32 = 1 << 27;
 }
 
 /// What is remembered about one direction of a connection. All zero: nothing.
@@ -188,23 +193,25 @@ impl Direction {
         if self.state & state::AHEAD != 0 && self.ahead_to == seq { self.ahead_line as u32 } else { 0 }
     }
 
-    /// The first segment of a connection comes next.
+    /// The first segment of a connection comes next; whether it is a new one.
     #[inline(always)]
-    pub fn open(&mut self, first_seq: u32) {
+    pub fn open(&mut self, first_seq: u32) -> bool {
         // A late copy of the SYN says nothing new.
         let is_near = self.is_http() && self.begin.wrapping_sub(first_seq) <= HEAD_BYTES_MAX;
         let is_begun = is_near && (self.state & state::CLOSED == 0 || self.begin == first_seq);
         if is_begun || (self.state != 0 && self.expect == first_seq) {
-            return;
+            return false;
         }
         *self = Self::default();
         self.expect_at(first_seq);
+        true
     }
 
     /// A head begins at `seq`, in place of whatever was in progress; what that lacked is remembered.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32, traits: u32) {
-        let mut kept = self.state & (state::HOLE | state::ASKED | state::PIPELINED);
+        self.leave_out_before(seq);
+        let mut kept = self.state & (state::HOLE | state::DUE | state::ASKED | state::PIPELINED);
         if self.is_http() && self.begin.wrapping_sub(seq) <= HEAD_BYTES_MAX {
             // Seen before, or older than what was: what is known of what follows stays.
             kept |= state::BACK | self.state & (state::EXPECT | state::OTHER | state::TOLD | state::PHASE);
@@ -219,7 +226,8 @@ impl Direction {
         }
         if self.state & (state::HEAD | state::EXPECT) == state::EXPECT && self.expect == seq {
             // What came early of it.
-            let told = if traits & state::MEASURE != 0 { state::LENGTH | state::CHUNKED } else { 0 };
+            let told = state::LENGTH | state::CHUNKED | state::TOLD_EARLY;
+            let told = if traits & state::MEASURE != 0 { told } else { 0 };
             kept |= self.state & (state::AHEAD | state::END | told);
         }
         if self.state & state::HEAD != 0 && self.begin != seq {
@@ -232,7 +240,7 @@ impl Direction {
             } else {
                 self.next_seq.wrapping_add(HEAD_BYTES_DEFAULT)
             };
-            kept |= state::HOLE;
+            kept = kept & !state::DUE | state::HOLE;
         }
         self.state = kept | state::HTTP | state::HEAD | traits;
         if at_or_after(seq, self.hole_from) && !at_or_after(seq, self.hole_to) {
@@ -247,9 +255,8 @@ impl Direction {
     /// No byte of the head in progress is missing.
     #[inline(always)]
     pub fn finish(&mut self) {
-        let progress = state::HEAD | state::AHEAD | state::END;
-        self.state &=
-            !(progress | state::MEASURE | state::LENGTH | state::CHUNKED | state::ANSWER | state::CUT);
+        let told = state::LENGTH | state::CHUNKED | state::TOLD_EARLY | state::CUT;
+        self.state &= !(state::HEAD | state::AHEAD | state::END | state::MEASURE | state::ANSWER | told);
     }
 
     /// Whether a head that begins at `seq` is older than the one that began last, or that one again, seen to its end.
@@ -271,16 +278,8 @@ impl Direction {
             self.hole_from = from;
             self.hole_to = self.begin;
         } else if !at_or_after(from, self.hole_from) {
+            self.state &= !state::DUE;
             self.hole_from = from;
-        }
-    }
-
-    /// Content-Length of the head in progress; where it has several, the first counts.
-    #[inline(always)]
-    pub fn note_length(&mut self, body_bytes: u32) {
-        if self.state & state::LENGTH == 0 {
-            self.state |= state::LENGTH;
-            self.body_bytes = body_bytes;
         }
     }
 
@@ -330,22 +329,6 @@ impl Direction {
         }
     }
 
-    /// The empty line was seen of a head that has not begun, in bytes behind its beginning.
-    #[inline(always)]
-    pub fn note_early(&mut self, end: u32, stretch: Stretch) {
-        if self.state & state::END == 0 || !at_or_after(end, self.end) {
-            self.end = end;
-            self.state |= state::END;
-        }
-        self.note_ahead(stretch);
-    }
-
-    /// Whether the head of which bytes come early has not begun, nor another one.
-    #[inline(always)]
-    pub const fn awaits_beginning(&self) -> bool {
-        self.state & state::HEAD == 0
-    }
-
     /// Whether bytes of a segment that begins at `seq` are to be searched for a length, of 1 and 0: of those in order, of those
     /// that came before, and of those that came early. Reckoned without a branch, as each way would be followed through all
     /// that comes.
@@ -356,55 +339,6 @@ impl Direction {
         let is_within = at_or_after(seq, self.begin) & !at_or_after(seq, self.next_seq);
         let is_open = self.state & (state::HEAD | state::END) == 0;
         [measures, measures & is_begun & is_within as u32, is_open as u32]
-    }
-
-    /// Bytes behind a gap were seen. Only one stretch is kept: the first, grown where it is continued.
-    #[inline(always)]
-    pub fn note_ahead(&mut self, stretch: Stretch) {
-        if self.state & state::AHEAD == 0 {
-            self.ahead_from = stretch.from;
-            self.ahead_lead = stretch.lead as u16;
-        } else if stretch.from != self.ahead_to {
-            return;
-        }
-        self.state |= state::AHEAD;
-        self.ahead_to = stretch.to;
-        self.ahead_line = stretch.line as u16;
-    }
-}
-
-/// Bytes seen behind a gap.
-#[derive(Clone, Copy, Debug)]
-pub struct Stretch {
-    /// Sequence number of the first one.
-    pub from: u32,
-    /// Sequence number behind the last one.
-    pub to: u32,
-    /// What they end with.
-    pub line: u32,
-    /// What they begin with: a `Lead`.
-    pub lead: u32,
-}
-
-/// What bytes behind a gap begin with: the rest of an empty line, perhaps.
-pub struct Lead;
-
-impl Lead {
-    /// Something else.
-    pub const NONE: u32 = 0;
-    /// LF.
-    pub const LF: u32 = 1;
-    /// CR LF.
-    pub const CRLF: u32 = 2;
-
-    /// Bytes of it, behind the first `within`, that end an empty line which began with `line`; zero where they do not.
-    #[inline(always)]
-    pub const fn closes(lead: u32, within: u32, line: u32) -> u32 {
-        match (lead, within, line) {
-            (Self::LF, 0, 1 | 2) | (Self::CRLF, 1, 2) => 1,
-            (Self::CRLF, 0, 1) => 2,
-            _ => 0,
-        }
     }
 }
 
@@ -438,21 +372,6 @@ mod tests {
         assert_eq!((way.end, way.expect), (1_300, 1_300));
         way.advance(1_300, 300, 0);
         assert_eq!(way.state & state::HEAD, 0);
-    }
-
-    #[test]
-    fn an_empty_line_across_a_seam_is_found() {
-        let at = |seq, line, lead, end| (seq, line, lead, Some(end));
-        let told =
-            [at(1_100, 1, Lead::CRLF, 1_102), at(1_100, 1, Lead::LF, 1_101), at(1_100, 2, Lead::LF, 1_101)];
-        let again = [at(1_101, 2, Lead::CRLF, 1_102), (1_101, 2, Lead::LF, None)];
-        for (seq, line, lead, end) in told.into_iter().chain(again).chain([(1_100, 0, Lead::CRLF, None)]) {
-            let mut way = Direction::default();
-            way.begin(1_000, 0);
-            way.note_ahead(Stretch { from: 1_100, to: 1_200, line: 0, lead });
-            way.advance(seq, 100, line);
-            assert_eq!((way.state & state::EXPECT != 0).then_some(way.expect), end, "{line} {lead}");
-        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl Direction {
     /// The head in progress ends at `end`, for all that is known: what comes behind its body is expected.
     #[inline(always)]
     pub fn conclude(&mut self, end: u32) {
+        self.end_told(end);
         if self.state & state::END == 0 || !at_or_after(end, self.end) {
             self.end = end;
         }
@@ -84,7 +85,7 @@ impl Direction {
     /// The next head should begin at `seq`.
     #[inline(always)]
     pub fn expect_at(&mut self, seq: u32) {
-        let early = state::AHEAD | state::END | state::LENGTH | state::CHUNKED;
+        let early = state::AHEAD | state::END | state::LENGTH | state::CHUNKED | state::TOLD_EARLY;
         let stale = if self.state & state::HEAD == 0 { early } else { 0 };
         self.state = self.state & !(stale | state::OTHER | state::TOLD | state::PHASE) | state::EXPECT;
         self.expect = seq;
@@ -99,6 +100,7 @@ impl Direction {
         }
         if !at_or_after(self.expect.wrapping_add(self.other_bytes()), ack) {
             if self.is_in_chunks() {
+                self.leave_out_before(ack);
                 return self.expect_at(ack);
             }
             // What stands at the place expected did not come by: it may be late only.
@@ -131,6 +133,7 @@ impl Direction {
         let is_behind = self.expect != seq && at_or_after(seq, self.expect);
         let reaches = other.wrapping_sub(seq) < len || at_or_after(seq, other);
         if self.state & state::OTHER != 0 && is_behind && reaches {
+            self.leave_out_before(other);
             self.settle();
         }
     }
@@ -147,12 +150,13 @@ impl Direction {
         self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
     }
 
-    /// A request begins at `seq`, and the client had, or had not, read all that the server sent.
+    /// A request begins at `seq`; the client had, or had not, read all that the server sent, and another request before this one is,
+    /// or is not, still to come.
     #[inline(always)]
-    pub const fn ask(&mut self, seq: u32, has_unread: bool) {
+    pub const fn ask(&mut self, seq: u32, has_unread: bool, is_behind_other: bool) {
         let is_again = self.begin == seq;
         let is_asked = self.state & state::ASKED != 0;
-        let is_pipelined = self.is_http() & !is_again & (is_asked | has_unread);
+        let is_pipelined = !is_again & (self.is_http() & (is_asked | has_unread) | is_behind_other);
         self.state |= state::ASKED | (state::PIPELINED * is_pipelined as u32);
     }
 
@@ -162,11 +166,13 @@ impl Direction {
         (self.reached != 0) & (self.reached.wrapping_sub(ack).wrapping_sub(1) < GAP_BYTES_MAX)
     }
 
-    /// Whether a request of this direction may come before the answer to the one before it is over: one did, or it is not known.
+    /// Whether a request of this direction may come before the answer to the one before it is over: one did, or it is not known,
+    /// as bytes are missing, came out of order, or were seen behind the place where the next one should begin.
     /// Then the next answer may begin in the middle of a segment.
     #[inline(always)]
     pub const fn may_be_pipelined(&self) -> bool {
-        (self.state & state::PIPELINED != 0) | !self.is_http() | (self.owed != 0)
+        let is_known = self.is_http() & (self.owed == 0) & (self.disorder == 0) & !self.is_passed();
+        (self.state & state::PIPELINED != 0) | !is_known
     }
 
     /// Whether the head that should begin at `seq` is the one in progress.
@@ -200,7 +206,7 @@ mod tests {
         way.open(1_000);
         assert_eq!(way.expectation(1_000, 1, LIMIT), Expectation::Here(0));
         way.begin(1_000, state::MEASURE);
-        way.note_length(500);
+        way.note_length(500, false);
         way.conclude(1_100);
         way.finish();
         assert_eq!(way.expectation(1_100, 500, LIMIT), Expectation::None, "all of it body");
@@ -219,21 +225,25 @@ mod tests {
         let mut way = Direction::default();
         assert!(way.may_be_pipelined(), "nothing is known");
         for seq in [1_000, 1_000] {
-            way.ask(seq, false);
+            way.ask(seq, false, false);
             way.begin(seq, 0);
         }
         assert!(!way.may_be_pipelined(), "one request, twice");
         way.state &= !state::ASKED;
-        way.ask(1_100, false);
+        way.ask(1_100, false, false);
         way.begin(1_100, 0);
         assert!(!way.may_be_pipelined(), "its answer had begun, and was read");
         let mut behind = way;
-        behind.ask(1_200, false);
+        behind.ask(1_200, false, false);
         assert!(behind.may_be_pipelined(), "no answer had begun");
         way.state &= !state::ASKED;
-        way.ask(1_200, true);
+        way.ask(1_200, true, false);
         way.begin(1_200, 0);
         assert!(way.may_be_pipelined(), "it was not read to its end");
+        let mut late = Direction::default();
+        late.ask(1_000, false, true);
+        late.begin(1_000, 0);
+        assert!(late.may_be_pipelined(), "the first one is still to come");
         let server = Direction { reached: 500, ..Direction::default() };
         assert_eq!([499, 500, 501].map(|ack| server.has_unread(ack)), [true, false, false]);
     }
@@ -253,7 +263,7 @@ mod tests {
     fn behind_an_answer_the_next_is_expected_with_and_without_its_body() {
         let mut way = Direction::default();
         way.begin(1_000, state::ANSWER | state::MEASURE);
-        way.note_length(500);
+        way.note_length(500, false);
         way.conclude(1_100);
         way.finish();
         assert!(way.is_expected_at(1_100) && way.has_other_than(1_100));
@@ -295,7 +305,7 @@ mod tests {
     fn of_a_body_that_is_told_of_the_rest_may_never_come() {
         let mut way = Direction::default();
         way.begin(1_000, state::MEASURE);
-        way.note_length(500);
+        way.note_length(500, false);
         way.conclude(1_100);
         way.finish();
         way.reached = 1_150;
@@ -314,7 +324,7 @@ mod tests {
     fn a_head_inside_of_a_body_leaves_the_expectation_behind_it() {
         let mut way = Direction::default();
         way.begin(1_000, state::MEASURE);
-        way.note_length(500);
+        way.note_length(500, false);
         way.conclude(1_100);
         way.finish();
         way.begin(1_200, 0);

@@ -5,7 +5,7 @@
 use super::direction::{Direction, at_or_after, state};
 use crate::decide::gap::GAP_BYTES_MAX;
 use crate::decide::search::Phase;
-use crate::limits::DISORDER_BYTES_MAX;
+use crate::limits::{DISORDER_BYTES_MAX, HEAD_BYTES_MAX};
 
 impl Direction {
     /// A segment that ends at `end` leaves out bytes before it: what tells of the heads behind may be among them, so that all is
@@ -29,10 +29,43 @@ impl Direction {
         }
     }
 
-    /// A head begins where all that is before it was seen.
+    /// A head begins where all that is before it was seen, and nothing behind `end`, where its segment does.
     #[inline(always)]
-    pub const fn mend_order(&mut self) {
-        self.disorder *= (self.owed != 0) as u32;
+    pub const fn mend_order(&mut self, end: u32) {
+        self.disorder *= ((self.owed != 0) | (self.reached != end)) as u32;
+    }
+
+    /// Whether bytes behind the place where the next head should begin, or a chunk, came by already.
+    #[inline(always)]
+    pub const fn is_passed(&self) -> bool {
+        let behind = self.reached.wrapping_sub(self.expect).wrapping_sub(1);
+        (self.state & state::EXPECT != 0) & (self.reached != 0) & (behind < GAP_BYTES_MAX)
+    }
+
+    /// Chunks cannot be followed any more where they go on in a segment that came by.
+    #[inline(always)]
+    pub const fn miss_chunk(&mut self) {
+        self.disorder |= DISORDER_BYTES_MAX * (self.is_in_chunks() & self.is_passed()) as u32;
+    }
+
+    /// A head begins at `seq`: where another one, or a chunk, should have begun before it and bytes are missing, that may come late.
+    #[inline(always)]
+    pub fn leave_out_before(&mut self, seq: u32) {
+        let is_due = self.state & (state::EXPECT | state::HEAD | state::HOLE) == state::EXPECT;
+        let is_broken = (self.owed != 0) | (self.disorder != 0);
+        let is_near = seq.wrapping_sub(self.expect).wrapping_sub(1) < HEAD_BYTES_MAX;
+        if is_due & is_broken & is_near {
+            self.state |= state::HOLE | if self.is_in_chunks() { 0 } else { state::DUE };
+            self.hole_from = self.expect;
+            self.hole_to = seq;
+        }
+    }
+
+    /// How far behind `seq` such a head begins, if within `len` bytes of it.
+    #[inline(always)]
+    pub const fn due_within(&self, seq: u32, len: u32) -> Option<u32> {
+        let offset = self.hole_from.wrapping_sub(seq);
+        if self.state & state::DUE != 0 && offset < len { Some(offset) } else { None }
     }
 
     /// Where the next head is due, or the end of the chunk before it; zero where that is not known, or more was read behind it.
@@ -69,13 +102,15 @@ mod tests {
         way.follow_order(1_201, 1_300);
         assert_eq!(way.disorder, DISORDER_BYTES_MAX);
         way.owed = 1;
-        way.mend_order();
+        way.mend_order(1_200);
         assert_eq!(way.disorder, DISORDER_BYTES_MAX, "the gap is open");
         (way.owed, way.disorder) = (1, 7);
         way.follow_order(1_300, 1_400);
         assert_eq!(way.disorder, 7, "another one gives no more");
         way.owed = 0;
-        way.mend_order();
+        way.mend_order(1_199);
+        assert_eq!(way.disorder, 7, "what is behind the head came before it");
+        way.mend_order(1_200);
         assert_eq!(way.disorder, 0);
     }
 
@@ -90,6 +125,24 @@ mod tests {
         let mut other = Direction { reached: 1_200, ..Direction::default() };
         other.follow_order(1_300, 1_400);
         assert_eq!(other.disorder, 0, "no HTTP");
+    }
+
+    #[test]
+    fn a_head_left_out_is_due_where_it_should_have_begun() {
+        let mut way = unmeasured();
+        way.expect_at(1_300);
+        way.leave_out_before(1_500);
+        assert_eq!(way.due_within(1_300, 1), None, "nothing is missing");
+        way.owed = 300;
+        way.leave_out_before(1_300);
+        assert_eq!(way.due_within(1_300, 1), None, "nothing is left out");
+        way.begin(1_500, 0);
+        assert_eq!(
+            [1_200, 1_201, 1_300, 1_301].map(|seq| way.due_within(seq, 100)),
+            [None, Some(99), Some(0), None]
+        );
+        way.begin(1_700, 0);
+        assert_eq!(way.due_within(1_300, 1), None, "bytes of the head at 1,500 are missing now");
     }
 
     #[test]

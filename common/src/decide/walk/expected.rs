@@ -24,9 +24,10 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let is_told = may_be_chunk & u32::from(way.is_told_chunked());
         let has_other = u32::from(way.has_other_than(seq));
         let is_expected = u32::from(way.is_expected_at(seq));
+        let is_due = is_expected | u32::from(way.due_within(seq, 1).is_some());
         let (is_open, is_aside) = (u32::from(self.work.next == OPEN), u32::from(is_aside(self.work.mode)));
         // Where a size should stand, or a body, the head before may be one that tells of a body that does not come.
-        let must_be_sure = (is_aside & (is_expected ^ 1)) | (is_open & (is_aside ^ 1));
+        let must_be_sure = (is_aside & (is_due ^ 1)) | (is_open & (is_aside ^ 1));
         let may_be_size =
             is_told & u32::from(self.frame.load(offset).is_some_and(|[byte]| is_hex_digit(byte)));
         // Each way alone would be followed through all that comes.
@@ -45,7 +46,13 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 return true;
             }
             self.direction().disappoint(seq);
-            return if has_other != 0 { self.look_at_other() } else { self.pushed() };
+            return if has_other != 0 {
+                self.look_at_other()
+            } else if is_aside != 0 {
+                self.look_ahead()
+            } else {
+                self.pushed()
+            };
         }
         if !self.direction().is_expected_at(seq) || self.direction().is_begun_at(seq) {
             // A request behind one that is late: the client did not wait.
@@ -73,6 +80,21 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         true
     }
 
+    /// Where none begins right behind a head that came again, looks at the place where the next one should.
+    #[inline(always)]
+    fn look_ahead(&mut self) -> bool {
+        let (at, captured) = (self.work.at, self.work.captured);
+        let segment_seq = self.work.record.segment_seq;
+        let way = self.direction();
+        let place = way.expect.wrapping_sub(segment_seq);
+        if way.state & state::EXPECT == 0 || place <= at || place >= captured {
+            return self.pushed();
+        }
+        self.work.at = place;
+        self.work.look = 1;
+        true
+    }
+
     /// Reads some more of what is around chunks, at the place reached; goes on to the next of it, or to the head behind
     /// them, where that is in this segment.
     #[inline(always)]
@@ -85,7 +107,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let chunk = self.direction().chunk();
         let (bytes, chunk) = read_chunk(self.frame, place, chunk);
         self.direction().follow_chunk(bytes, chunk);
-        let segment_seq = self.work.record.segment_seq;
+        let (segment_seq, segment_len) = (self.work.record.segment_seq, self.work.record.segment_len);
         let is_out_of_steps = self.work.chunk_steps == 0;
         let way = self.direction();
         if is_out_of_steps && way.is_in_chunks() {
@@ -93,6 +115,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
         let (is_known, is_in_chunks) = (way.state & state::EXPECT != 0, way.is_in_chunks());
         let at = way.expect.wrapping_sub(segment_seq);
+        if at >= segment_len {
+            way.miss_chunk();
+        }
         let work = &mut *self.work;
         if !is_known || at >= work.captured {
             work.is_over = u32::from(chunk.phase == Phase::Over && at == work.record.segment_len);
@@ -128,7 +153,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let way = self.direction();
         let place = way.expect.wrapping_sub(segment_seq);
         let is_here = way.state & state::EXPECT != 0 && place.wrapping_sub(at) < 1 << 31;
-        if is_here && (place < captured || !is_aside(self.work.mode)) {
+        if is_here && !is_aside(self.work.mode) {
             self.work.at = place;
         }
         let looks = self.work.at < captured;

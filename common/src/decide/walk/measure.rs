@@ -20,7 +20,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             Length::None => end,
             Length::Behind(behind) => behind,
             Length::Found(body_bytes, behind) => {
-                self.direction().note_length(body_bytes);
+                let is_early = self.is_early();
+                self.direction().note_length(body_bytes, is_early);
                 behind
             }
             Length::Coding(at) => {
@@ -31,13 +32,20 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.coding == 0 && !self.is_measuring()
     }
 
+    /// Whether the slice in hand is behind a gap.
+    #[inline(always)]
+    const fn is_early(&self) -> bool {
+        self.work.mode == Mode::Early as u32 || self.work.mode == Mode::Ahead as u32
+    }
+
     /// Tells whether the body comes in chunks, by the field that the search for its length met; whether that is over.
     #[inline(always)]
     pub fn coding(&mut self) -> bool {
         let (at, end) = (self.frame.opaque(self.work.coding), self.frame.opaque(self.work.scan_end));
         self.work.coding = 0;
         if is_chunked(self.frame, at, end) {
-            self.direction().note_chunked();
+            let is_early = self.is_early();
+            self.direction().note_chunked(is_early);
         }
         !self.is_measuring()
     }
