@@ -438,6 +438,8 @@ fn lead_of<F: Frame>(frame: &mut F, work: &Work) -> u32 {
     match frame.load(work.payload) {
         Some([b'\n', _]) => Lead::LF,
         Some([b'\r', b'\n']) if work.record.segment_len > 1 => Lead::CRLF,
+        // Of a single byte there is no second one to be loaded.
+        None if frame.load(work.payload) == Some([b'\n']) => Lead::LF,
         Some(_) | None => Lead::NONE,
     }
 }
