@@ -96,6 +96,8 @@ pub struct Work {
     pub inside: u32,
     /// Offset in the payload behind the last byte that a record was made of.
     pub told: u32,
+    /// Bytes before the first one, until they are handed over.
+    pub before: u32,
     /// `Record::due` of the next head.
     pub due: u32,
 }
@@ -165,6 +167,7 @@ impl Work {
             is_over: 0,
             inside: 0,
             told: 0,
+            before: 0,
             due: 0,
         }
     }

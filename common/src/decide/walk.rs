@@ -94,6 +94,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         self.work.next = ENDED;
         self.work.is_over = 0;
         self.work.told = 0;
+        self.work.before = 0;
         self.work.due = 0;
         self.work.chunk_steps = CHUNK_STEP_COUNT_MAX;
         if self.work.way == NO_WAY && self.work.plan & plan::COPY != 0 {
@@ -305,6 +306,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED } | early | repeat;
         work.lead = 0;
         work.kind = RecordKind::Continuation as u32;
+        work.before = if work.told == 0 { work.at } else { work.before };
         work.at += bytes;
         work.left -= bytes;
         work.told = work.at;
@@ -447,7 +449,9 @@ fn lead_of<F: Frame>(frame: &mut F, work: &Work) -> u32 {
 /// Flags of a slice without the empty line, at the end of what may or can be copied.
 #[inline(always)]
 fn open_flags(work: &Work, slice: u32) -> u8 {
-    if slice == work.left {
+    if work.mode == Mode::Disorder as u32 {
+        0
+    } else if slice == work.left {
         record_flag::HEAD_LIMIT
     } else if work.at + slice == work.captured && work.captured < work.record.segment_len {
         record_flag::SNAPPED

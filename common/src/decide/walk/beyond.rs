@@ -7,35 +7,40 @@ use super::Walk;
 use crate::record::RecordKind;
 
 impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
-    /// Where the order is broken, plans what is left of a segment of which nothing else is known; whether anything is.
+    /// Where the order is broken, plans what is left of a segment of which nothing else is known: what is behind the bytes handed
+    /// over, then what is before them; whether anything is.
     #[inline(always)]
     pub fn go_beyond(&mut self) -> bool {
         let left = self.direction().disorder;
         let work = &mut *self.work;
-        let goes = left != 0
-            && work.way != NO_WAY
-            && work.mode != Mode::Disorder as u32
-            && work.told < work.captured;
-        if goes {
-            work.plan = plan::COPY;
+        let is_broken = left != 0 && work.way != NO_WAY;
+        if is_broken && work.mode != Mode::Disorder as u32 && work.told < work.captured {
             work.at = work.told;
-            work.skip = 0;
             work.left = left;
-            work.mode = Mode::Disorder as u32;
-            work.kind = RecordKind::Continuation as u32;
-            work.lost = 0;
+        } else if is_broken && work.before != 0 {
+            work.at = 0;
+            work.left = left.min(work.before);
+            work.before = 0;
+        } else {
+            return false;
         }
-        goes
+        work.plan = plan::COPY;
+        work.skip = 0;
+        work.mode = Mode::Disorder as u32;
+        work.kind = RecordKind::Continuation as u32;
+        work.lost = 0;
+        true
     }
 
     /// Notes in the record in hand what was due before it, and that so much less may be handed over unasked.
     #[inline(always)]
     pub(super) fn note_due(&mut self) {
-        let (left, is_unasked) = (self.work.left, self.work.mode == Mode::Disorder as u32);
+        let (bytes, is_unasked) =
+            (u32::from(self.work.record.copied), self.work.mode == Mode::Disorder as u32);
         let mut due = self.work.due;
         if is_unasked {
             let way = self.direction();
-            way.disorder = left;
+            way.disorder = way.disorder.saturating_sub(bytes);
             due = way.due();
         }
         self.work.record.due = due;
