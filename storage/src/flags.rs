@@ -157,6 +157,13 @@ impl Flags {
         self.0 |= other.0;
     }
 
+    /// Takes out what is set of `other`.
+    pub const fn take(&mut self, other: Flags) -> Flags {
+        let taken = Flags(self.0 & other.0);
+        self.0 &= !other.0;
+        taken
+    }
+
     /// True where every flag of `other` is set.
     pub const fn contains(self, other: Flags) -> bool {
         self.0 & other.0 == other.0

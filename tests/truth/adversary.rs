@@ -19,21 +19,22 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
     judge(&capture, &outcome, promise)
 }
 
-/// Rules that wild traffic still breaks though nothing is lost, and how often among a hundred seeds at the most.
-///
-/// A proved pair, a body's size, the balance, and polite traffic are not among them.
+/// Rules that senders who lie in bodies still break though nothing is lost, and how often among a hundred seeds at the most.
 const OPEN: &[(&str, usize)] = &[
-    // Pairs by position: a pipelined request that comes late, behind the answer that was then taken for the next one's.
+    // Of a last byte: that of a repeat, where the first copy was no mark.
+    ("a time is told right", 1),
+];
+
+/// The same where the directions are read apart.
+///
+/// A proved pair, a body's size, and the balance are not among them.
+const OPEN_APART: &[(&str, usize)] = &[
     ("a pair is right", 1),
     ("interim responses are folded", 1),
-    // Where the directions are read apart; and pieces of the connection before on the same ends count as handed over.
+    // Pieces of the connection before on the same ends count as handed over.
     ("a head is told right", 2),
     ("fields are told right", 1),
     ("a message is in one row", 1),
-    ("what is handed over becomes a row", 1),
-    ("what was captured is handed over", 1),
-    // Of a last byte: that of a repeat, where the first copy was no mark.
-    ("a time is told right", 1),
 ];
 
 /// The same where frames are lost: which pair is right is said of proved ones only.
@@ -49,28 +50,28 @@ const OPEN_UNDER_LOSS: &[(&str, usize)] = &[
 
 /// How often among a hundred seeds an excuse may be needed, and what is none be taken for a start line, at the most.
 const EXCUSED: &[(&str, u64)] = &[
-    ("excused: InMidSegment", 2),
+    ("excused: InMidSegment", 1),
     ("excused: TokenCut", 1),
     ("lie taken: BodyOfUnproved", 3),
     ("lie taken: BodyOfUnseen", 1),
-    ("lie taken: ChunkedBody", 4),
+    ("lie taken: ChunkedBody", 3),
     ("lie taken: Tunnel", 1),
 ];
 
 /// The same where the directions are read apart.
 const EXCUSED_APART: &[(&str, u64)] = &[
-    ("excused: InMidSegment", 3),
-    ("excused: TokenCut", 2),
+    ("excused: InMidSegment", 1),
+    ("excused: TokenCut", 1),
     ("lie taken: BodyOfUnproved", 2),
     ("lie taken: BodyOfUnseen", 1),
-    ("lie taken: ChunkedBody", 2),
+    ("lie taken: ChunkedBody", 1),
     ("lie taken: Tunnel", 2),
 ];
 
 /// The same where frames are lost: what is behind a gap that stays open may be anything.
 const EXCUSED_UNDER_LOSS: &[(&str, u64)] = &[
-    ("excused: InMidSegment", 24),
-    ("excused: TokenCut", 8),
+    ("excused: InMidSegment", 22),
+    ("excused: TokenCut", 7),
     ("lie taken: BodyOfUnproved", 8),
     ("lie taken: BodyOfUnseen", 15),
     ("lie taken: ChunkedBody", 8),
@@ -140,8 +141,21 @@ fn whatever_senders_do_no_proved_pair_is_wrong() {
 }
 
 #[test]
+fn senders_without_lies_are_told_exactly() {
+    let knobs = Knobs { lying_body: 0.0, ..Knobs::wild() };
+    let seen = prove(3_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
+    assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
+}
+
+#[test]
+fn senders_without_lies_are_told_exactly_in_tunnels_and_fragments() {
+    let knobs = Knobs { lying_body: 0.0, wrap_frames: 0.5, fragment: 0.1, ..Knobs::wild() };
+    prove(1_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
+}
+
+#[test]
 fn wild_directions_in_rings_of_their_own_prove_nothing_wrong() {
-    prove(500, (&Knobs::wild(), Promise::NothingLost), (OPEN, EXCUSED_APART), Rings::PerDirection);
+    prove(500, (&Knobs::wild(), Promise::NothingLost), (OPEN_APART, EXCUSED_APART), Rings::PerDirection);
 }
 
 #[test]

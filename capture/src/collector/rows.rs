@@ -23,7 +23,8 @@ impl Stages {
     pub(super) fn emit_settled(&mut self, connection: &mut Connection) {
         let retracted = connection.transactions.retract_in_bodies();
         self.count_retracted(retracted);
-        while let Some(transaction) = connection.transactions.take_settled() {
+        let begun = connection.oldest_answer_begun();
+        while let Some(transaction) = connection.transactions.take_settled(begun) {
             self.emit(connection, &transaction);
         }
     }

@@ -226,14 +226,15 @@ impl Connection {
             if record.tcp_flags & tcp_flag::ACK != 0 {
                 let is_copied = record.copied > 0;
                 let begin = if is_copied { record.seq } else { record.segment_seq };
-                self.directions[side].observe_reply(begin, record.ack);
+                self.directions[side].observe_reply((begin, end), record.ack);
             }
             self.directions[side].observe(end, record.ts_ns);
             if let Some(client) = self.client.filter(|_| self.http_end.is_some()) {
                 self.transactions.note_tunnel_data(end, side == client);
             }
         }
-        if record.flags & record_flag::CHUNK_END != 0 {
+        // What came early is behind a head that is due: the chunks are that one's.
+        if record.flags & (record_flag::CHUNK_END | record_flag::EARLY) == record_flag::CHUNK_END {
             self.directions[side].observe_chunk_end(end, record.ack);
         }
         if record.tcp_flags & tcp_flag::FIN != 0 {

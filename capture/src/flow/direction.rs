@@ -101,12 +101,17 @@ impl Direction {
         self.acked = Some(self.acked.map_or(end, |known| seq::latest(known, end)));
     }
 
-    /// Notes data from `begin` on that was sent with `ack`.
-    pub fn observe_reply(&mut self, begin: u32, ack: u32) {
-        let newest = self.replies[usize::from(self.reply_next.wrapping_sub(1)) % REPLY_COUNT_MAX];
-        if newest.is_none_or(|(_, known)| seq::after(ack, known)) {
-            self.replies[usize::from(self.reply_next) % REPLY_COUNT_MAX] = Some((begin, ack));
-            self.reply_next = self.reply_next.wrapping_add(1);
+    /// Notes data from `begin` to `end` that was sent with `ack`.
+    pub fn observe_reply(&mut self, (begin, end): (u32, u32), ack: u32) {
+        let newest = &mut self.replies[usize::from(self.reply_next.wrapping_sub(1)) % REPLY_COUNT_MAX];
+        match newest {
+            // What is right in front of it, sent with the same, changed places with it on the way.
+            Some((known_begin, known)) if *known == ack && *known_begin == end => *known_begin = begin,
+            Some((_, known)) if !seq::after(ack, *known) => {}
+            Some(_) | None => {
+                self.replies[usize::from(self.reply_next) % REPLY_COUNT_MAX] = Some((begin, ack));
+                self.reply_next = self.reply_next.wrapping_add(1);
+            }
         }
     }
 
@@ -394,13 +399,13 @@ mod tests {
     #[test]
     fn a_request_that_was_replied_to_is_a_repeat() {
         let mut server = Direction::default();
-        server.observe_reply(500, 100);
-        server.observe_reply(900, 100);
+        server.observe_reply((500, 600), 100);
+        server.observe_reply((900, 950), 100);
         assert!(server.has_replied_to(60, 600), "the client had read the reply at 500");
         assert!(!server.has_replied_to(60, 500), "its answer begins there");
         assert!(!server.has_replied_to(100, 600), "the next request");
         for nth in 1..=4 {
-            server.observe_reply(1_000 * nth, 100 + nth);
+            server.observe_reply((1_000 * nth, 1_000 * nth + 10), 100 + nth);
         }
         assert!(!server.has_replied_to(60, 600) && server.has_replied_to(60, 1_001), "few are remembered");
     }
@@ -450,11 +455,15 @@ mod tests {
         let mut direction = Direction::default();
         let record = |seq, ack| Record { ack, ..crate::flow::testing::record(seq, 10) };
         assert_eq!(direction.ack_at(150, &record(140, 7)), 7, "nothing else is known");
-        direction.observe_reply(100, 5);
-        direction.observe_reply(150, 9);
+        direction.observe_reply((100, 110), 5);
+        direction.observe_reply((150, 160), 9);
         assert_eq!(direction.ack_at(150, &record(140, 5)), 9, "what came last is older");
         assert_eq!(direction.ack_at(149, &record(160, 9)), 5, "it was sent before");
         assert_eq!(direction.ack_at(149, &record(140, 6)), 6, "and behind this");
+        direction.observe_reply((140, 150), 9);
+        assert_eq!(direction.ack_at(145, &record(160, 9)), 9, "it was sent with what is behind it");
+        direction.observe_reply((120, 130), 9);
+        assert_eq!(direction.ack_at(125, &record(160, 9)), 5, "not right in front of it");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
 mod early;
+mod late;
 mod order;
 mod retract;
 mod side;
@@ -20,6 +21,7 @@ use storage::{
 
 use super::seq;
 pub use early::{Call, Early, Joined};
+use late::expected_behind;
 pub use retract::Retracted;
 pub use side::Side;
 pub use tunnel::TunnelEnd;
@@ -56,6 +58,8 @@ pub struct Transaction {
     answer_flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
+    /// Where the last interim response ends.
+    info_end: Option<u32>,
     early: Option<Early>,
     /// Where the interim responses begin that were folded behind the final one, and how many they are.
     folded_from: Option<u32>,
@@ -84,6 +88,7 @@ impl Transaction {
             answer_flags: Flags::NONE,
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
+            info_end: None,
             early: None,
             folded_from: None,
             folded_count: 0,
@@ -275,26 +280,6 @@ impl Transactions {
         displaced
     }
 
-    /// Sets right what was concluded about later requests before the late one at `at` came.
-    fn mend_behind(&mut self, at: usize) {
-        let late = &self.open[at];
-        let (expected, is_anchored) = (late.response_expected, late.is_anchored);
-        let end = late.request.and_then(|side| side.extent.end_seq(side.head_end));
-        let Some(next) = self.open.range(at + 1..).position(|open| open.request.is_some()) else { return };
-        let next_ack = self.open[at + 1 + next].request.and_then(|side| side.ack);
-        let expected_behind = expected_behind(late, next_ack);
-        let next = &mut self.open[at + 1 + next];
-        let follows = next.request.is_some_and(|side| Some(side.seq) == end);
-        if next.is_unanswered() && follows {
-            // What an answer before the late one said of this one's was said of the late one's.
-            next.response_expected = expected_behind;
-        } else if next.is_unanswered() && next.response_expected == expected {
-            next.response_expected = None;
-        }
-        next.is_anchored |= follows && is_anchored;
-        next.is_behind_gap &= !follows;
-    }
-
     /// Whether a client's ACK says that the answer to its request begins at `resp_seq`.
     pub fn expects_response_at(&self, resp_seq: u32) -> bool {
         self.open.iter().any(|open| open.is_unanswered() && open.response_expected == Some(resp_seq))
@@ -339,6 +324,7 @@ impl Transactions {
     /// expected.
     pub fn add_info(&mut self, found: Match, status: i32, (seq, end_seq): (u32, Option<u32>)) {
         let transaction = &mut self.open[found.position];
+        transaction.info_end = end_seq;
         let end_seq = end_seq.filter(|_| transaction.response_expected == Some(seq));
         transaction.add_info(status, end_seq);
     }
@@ -421,9 +407,11 @@ impl Transactions {
         self.open.iter().any(Transaction::is_unanswered)
     }
 
-    /// Takes out the oldest transaction of which nothing more is to come.
-    pub fn take_settled(&mut self) -> Option<Transaction> {
-        let position = self.open.iter().position(Transaction::is_settled)?;
+    /// Takes out the oldest transaction of which nothing more is to come; `begun` is where the oldest answer in progress begins.
+    pub fn take_settled(&mut self, begun: Option<u32>) -> Option<Transaction> {
+        let is_it =
+            |open: &Transaction| open.is_settled() && !begun.is_some_and(|begun| open.yields_to(begun));
+        let position = self.open.iter().position(is_it)?;
         self.open.remove(position)
     }
 
@@ -480,15 +468,6 @@ fn had_arrived(open: &Transaction, ack: Option<u32>) -> bool {
     let ends_before =
         |request: Side<RequestId>| ack.is_some_and(|ack| seq::at_or_after(ack, request.head_end));
     open.request.is_some_and(ends_before)
-}
-
-/// Where the response to a request behind the unanswered `before` should begin, if the client's ACK tells.
-///
-/// The client had received more of the server's stream than when it sent `before`: the answer to `before` passed
-/// unseen. An interim response could have passed as well, so a request that expects one proves nothing.
-fn expected_behind(before: &Transaction, ack: Option<u32>) -> Option<u32> {
-    let (expected, ack) = (before.response_expected?, ack?);
-    (seq::after(ack, expected) && !before.traits.expects_continue).then_some(ack)
 }
 
 #[cfg(test)]

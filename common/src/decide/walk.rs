@@ -157,6 +157,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         other.state &= if is_status { !state::ASKED } else { u32::MAX };
         let way = slot.direction(self.work.direction);
         self.work.due = way.due_before(seq);
+        way.lose_order(self.work.due != 0);
         if way.is_expected_at(seq) {
             way.mend_order(self.work.record.segment_seq.wrapping_add(self.work.record.segment_len));
         }
@@ -358,6 +359,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 let begin = self.work.record.segment_seq;
                 let lead = lead_of(self.frame, self.work);
                 self.direction().note_early(end, Stretch { from: begin, to: end, line: 0, lead });
+                // What is behind may be of the next message already, and does not come again.
+                self.direction().lose_order(true);
             }
             Mode::Repeat | Mode::Early | Mode::Disorder => {}
         }

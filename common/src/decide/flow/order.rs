@@ -29,6 +29,12 @@ impl Direction {
         }
     }
 
+    /// A head begins behind a place where another one is due, if `is_behind_due`: the bytes between may come in any order.
+    #[inline(always)]
+    pub const fn lose_order(&mut self, is_behind_due: bool) {
+        self.disorder |= DISORDER_BYTES_MAX * is_behind_due as u32;
+    }
+
     /// A head begins where all that is before it was seen, and nothing behind `end`, where its segment does.
     #[inline(always)]
     pub const fn mend_order(&mut self, end: u32) {

@@ -23,6 +23,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let may_be_chunk = u32::from(way.may_begin_chunks_at(seq));
         let is_told = may_be_chunk & u32::from(way.is_told_chunked());
         let has_other = u32::from(way.has_other_than(seq));
+        // Who answers does not ask, unless it is told in so many words.
+        let is_answering = u32::from(way.state & state::ANSWER != 0);
         let is_expected = u32::from(way.is_expected_at(seq));
         let is_due = is_expected | u32::from(way.due_within(seq, 1).is_some());
         let (is_open, is_aside) = (u32::from(self.work.next == OPEN), u32::from(is_aside(self.work.mode)));
@@ -36,7 +38,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let found = detect_expected(self.frame, offset, len);
         let none = Expected { lead: 0, is_sure: false, is_status: false };
         let Expected { lead, is_sure, is_status } = found.unwrap_or(none);
-        let must_be_sure = must_be_sure | (has_other & u32::from(!is_status));
+        let must_be_sure = must_be_sure | ((has_other | is_answering) & u32::from(!is_status));
         let is_found = u32::from(found.is_some()) & (u32::from(is_sure) | (must_be_sure ^ 1));
         let (is_found, lead) = (self.frame.opaque(is_found), self.frame.opaque(lead));
         let is_sure = self.frame.opaque(u32::from(is_sure));
