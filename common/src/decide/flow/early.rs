@@ -24,8 +24,7 @@ impl Direction {
     /// Content-Length of the head in progress; where it has several, the first counts. One that `is_early` is of bytes behind a gap.
     #[inline(always)]
     pub fn note_length(&mut self, body_bytes: u32, is_early: bool) {
-        self.note_told(is_early);
-        if self.state & state::LENGTH == 0 {
+        if self.believes(is_early) && self.state & state::LENGTH == 0 {
             self.state |= state::LENGTH;
             self.body_bytes = body_bytes;
         }
@@ -34,18 +33,26 @@ impl Direction {
     /// The body behind the head in progress comes in chunks; `is_early` as for `note_length`.
     #[inline(always)]
     pub fn note_chunked(&mut self, is_early: bool) {
-        self.note_told(is_early);
-        self.state |= state::CHUNKED;
+        if self.believes(is_early) {
+            self.state |= state::CHUNKED;
+        }
     }
 
-    /// What the head itself says of its body outweighs what is behind a gap, which may be of a later head.
+    /// Whether what is said of the body counts: what the head itself says outweighs what is behind a gap, which may be of a later
+    /// head.
     #[inline(always)]
-    fn note_told(&mut self, is_early: bool) {
+    fn believes(&mut self, is_early: bool) -> bool {
+        let was_early = self.state & state::TOLD_EARLY != 0;
+        let is_told = self.state & (state::LENGTH | state::CHUNKED) != 0;
         if is_early {
-            self.state |= state::TOLD_EARLY;
-        } else if self.state & state::TOLD_EARLY != 0 {
+            let counts = was_early || !is_told;
+            self.state |= state::TOLD_EARLY * counts as u32;
+            return counts;
+        }
+        if was_early {
             self.forget_told();
         }
+        true
     }
 
     /// The head ends at `end`: what was behind that is of a later one.
@@ -173,5 +180,12 @@ mod tests {
         way.note_chunked(false);
         way.advance(1_500, 500, 0);
         assert!(way.is_expected_at(1_700) && way.is_told_chunked());
+        let mut way = Direction::default();
+        way.begin(1_000, state::MEASURE);
+        way.note_length(30, false);
+        way.note_chunked(true);
+        way.note_ahead(Stretch { from: 1_500, to: 1_700, line: 0, lead: Lead::NONE });
+        way.conclude(1_400);
+        assert!(way.is_expected_at(1_430), "its own length stays where it ends before the stretch");
     }
 }

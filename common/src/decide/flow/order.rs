@@ -17,7 +17,7 @@ impl Direction {
             self.state & (state::EXPECT | unknown) == state::EXPECT && at_or_after(self.expect, end);
         // Reckoned without a branch, as each way would be followed through all that comes.
         let begins = self.is_http() & (self.owed == 0) & !is_body;
-        self.disorder |= DISORDER_BYTES_MAX * begins as u32;
+        self.lose_order(begins);
     }
 
     /// The same of a segment that begins at `seq`, where it does leave out bytes.
@@ -29,10 +29,10 @@ impl Direction {
         }
     }
 
-    /// A head begins behind a place where another one is due, if `is_behind_due`: the bytes between may come in any order.
+    /// Bytes may come in any order from here on, if `is_lost`.
     #[inline(always)]
-    pub const fn lose_order(&mut self, is_behind_due: bool) {
-        self.disorder |= DISORDER_BYTES_MAX * is_behind_due as u32;
+    pub const fn lose_order(&mut self, is_lost: bool) {
+        self.disorder += DISORDER_BYTES_MAX.saturating_sub(self.disorder) * is_lost as u32;
     }
 
     /// A head begins where all that is before it was seen, and nothing behind `end`, where its segment does.
@@ -51,17 +51,21 @@ impl Direction {
     /// Chunks cannot be followed any more where they go on in a segment that came by.
     #[inline(always)]
     pub const fn miss_chunk(&mut self) {
-        self.disorder |= DISORDER_BYTES_MAX * (self.is_in_chunks() & self.is_passed()) as u32;
+        self.lose_order(self.is_in_chunks() & self.is_passed());
     }
 
     /// A head begins at `seq`: where another one, or a chunk, should have begun before it and bytes are missing, that may come late.
+    /// One is remembered: the first, until it is a head's reach behind.
     #[inline(always)]
     pub fn leave_out_before(&mut self, seq: u32) {
-        let is_due = self.state & (state::EXPECT | state::HEAD | state::HOLE) == state::EXPECT;
+        let is_free = (self.state & state::HOLE == 0)
+            | (self.expect.wrapping_sub(self.hole_to).wrapping_sub(HEAD_BYTES_MAX) < 1 << 30);
+        let is_due = (self.state & (state::EXPECT | state::HEAD) == state::EXPECT) & is_free;
         let is_broken = (self.owed != 0) | (self.disorder != 0);
         let is_near = seq.wrapping_sub(self.expect).wrapping_sub(1) < HEAD_BYTES_MAX;
         if is_due & is_broken & is_near {
-            self.state |= state::HOLE | if self.is_in_chunks() { 0 } else { state::DUE };
+            let due = if self.is_in_chunks() { 0 } else { state::DUE };
+            self.state = self.state & !state::DUE | state::HOLE | due;
             self.hole_from = self.expect;
             self.hole_to = seq;
         }
@@ -113,6 +117,9 @@ mod tests {
         (way.owed, way.disorder) = (1, 7);
         way.follow_order(1_300, 1_400);
         assert_eq!(way.disorder, 7, "another one gives no more");
+        way.lose_order(true);
+        assert_eq!(way.disorder, DISORDER_BYTES_MAX, "nothing gives more than that");
+        way.disorder = 7;
         way.owed = 0;
         way.mend_order(1_199);
         assert_eq!(way.disorder, 7, "what is behind the head came before it");
@@ -147,8 +154,15 @@ mod tests {
             [1_200, 1_201, 1_300, 1_301].map(|seq| way.due_within(seq, 100)),
             [None, Some(99), Some(0), None]
         );
+        let mut later = way;
         way.begin(1_700, 0);
         assert_eq!(way.due_within(1_300, 1), None, "bytes of the head at 1,500 are missing now");
+        later.finish();
+        for (expect, is_remembered) in [(2_000, false), (1_500 + HEAD_BYTES_MAX, true)] {
+            later.expect_at(expect);
+            later.leave_out_before(expect + 10);
+            assert_eq!(later.due_within(expect, 1).is_some(), is_remembered, "{expect}");
+        }
     }
 
     #[test]
