@@ -219,7 +219,7 @@ impl<F: Frame> Start<'_, F> {
     #[inline(always)]
     fn is_known(&mut self) -> bool {
         match_first!(self.word as u32;
-            HTTP b"HTTP" => self.then(b"/") && self.is_digit(5),
+            HTTP b"HTTP" => self.then(b"/") && self.is_digit(5) && !self.ends_a_line(8),
             GET b"GET " => true,
             POST b"POST" => self.then(b" "),
             PUT b"PUT " => true,
@@ -265,6 +265,12 @@ impl<F: Frame> Start<'_, F> {
     fn is_digit(&self, place: u32) -> bool {
         let byte = (self.word >> (place * 8)) as u8;
         byte.wrapping_sub(b'0') < 10
+    }
+
+    /// Whether the line ends at a place: `HTTP/1.1` and nothing behind it is what a request line ends with.
+    #[inline(always)]
+    fn ends_a_line(&mut self, place: u32) -> bool {
+        self.len > place && matches!(self.frame.load(self.offset + place), Some([b'\r' | b'\n']))
     }
 
     /// Whether the bytes behind the first four are these (four at the most).
@@ -324,7 +330,9 @@ mod tests {
     fn naive(payload: &[u8]) -> bool {
         let payload = &payload[naive_lead(payload) as usize..];
         METHODS.iter().any(|method| payload.starts_with(format!("{method} ").as_bytes()))
-            || (payload.starts_with(b"HTTP/") && payload.get(5).is_some_and(u8::is_ascii_digit))
+            || (payload.starts_with(b"HTTP/")
+                && payload.get(5).is_some_and(u8::is_ascii_digit)
+                && !payload.get(8).is_some_and(|byte| b"\r\n".contains(byte)))
     }
 
     #[test]
@@ -337,6 +345,11 @@ mod tests {
             }
         }
         assert!(detected(b"HTTP/1") && detected(b"HTTP/2.0 200 OK") && !detected(b"HTTP/x 200"));
+        assert!(detected(b"HTTP/1.1") && detected(b"HTTP/1.1 200\r\n") && detected(b"HTTP/1.1\t200\r\n"));
+        assert!(
+            !detected(b"HTTP/1.1\r\nHost: a\r\n") && !detected(b"HTTP/1.0\nHost"),
+            "the end of a request line"
+        );
     }
 
     #[test]
