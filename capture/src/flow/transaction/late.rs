@@ -63,7 +63,10 @@ pub(super) fn expected_behind(before: &Transaction, ack: Option<u32>) -> Option<
 mod tests {
     use storage::values::PairState;
 
-    use super::super::tests::{open, reply, response};
+    use super::super::{
+        Before, Side,
+        tests::{open, reply, request, response},
+    };
     use super::*;
     use crate::flow::direction::Extent;
 
@@ -79,13 +82,8 @@ mod tests {
             transactions.add_info(found, 100, (seq, Some(seq + 25)));
         }
         // Its body tells no length: the one at 1,400 does not follow on it for all that is known.
-        let chunked = super::super::Side {
-            extent: Extent::Delimited,
-            end_seq: None,
-            ..super::super::tests::request(1_100, 500)
-        };
-        let before = super::super::Before::Continuous;
-        assert!(transactions.open_request(chunked, Default::default(), before).is_none());
+        let chunked = Side { extent: Extent::Delimited, end_seq: None, ..request(1_100, 500) };
+        assert!(transactions.open_request(chunked, Default::default(), Before::Continuous).is_none());
         let found = reply(&mut transactions, 650, 1_500).expect("it follows on the interim responses");
         let late = transactions.get(found.position);
         assert_eq!(late.request.map(|side| side.seq), Some(1_100));
