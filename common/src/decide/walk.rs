@@ -127,7 +127,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
         self.work.way = self.frame.opaque(way);
         let first = self.work.record.segment_seq;
-        let _ = self.direction().open(first);
+        self.direction().expect_at(first);
     }
 
     /// A head begins at the place reached: this direction follows it, the other one is expected to answer.

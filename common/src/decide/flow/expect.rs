@@ -150,6 +150,12 @@ impl Direction {
         self.state & state::EXPECT != 0 && self.expect == seq && !self.is_in_chunks()
     }
 
+    /// Whether the next head, or what is around the chunks before it, should begin behind `seq`.
+    #[inline(always)]
+    pub const fn is_expected_behind(&self, seq: u32) -> bool {
+        self.state & state::EXPECT != 0 && self.expect.wrapping_sub(seq).wrapping_sub(1) < 1 << 30
+    }
+
     /// A request begins at `seq`; the client had, or had not, read all that the server sent, and another request before this one is,
     /// or is not, still to come.
     #[inline(always)]
@@ -244,6 +250,13 @@ mod tests {
         late.ask(1_000, false, true);
         late.begin(1_000, 0);
         assert!(late.may_be_pipelined(), "the first one is still to come");
+        assert_eq!(
+            [999, 1_000, 1_001].map(|seq| way.is_expected_behind(seq)),
+            [false; 3],
+            "nothing is known"
+        );
+        way.expect_at(1_000);
+        assert_eq!([999, 1_000, 1_001].map(|seq| way.is_expected_behind(seq)), [true, false, false]);
         let server = Direction { reached: 500, ..Direction::default() };
         assert_eq!([499, 500, 501].map(|ack| server.has_unread(ack)), [true, false, false]);
     }

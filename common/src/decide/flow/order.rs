@@ -44,8 +44,7 @@ impl Direction {
     /// Whether bytes behind the place where the next head should begin, or a chunk, came by already.
     #[inline(always)]
     pub const fn is_passed(&self) -> bool {
-        let behind = self.reached.wrapping_sub(self.expect).wrapping_sub(1);
-        (self.state & state::EXPECT != 0) & (self.reached != 0) & (behind < GAP_BYTES_MAX)
+        (self.state & state::EXPECT != 0) & self.has_unread(self.expect)
     }
 
     /// Chunks cannot be followed any more where they go on in a segment that came by.

@@ -47,14 +47,11 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
                 self.work.chunks = 1;
                 return true;
             }
-            self.direction().disappoint(seq);
-            return if has_other != 0 {
-                self.look_at_other()
-            } else if is_aside != 0 {
-                self.look_ahead()
-            } else {
-                self.pushed()
-            };
+            let way = self.direction();
+            way.disappoint(seq);
+            // Right behind a head that came again none may begin, and where the next one should, one.
+            let is_ahead = is_aside & u32::from(way.is_expected_behind(seq));
+            return if has_other | is_ahead != 0 { self.look_at_other() } else { self.pushed() };
         }
         if !self.direction().is_expected_at(seq) || self.direction().is_begun_at(seq) {
             // A request behind one that is late: the client did not wait.
@@ -69,7 +66,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         true
     }
 
-    /// Looks at the other place where a head may begin, if that is in this segment.
+    /// Looks at the place where a head should begin otherwise, if that is in this segment.
     #[inline(always)]
     fn look_at_other(&mut self) -> bool {
         let segment_seq = self.work.record.segment_seq;
@@ -78,21 +75,6 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
             return self.pushed();
         }
         self.work.at = at;
-        self.work.look = 1;
-        true
-    }
-
-    /// Where none begins right behind a head that came again, looks at the place where the next one should.
-    #[inline(always)]
-    fn look_ahead(&mut self) -> bool {
-        let (at, captured) = (self.work.at, self.work.captured);
-        let segment_seq = self.work.record.segment_seq;
-        let way = self.direction();
-        let place = way.expect.wrapping_sub(segment_seq);
-        if way.state & state::EXPECT == 0 || place <= at || place >= captured {
-            return self.pushed();
-        }
-        self.work.at = place;
         self.work.look = 1;
         true
     }
