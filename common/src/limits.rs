@@ -39,7 +39,7 @@ pub const CHUNK_STEP_COUNT_MAX: u32 = 128;
 
 /// Bytes of one direction that are handed over unasked while the order of its segments is broken: some ten full segments,
 /// more than a switch or a path puts out of order, little beside what a transfer that loses segments goes on with.
-pub const DISORDER_BYTES_MAX: u32 = 16 * 1024;
+pub const DISORDER_BYTES_MAX: u16 = 16 * 1024;
 
 /// Sets of a flow memory, four connections each. 576 bytes a set: 4.5 MiB per CPU.
 pub const FLOW_SET_COUNT: usize = 8 * 1024;

@@ -217,7 +217,8 @@ pub mod record_flag {
     pub const EARLY: u8 = 0x20;
     /// The start line stands inside of a chunk of a body: it begins no head, and nothing of it was copied.
     pub const IN_CHUNK: u8 = 0x40;
-    /// The first of the bytes had come by before: when, nobody knows who has not seen it.
+    /// The first of the bytes had come by before, or, of a mark and of bytes handed over unasked, the segment's last one may have:
+    /// when, nobody knows who has not seen it.
     pub const REPEAT: u8 = 0x80;
 }
 

@@ -81,6 +81,6 @@ fn what_is_handed_over_is_bounded() {
         pieces.into_iter().filter(|(from, _)| *from != 20_000 && *from != 90_000).collect();
     let told = copied(&mut pair, 1, &stream, &pieces);
     let body: u32 = told.iter().flatten().filter(|(from, _)| *from > 0).map(|(from, to)| to - from).sum();
-    assert_eq!(body, DISORDER_BYTES_MAX, "once: what never comes opens nothing anew");
+    assert_eq!(body, u32::from(DISORDER_BYTES_MAX), "once: what never comes opens nothing anew");
     assert_eq!(u64::from(body), pair.counters().disorder_bytes);
 }

@@ -228,7 +228,8 @@ impl Connection {
                 let begin = if is_copied { record.seq } else { record.segment_seq };
                 self.directions[side].observe_reply((begin, end), record.ack);
             }
-            self.directions[side].observe(end, record.ts_ns);
+            let is_repeat = record.flags & record_flag::REPEAT != 0;
+            self.directions[side].observe(end, record.ts_ns, is_repeat);
             if let Some(client) = self.client.filter(|_| self.http_end.is_some()) {
                 self.transactions.note_tunnel_data(end, side == client);
             }

@@ -59,12 +59,21 @@ struct Last {
     is_doubted: bool,
 }
 
+/// How far data reached.
+#[derive(Clone, Copy, Debug)]
+struct DataEnd {
+    seq: u32,
+    ts: u64,
+    /// It may have done so before.
+    is_repeat: bool,
+}
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub struct Direction {
     /// Heads in progress.
     pub assembler: Assembler,
-    data_end: Option<(u32, u64)>,
+    data_end: Option<DataEnd>,
     acked: Option<u32>,
     last: Option<Last>,
     next_head: Option<u32>,
@@ -88,11 +97,10 @@ impl Direction {
         Direction { next_head: Some(first), trail: Trail::from(first), ..Direction::default() }
     }
 
-    /// Notes that data up to `end` came by at `ts`.
-    pub fn observe(&mut self, end: u32, ts: u64) {
-        match self.data_end {
-            Some((known, _)) if !seq::after(end, known) => {}
-            Some(_) | None => self.data_end = Some((end, ts)),
+    /// Notes that data up to `end` came by at `ts`; where it `is_repeat`, not for the first time perhaps.
+    pub fn observe(&mut self, end: u32, ts: u64, is_repeat: bool) {
+        if !self.reached(end) {
+            self.data_end = Some(DataEnd { seq: end, ts, is_repeat });
         }
     }
 
@@ -138,7 +146,8 @@ impl Direction {
 
     /// Where a chunked body ended, provided nothing came behind, and when: the same bytes may also stand inside a body.
     pub fn chunk_end(&self) -> Option<(u32, u64)> {
-        self.data_end.filter(|(end, _)| self.chunk_end.is_some_and(|(chunk_end, _)| chunk_end == *end))
+        let end = self.data_end.filter(|end| self.chunk_end.is_some_and(|(seq, _)| seq == end.seq))?;
+        Some((end.seq, end.ts))
     }
 
     /// Whether the head that ends at `head_end` is the last one seen, be it in part: what ends a body then ends its.
@@ -164,19 +173,19 @@ impl Direction {
         self.fin_seq
     }
 
-    /// The time at which data reached exactly `end`, where that was seen.
+    /// The time at which data first reached exactly `end`, where that was seen.
     pub fn ts_of(&self, end: u32) -> Option<u64> {
-        self.data_end.filter(|(known, _)| *known == end).map(|(_, ts)| ts)
+        self.data_end.filter(|known| known.seq == end && !known.is_repeat).map(|known| known.ts)
     }
 
     /// Sequence number behind the last byte that came by.
     pub fn data_end(&self) -> Option<u32> {
-        self.data_end.map(|(end, _)| end)
+        self.data_end.map(|end| end.seq)
     }
 
     /// Whether data reached `end`.
     pub fn reached(&self, end: u32) -> bool {
-        self.data_end.is_some_and(|(known, _)| seq::at_or_after(known, end))
+        self.data_end().is_some_and(|known| seq::at_or_after(known, end))
     }
 
     /// Whether a head at `at` follows what came before without a byte missing between.
@@ -323,7 +332,7 @@ impl Direction {
 
     /// Whether `at` lies within a window of the data seen or acknowledged, so that it can be of the same connection.
     pub fn is_near(&self, at: u32) -> bool {
-        let reached = self.data_end.map(|(end, _)| end).or(self.acked);
+        let reached = self.data_end().or(self.acked);
         reached.is_some_and(|end| seq::distance(at, end).unsigned_abs() < NEAR_BYTES)
     }
 
@@ -388,9 +397,9 @@ mod tests {
     #[test]
     fn times_are_told_only_for_the_exact_end() {
         let mut direction = Direction::default();
-        direction.observe(u32::MAX, 5);
-        direction.observe(10, 7);
-        direction.observe(3, 9);
+        direction.observe(u32::MAX, 5, false);
+        direction.observe(10, 7, false);
+        direction.observe(3, 9, false);
         assert_eq!(direction.ts_of(10), Some(7));
         assert_eq!(direction.ts_of(11), None);
         assert!(direction.reached(10) && direction.reached(u32::MAX) && !direction.reached(11));

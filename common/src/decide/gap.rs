@@ -19,7 +19,7 @@ pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters:
     let unseen = record.ack.wrapping_sub(other.reached);
     if record.tcp_flags & tcp_flag::ACK != 0 && other.reached != 0 && unseen > 1 && unseen <= GAP_BYTES_MAX {
         other.break_order(record.ack);
-        open(other, unseen, counters);
+        open(other, (other.reached, unseen), counters);
         other.reached = record.ack;
     }
     let way = slot.direction(direction);
@@ -30,11 +30,11 @@ pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters:
         len
     } else if late <= GAP_BYTES_MAX {
         let repeated = if late < len { late } else { len };
-        close(way, repeated, counters);
+        close(way, (record.segment_seq, repeated), counters);
         len - repeated
     } else {
         if ahead <= GAP_BYTES_MAX {
-            open(way, ahead, counters);
+            open(way, (way.reached, ahead), counters);
         }
         way.reached = end;
         len
@@ -46,17 +46,24 @@ pub(super) fn follow(slot: &mut Slot, direction: u32, record: &Record, counters:
 }
 
 #[inline(always)]
-fn open(way: &mut Direction, bytes: u32, counters: &mut Counters) {
+fn open(way: &mut Direction, (from, bytes): (u32, u32), counters: &mut Counters) {
     counters.gaps = counters.gaps.wrapping_add(1);
     counters.gap_bytes = counters.gap_bytes.wrapping_add(u64::from(bytes));
+    way.gap_from = if way.owed == 0 { from } else { way.gap_from };
     let owed = u32::from(way.owed) + bytes;
     way.owed = if owed > u32::from(u16::MAX) { u16::MAX } else { owed as u16 };
 }
 
 #[inline(always)]
-fn close(way: &mut Direction, bytes: u32, counters: &mut Counters) {
+fn close(way: &mut Direction, (from, bytes): (u32, u32), counters: &mut Counters) {
     let owed = u32::from(way.owed);
-    let closed = if bytes < owed { bytes } else { owed };
+    // What is before the first gap is a repetition.
+    let skipped = way.gap_from.wrapping_sub(from);
+    let skipped = if skipped <= GAP_BYTES_MAX { skipped } else { 0 };
+    let late = bytes.saturating_sub(skipped);
+    let closed = if late < owed { late } else { owed };
+    let begins = owed != 0 && closed != 0 && from.wrapping_add(skipped) == way.gap_from;
+    way.gap_from = if begins { from.wrapping_add(bytes) } else { way.gap_from };
     way.owed = (owed - closed) as u16;
     counters.gap_bytes_closed = counters.gap_bytes_closed.wrapping_add(u64::from(closed));
 }
@@ -82,6 +89,13 @@ mod tests {
         follow(&mut slot, 0, &segment(1000, 100, 0), &mut counters);
         follow(&mut slot, 0, &segment(1200, 100, 0), &mut counters);
         assert_eq!((counters.gaps, lost(&counters), counters.followed_bytes), (1, 100, 200));
+        follow(&mut slot, 0, &segment(1000, 100, 0), &mut counters);
+        follow(&mut slot, 0, &segment(900, 150, 0), &mut counters);
+        assert_eq!(lost(&counters), 100, "what is before the gap closes nothing of it");
+        follow(&mut slot, 0, &segment(1050, 80, 0), &mut counters);
+        assert_eq!(lost(&counters), 70);
+        follow(&mut slot, 0, &segment(1090, 40, 0), &mut counters);
+        assert_eq!(lost(&counters), 70, "nor does what came late, again");
         follow(&mut slot, 0, &segment(1100, 100, 0), &mut counters);
         assert_eq!((counters.gaps, lost(&counters)), (1, 0), "late is not lost");
         follow(&mut slot, 0, &segment(1000, 300, 0), &mut counters);

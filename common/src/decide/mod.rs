@@ -92,6 +92,8 @@ pub struct Work {
     pub chunk_steps: u32,
     /// Non-zero: the segment ends where a chunked body does.
     pub is_over: u32,
+    /// Non-zero: the segment ends where, or before, others did: its last byte may have come by before.
+    pub passed: u32,
     /// Non-zero: the segment begins with a start line, inside of a chunk.
     pub inside: u32,
     /// Offset in the payload behind the last byte that a record was made of.
@@ -165,6 +167,7 @@ impl Work {
             chunks: 0,
             chunk_steps: 0,
             is_over: 0,
+            passed: 0,
             inside: 0,
             told: 0,
             before: 0,

@@ -84,6 +84,7 @@ impl<F: Frame> Planner<'_, F> {
     pub(super) fn plan(mut self) -> Option<Verdict> {
         self.work.lost = 0;
         self.work.inside = 0;
+        self.work.passed = 0;
         let flags = self.work.record.tcp_flags;
         let syn = flags & tcp_flag::SYN != 0;
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
@@ -96,6 +97,8 @@ impl<F: Frame> Planner<'_, F> {
         let copy = has_payload && self.plan_region(known);
         if (is_http || (known && copy)) && (has_payload || flags & tcp_flag::FIN != 0) {
             follow(self.slot, self.work.direction, &self.work.record, self.counters);
+        } else if known && has_payload {
+            self.slot.direction(self.work.direction).lose_reach();
         }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
         if ends && is_http {
@@ -121,9 +124,12 @@ impl<F: Frame> Planner<'_, F> {
         let (seq, len) = (self.work.record.segment_seq, self.work.record.segment_len);
         let limit = self.config.head_limit;
         let direction = self.slot.direction(self.work.direction);
+        let end = seq.wrapping_add(len);
         if known {
-            direction.follow_order(seq, seq.wrapping_add(len));
+            direction.follow_order(seq, end);
         }
+        let passed = u32::from(direction.has_passed(end)) & u32::from(known);
+        self.work.passed = self.frame.opaque(passed);
         let seen = direction.seen(seq) * u32::from(known);
         self.work.seen = self.frame.opaque(seen);
         let place = if known { direction.place(seq, len, limit) } else { Place::Apart };
@@ -154,7 +160,7 @@ impl<F: Frame> Planner<'_, F> {
             Place::Behind if !starts => (Mode::Ahead, 0),
             Place::Behind => (Mode::BeginAhead, 0),
             Place::Apart | Place::Hole if starts && known && direction.is_old(seq) => {
-                direction.note_old(seq.wrapping_add(len));
+                direction.note_old(end);
                 (Mode::Repeat, 0)
             }
             Place::Apart | Place::Hole if starts => (Mode::Begin, 0),
@@ -220,7 +226,7 @@ impl<F: Frame> Planner<'_, F> {
             }
             Mode::Ahead | Mode::Early => (limit, direction.line_ahead_of(seq)),
             Mode::Begin | Mode::Repeat | Mode::BeginAhead => (limit, Line::Inside as u32),
-            Mode::Disorder => (direction.disorder, Line::Inside as u32),
+            Mode::Disorder => (u32::from(direction.disorder), Line::Inside as u32),
         };
         let work = &mut *self.work;
         work.at = work.lead;

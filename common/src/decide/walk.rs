@@ -127,7 +127,11 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         }
         self.work.way = self.frame.opaque(way);
         let first = self.work.record.segment_seq;
-        self.direction().expect_at(first);
+        if self.work.record.segment_len == 0 {
+            self.direction().await_first(first);
+        } else {
+            self.direction().expect_at(first);
+        }
     }
 
     /// A head begins at the place reached: this direction follows it, the other one is expected to answer.
@@ -137,9 +141,11 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let ack = self.work.record.ack;
         let begin = self.work.payload + self.work.at;
         let method = self.frame.load(begin).map_or(0, u32::from_le_bytes);
-        // Of fewer bytes the first one tells, as far as it goes: it is HEAD's as well.
+        // Of fewer bytes the first ones tell, as far as they go: a single one may be HEAD's as well.
         let is_cut = method == 0 && self.frame.load(begin) == Some([b'H']);
-        let is_status = method | CASE == word(b"http") || is_cut;
+        let second = self.frame.load(begin + 1).map_or(0, u8::from_le_bytes);
+        let is_status = method | CASE == word(b"http") || (is_cut && second != b'E');
+        let may_ask = !is_status || (is_cut && second == 0);
         let has_body = if is_status {
             // RFC 9112 section 6.3: behind these comes none, whatever they tell.
             let status = self.frame.load(begin + STATUS_AT).map_or(0, u32::from_le_bytes);
@@ -161,7 +167,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         if way.is_expected_at(seq) {
             way.mend_order(self.work.record.segment_seq.wrapping_add(self.work.record.segment_len));
         }
-        if !is_status {
+        if may_ask {
             way.ask(seq, has_unread, self.work.due != 0);
         }
         let answer = if is_status { state::ANSWER } else { 0 };
@@ -254,6 +260,9 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         if work.is_over != 0 {
             work.record.flags |= record_flag::CHUNK_END;
         }
+        if work.passed != 0 {
+            work.record.flags |= record_flag::REPEAT;
+        }
         if work.inside == 0 {
             work.record.kind = RecordKind::Mark as u8;
         } else {
@@ -303,7 +312,8 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         work.record.copied = bytes as u16;
         work.record.kind = work.kind as u8;
         let early = if work.mode == Mode::Early as u32 { record_flag::EARLY } else { 0 };
-        let repeat = if work.at < work.seen { record_flag::REPEAT } else { 0 };
+        let is_passed = work.mode == Mode::Disorder as u32 && work.passed != 0;
+        let repeat = if work.at < work.seen || is_passed { record_flag::REPEAT } else { 0 };
         work.record.flags = if work.lead == 0 { flags } else { flags | record_flag::LED } | early | repeat;
         work.lead = 0;
         work.kind = RecordKind::Continuation as u32;

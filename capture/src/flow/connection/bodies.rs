@@ -195,13 +195,16 @@ mod tests {
     #[test]
     fn the_time_of_the_end_is_known_only_where_it_was_seen() {
         let mut way = Direction::default();
-        way.observe(260, 77);
+        way.observe(260, 77, false);
         let mut seen = side(Extent::Length(60));
         settle(&mut seen, &way);
         assert_eq!((seen.end_seq, seen.ts_end), (Some(260), Some(77)));
-        way.observe(300, 99);
+        way.observe(300, 99, true);
         let mut passed = side(Extent::Length(60));
         settle(&mut passed, &way);
         assert_eq!((passed.body_bytes, passed.ts_end), (Some(60), None));
+        let mut again = side(Extent::Length(100));
+        settle(&mut again, &way);
+        assert_eq!((again.body_bytes, again.ts_end), (Some(100), None), "it may have come by before");
     }
 }

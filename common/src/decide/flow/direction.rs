@@ -68,17 +68,21 @@ pub struct Direction {
     /// Bytes of it so far.
     pub head_bytes: u32,
     /// What they ended with (`search::Line`).
-    pub line: u16,
+    pub line: u8,
+    /// What the bytes behind a gap ended with.
+    pub ahead_line: u8,
+    /// Bytes of an empty line that those begin with (`Lead`).
+    pub ahead_lead: u16,
     /// Bytes of gaps that may still come late, as far as they fit.
     pub owed: u16,
+    /// Bytes that may still be handed over because the order of the segments is broken.
+    pub disorder: u16,
+    /// Where the first of those gaps begins.
+    pub gap_from: u32,
     /// First sequence number seen behind a gap.
     pub ahead_from: u32,
     /// Sequence number behind those bytes.
     pub ahead_to: u32,
-    /// What they ended with.
-    pub ahead_line: u16,
-    /// Bytes of an empty line that they begin with (`Lead`).
-    pub ahead_lead: u16,
     /// Sequence number behind the last payload byte seen, on a connection that is followed; zero before the first.
     pub reached: u32,
     /// Sequence number of the head's first byte.
@@ -96,8 +100,6 @@ pub struct Direction {
     pub hole_from: u32,
     /// Sequence number behind the last one.
     pub hole_to: u32,
-    /// Bytes that may still be handed over because the order of the segments is broken.
-    pub disorder: u32,
 }
 
 /// How a segment lies to the head in progress.
@@ -181,6 +183,25 @@ impl Direction {
         bytes * is_known as u32
     }
 
+    /// Whether a segment that ends at `end` does so where, or before, others did.
+    #[inline(always)]
+    pub const fn has_passed(&self, end: u32) -> bool {
+        (self.reached != 0) & (self.reached.wrapping_sub(end) < GAP_BYTES_MAX)
+    }
+
+    /// Bytes of which nothing is kept came by: how far they reach is not known.
+    #[inline(always)]
+    pub const fn lose_reach(&mut self) {
+        self.reached = 0;
+    }
+
+    /// The first byte stands at `first_seq`, and none came by before.
+    #[inline(always)]
+    pub fn await_first(&mut self, first_seq: u32) {
+        self.expect_at(first_seq);
+        self.reached = first_seq;
+    }
+
     /// Whether a head was seen in this direction.
     #[inline(always)]
     pub const fn is_http(&self) -> bool {
@@ -203,7 +224,7 @@ impl Direction {
             return false;
         }
         *self = Self::default();
-        self.expect_at(first_seq);
+        self.await_first(first_seq);
         true
     }
 
@@ -310,7 +331,7 @@ impl Direction {
         let within = next_seq.wrapping_sub(self.ahead_from);
         let seam = Lead::closes(u32::from(self.ahead_lead), within, line) * u32::from(reached);
         self.next_seq = if jump { self.ahead_to } else { next_seq };
-        self.line = if jump { self.ahead_line } else { line as u16 };
+        self.line = if jump { self.ahead_line } else { line as u8 };
         self.head_bytes = head_bytes;
         if reached {
             self.state &= !(state::AHEAD | state::CUT);

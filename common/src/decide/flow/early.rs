@@ -81,7 +81,7 @@ impl Direction {
         }
         self.state |= state::AHEAD;
         self.ahead_to = stretch.to;
-        self.ahead_line = stretch.line as u16;
+        self.ahead_line = stretch.line as u8;
     }
 }
 

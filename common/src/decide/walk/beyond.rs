@@ -11,7 +11,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
     /// over, then what is before them; whether anything is.
     #[inline(always)]
     pub fn go_beyond(&mut self) -> bool {
-        let left = self.direction().disorder;
+        let left = u32::from(self.direction().disorder);
         let work = &mut *self.work;
         let is_broken = left != 0 && work.way != NO_WAY;
         if is_broken && work.mode != Mode::Disorder as u32 && work.told < work.captured {
@@ -40,7 +40,7 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let mut due = self.work.due;
         if is_unasked {
             let way = self.direction();
-            way.disorder = way.disorder.saturating_sub(bytes);
+            way.disorder = way.disorder.saturating_sub(bytes as u16);
             due = way.due();
         }
         self.work.record.due = due;

@@ -1,6 +1,6 @@
 //! How far the body behind the head in hand reaches: what its field lines say, whole in this segment or cut by its ends.
 
-use super::super::frame::{Frame, Sink};
+use super::super::frame::{BLOCK_BYTES, Frame, Sink};
 use super::super::plan::Mode;
 use super::super::search::{Cut, FIELD_BYTES, Length, is_chunked, read_cut, search_length};
 use super::{ENDED, Walk};
@@ -88,9 +88,12 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         let is_ahead = u32::from(work.mode == Mode::Ahead as u32);
         let is_aside = is_repeat | u32::from(work.mode == Mode::Disorder as u32);
         let searches = (in_order & (is_aside ^ 1)) | (again & is_repeat) | (early & is_early);
-        let is_cut =
-            in_order & (is_begun | u32::from(work.next != ENDED)) & ((is_aside | is_early | is_ahead) ^ 1);
         let end = work.offset + bytes;
+        // The search needs a block in front of the end: of a later fragment there may be less.
+        let is_near = u32::from(end < BLOCK_BYTES as u32);
+        let is_cut = in_order
+            & (is_begun | u32::from(work.next != ENDED) | is_near)
+            & ((is_aside | is_early | is_ahead) ^ 1);
         // Of what came again with it some may be of the message before.
         let before = begin.wrapping_sub(segment_seq).wrapping_sub(work.at);
         let begins_here = u32::from(before < 1 << 31) & u32::from(skip != 0);
