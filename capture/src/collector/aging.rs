@@ -82,6 +82,8 @@ impl Collector {
                 now_ns.saturating_sub(abandoned_at) >= LATE_AGE_NS_MAX
             } else if transaction.is_unanswered() {
                 age_ns >= UNANSWERED_AGE_NS_MAX
+            } else if transaction.misses_interim() {
+                age_ns >= LATE_AGE_NS_MAX
             } else {
                 // A body still flowing is worth waiting for, but not for ever: a stream of events never ends.
                 age_ns.min(idle_ns) >= ANSWERED_SILENCE_NS_MAX || age_ns >= ANSWERED_AGE_NS_MAX

@@ -96,7 +96,12 @@ impl Assembler {
         head_bytes_max: usize,
         is_continuous: bool,
     ) -> Fed {
-        if self.is_recent(record.seq) {
+        if let Some((_, end)) = self.recent_at(record.seq) {
+            // What came behind the head this time may be of the next one.
+            let piece = Piece::of(record, bytes);
+            if let Some(behind) = piece.within(end, piece.end()) {
+                self.take_in(behind, head_bytes_max);
+            }
             return Fed::Duplicate;
         }
         let end = record.seq.wrapping_add(u32::from(record.copied));
@@ -156,7 +161,16 @@ impl Assembler {
 
     /// Takes a record that carries on a head; others than the one it leads to may be done as well (`next_done`).
     pub fn carry_on(&mut self, record: &Record, bytes: &[u8], head_bytes_max: usize) -> Fed {
-        let piece = Piece::of(record, bytes);
+        let is_taken = self.take_in(Piece::of(record, bytes), head_bytes_max);
+        match self.next_done(head_bytes_max) {
+            Some((span, bytes)) => Fed::Assembled(span, bytes),
+            None if is_taken => Fed::Pending,
+            None => Fed::Duplicate,
+        }
+    }
+
+    /// Gives a piece to the heads in progress, and keeps what is of none; whether any of it was for them, or new.
+    fn take_in(&mut self, piece: Piece<'_>, head_bytes_max: usize) -> bool {
         let first = self.partials.first().map(Partial::start);
         let is_filled = self.fill_in(piece);
         let outside = match first {
@@ -164,11 +178,7 @@ impl Assembler {
             Some(_) | None => Some(piece),
         };
         let is_news = outside.is_some_and(|outside| self.keep_early(outside, head_bytes_max));
-        match self.next_done(head_bytes_max) {
-            Some((span, bytes)) => Fed::Assembled(span, bytes),
-            None if is_filled || is_news => Fed::Pending,
-            None => Fed::Duplicate,
-        }
+        is_filled || is_news
     }
 
     /// The next head that is done.
@@ -247,7 +257,12 @@ impl Assembler {
 
     /// Whether the head at this place was handed on lately.
     pub fn is_recent(&self, head_seq: u32) -> bool {
-        self.recent().iter().any(|(start, _)| *start == head_seq)
+        self.recent_at(head_seq).is_some()
+    }
+
+    /// From where to where a head reached that was handed on lately.
+    fn recent_at(&self, head_seq: u32) -> Option<(u32, u32)> {
+        self.recent().iter().find(|(start, _)| *start == head_seq).copied()
     }
 
     fn recent(&self) -> &[(u32, u32)] {

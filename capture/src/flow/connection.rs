@@ -234,8 +234,9 @@ impl Connection {
                 self.transactions.note_tunnel_data(end, side == client);
             }
         }
-        // What came early is behind a head that is due: the chunks are that one's.
-        if record.flags & (record_flag::CHUNK_END | record_flag::EARLY) == record_flag::CHUNK_END {
+        // Behind a head or a chunk that is due the chunks are another message's.
+        let is_next = record.flags & record_flag::EARLY == 0 && record.due == 0;
+        if record.flags & record_flag::CHUNK_END != 0 && is_next {
             self.directions[side].observe_chunk_end(end, record.ack);
         }
         if record.tcp_flags & tcp_flag::FIN != 0 {

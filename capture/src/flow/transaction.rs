@@ -58,8 +58,9 @@ pub struct Transaction {
     answer_flags: Flags,
     info_status: [i32; INFO_STATUS_COUNT_MAX],
     info_count: u8,
-    /// Where the last interim response ends.
+    /// Where the last interim response ends, and where those begin that lead to it one behind the other.
     info_end: Option<u32>,
+    info_from: Option<u32>,
     early: Option<Early>,
     /// Where the interim responses begin that were folded behind the final one, and how many they are.
     folded_from: Option<u32>,
@@ -89,6 +90,7 @@ impl Transaction {
             info_status: [0; INFO_STATUS_COUNT_MAX],
             info_count: 0,
             info_end: None,
+            info_from: None,
             early: None,
             folded_from: None,
             folded_count: 0,
@@ -126,6 +128,12 @@ impl Transaction {
         self.response.is_none() && self.request.is_some()
     }
 
+    /// Whether all that may be missing is an interim response between those that came and the final one: it may be late only.
+    pub fn misses_interim(&self) -> bool {
+        let behind_interim = self.info_end.filter(|_| self.folded_count == 0 && self.is_settled());
+        self.response.zip(behind_interim).is_some_and(|(response, end)| seq::after(response.seq, end))
+    }
+
     /// Whether a request that is missing before its own may still come, and take what looks like its answer.
     pub fn is_behind_gap(&self) -> bool {
         self.is_behind_gap
@@ -157,6 +165,11 @@ impl Transaction {
             (Some(_), None) => false,
             (None, None) => true,
         }
+    }
+
+    /// Where the interim responses begin that lead to the final one at `resp_seq`, found before it was.
+    fn led_from(&self, resp_seq: u32) -> Option<u32> {
+        self.info_from.filter(|_| self.folded_count == 0 && self.info_end == Some(resp_seq))
     }
 
     fn add_info(&mut self, status: i32, end_seq: Option<u32>) {
@@ -324,6 +337,9 @@ impl Transactions {
     /// expected.
     pub fn add_info(&mut self, found: Match, status: i32, (seq, end_seq): (u32, Option<u32>)) {
         let transaction = &mut self.open[found.position];
+        if transaction.info_end != Some(seq) {
+            transaction.info_from = Some(seq);
+        }
         transaction.info_end = end_seq;
         let end_seq = end_seq.filter(|_| transaction.response_expected == Some(seq));
         transaction.add_info(status, end_seq);
@@ -409,8 +425,8 @@ impl Transactions {
 
     /// Takes out the oldest transaction of which nothing more is to come; `begun` is where the oldest answer in progress begins.
     pub fn take_settled(&mut self, begun: Option<u32>) -> Option<Transaction> {
-        let is_it =
-            |open: &Transaction| open.is_settled() && !begun.is_some_and(|begun| open.yields_to(begun));
+        let yields = |open: &Transaction| begun.is_some_and(|begun| open.yields_to(begun));
+        let is_it = |open: &Transaction| open.is_settled() && !open.misses_interim() && !yields(open);
         let position = self.open.iter().position(is_it)?;
         self.open.remove(position)
     }

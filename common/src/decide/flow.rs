@@ -57,12 +57,15 @@ impl Slot {
         &mut self.directions[direction as usize & 1]
     }
 
-    /// A connection begins in this direction: a new one on the ends of one that is over ends what is known of that.
+    /// A connection begins in this direction: a new one on the ends of one that is over, or that began elsewhere, ends what is known of
+    /// that.
     #[inline(always)]
     pub fn open(&mut self, direction: u32, first_seq: u32) {
-        let is_new = self.direction(direction).open(first_seq);
+        let way = self.direction(direction);
+        let was_http = way.is_http();
+        let is_new = way.open(first_seq);
         let other = self.direction(direction ^ 1);
-        if is_new && other.state & state::CLOSED != 0 {
+        if is_new && (was_http || other.state & state::CLOSED != 0) {
             *other = Direction::default();
         }
     }
@@ -206,10 +209,13 @@ mod set_tests {
         let mut slot = Slot::default();
         let of_http =
             Direction { state: state::HTTP | state::EXPECT, begin: 90, expect: 100, ..Direction::default() };
+        slot.directions = [Direction::default(), of_http];
+        slot.open(0, 70_000);
+        assert_eq!(slot.directions[1], of_http, "it is this one's");
         slot.directions = [of_http; 2];
         slot.open(0, 70_000);
-        assert_eq!(slot.directions[1], of_http, "it was not over");
-        slot.directions = [of_http; 2];
+        assert_eq!(slot.directions[1], Direction::default(), "another one's SYN");
+        slot.directions = [Direction::default(), of_http];
         slot.close();
         slot.open(0, 70_000);
         assert_eq!((slot.directions[0].expect, slot.directions[1]), (70_000, Direction::default()));

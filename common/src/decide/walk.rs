@@ -106,6 +106,18 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         if self.is_copying() && self.work.look | self.work.chunks == 0 && is_beginning(self.work.mode) {
             self.begin_head();
         }
+        if self.is_copying() && self.work.mode == Mode::Early as u32 {
+            self.expect_answer();
+        }
+    }
+
+    /// The other direction is expected to answer what comes here.
+    #[inline(always)]
+    fn expect_answer(&mut self) {
+        if self.work.record.tcp_flags & tcp_flag::ACK != 0 {
+            let ack = self.work.record.ack;
+            self.set.slot(self.work.way).direction(self.work.direction ^ 1).expect_behind(ack);
+        }
     }
 
     /// Gives a flow whose first head this is a slot.
@@ -153,14 +165,12 @@ impl<F: Frame, S: Sink<F>> Walk<'_, F, S> {
         } else {
             method != word(b"GET ") && method != word(b"HEAD")
         };
+        self.expect_answer();
         let slot = self.set.slot(self.work.way);
         let other = slot.direction(self.work.direction ^ 1);
-        if self.work.record.tcp_flags & tcp_flag::ACK != 0 {
-            other.expect_behind(ack);
-        }
         let measures = has_body && (!is_status || other.may_be_pipelined());
         let has_unread = other.has_unread(ack);
-        other.state &= if is_status { !state::ASKED } else { u32::MAX };
+        other.answered(is_status && other.is_read(ack));
         let way = slot.direction(self.work.direction);
         self.work.due = way.due_before(seq);
         way.lose_order(self.work.due != 0);
@@ -453,9 +463,14 @@ fn lead_of<F: Frame>(frame: &mut F, work: &Work) -> u32 {
     match frame.load(work.payload) {
         Some([b'\n', _]) => Lead::LF,
         Some([b'\r', b'\n']) if work.record.segment_len > 1 => Lead::CRLF,
+        Some([b'\r', _]) if work.record.segment_len == 1 => Lead::CR,
+        Some(_) => Lead::NONE,
         // Of a single byte there is no second one to be loaded.
-        None if frame.load(work.payload) == Some([b'\n']) => Lead::LF,
-        Some(_) | None => Lead::NONE,
+        None => match frame.load(work.payload) {
+            Some([b'\n']) => Lead::LF,
+            Some([b'\r']) => Lead::CR,
+            Some(_) | None => Lead::NONE,
+        },
     }
 }
 

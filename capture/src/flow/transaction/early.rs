@@ -8,7 +8,7 @@ use storage::{batch::ResponseId, flags::Flags, values::PairState};
 use super::{Match, Side, Transaction, Transactions, TunnelEnd, tunnel::flag_of};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
-use crate::limits::INFO_STATUS_COUNT_MAX;
+use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
 
 /// A response whose request has not come by: what it becomes once that is known.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +38,16 @@ pub struct Joined {
     pub tunnel: Option<TunnelEnd>,
 }
 
+/// Open transactions from which on no response waits for a request that may come late.
+const WAITING_COUNT_MAX: usize = TRANSACTION_COUNT_PER_FLOW_MAX / 2;
+
 /// How much is known when early responses are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// What is missing may still come: only what an ACK says counts.
     Early,
     /// The client has read the stream up to here: what answers stand before it have their requests, by position if need be,
-    /// where none is missing before them.
+    /// where none is missing, or in progress, before them.
     Read(u32),
     /// Nothing more is waited for.
     Last,
@@ -54,7 +57,9 @@ impl Transaction {
     /// Puts interim responses that begin at `from` in front of those that were folded before.
     pub(super) fn fold(&mut self, statuses: &[i32], from: u32) {
         let known = self.info_status;
+        let is_led = self.response.is_some_and(|response| self.led_from(response.seq).is_some());
         let (before, behind) = (self.info_count - self.folded_count, self.info_count);
+        let before = if is_led { 0 } else { before };
         self.info_count = before;
         for status in statuses.iter().chain(&known[usize::from(before)..usize::from(behind)]) {
             self.add_info(*status, None);
@@ -88,7 +93,7 @@ impl Transactions {
     /// by position as far as the `call` goes; `begun` as in `answer`.
     pub fn join_early(&mut self, call: Call, begun: Option<u32>) -> Joined {
         let mut joined = Joined::default();
-        while let Some((from, found)) = self.next_join(call) {
+        while let Some((from, found)) = self.next_join(call, begun) {
             let Some(Transaction { response: Some(response), early: Some(early), .. }) =
                 self.open.remove(from)
             else {
@@ -129,12 +134,12 @@ impl Transactions {
     /// Folds the interim responses that end where the final one of the transaction at `position` begins: nothing lies
     /// between, so they are to the same request, where the server had that. Returns how many.
     pub fn fold_before(&mut self, mut position: usize) -> u64 {
-        let Transaction { request: Some(asked), response: Some(response), folded_from, .. } =
-            self.open[position]
-        else {
+        let open = &self.open[position];
+        let Transaction { request: Some(asked), response: Some(response), folded_from, .. } = *open else {
             return 0;
         };
-        let mut start = folded_from.unwrap_or(response.seq);
+        let led_from = open.led_from(response.seq);
+        let mut start = folded_from.or(led_from).unwrap_or(response.seq);
         let mut statuses = [0; INFO_STATUS_COUNT_MAX];
         let mut count = 0;
         let ends_at = |open: &Transaction, end: u32| {
@@ -153,6 +158,9 @@ impl Transactions {
             statuses[count] = status;
             count += 1;
             start = seq;
+        }
+        if count == 0 {
+            return 0;
         }
         statuses[..count].reverse();
         self.open[position].fold(&statuses[..count], start);
@@ -173,7 +181,7 @@ impl Transactions {
     }
 
     /// The first early response, in the order of its stream, that has a request now.
-    fn next_join(&self, call: Call) -> Option<(usize, Match)> {
+    fn next_join(&self, call: Call, begun: Option<u32>) -> Option<(usize, Match)> {
         let early = self.open.iter().enumerate().filter(|(_, open)| open.early.is_some());
         let joins = early.filter_map(|(from, open)| {
             let response = open.response.as_ref()?;
@@ -181,16 +189,20 @@ impl Transactions {
                 Call::Early => false,
                 // Where an answer is missing before it, that may only be late: then its place tells nothing yet.
                 Call::Read(ack) => {
-                    seq::after(ack, response.seq) && !self.misses_answer_before(response.seq, response.ack)
+                    let is_behind_begun = begun.is_some_and(|begun| seq::after(response.seq, begun));
+                    let misses = self.misses_answer_before(response.seq, response.ack);
+                    seq::after(ack, response.seq) && !is_behind_begun && !misses
                 }
                 Call::Last => true,
             };
             let found = if is_over {
                 self.find(response.seq, response.ack)
             } else {
-                let expected = self.find_expected(response.seq, response.ack);
-                expected.filter(|found| !self.open[found.position].is_behind_gap)
+                self.find_expected(response.seq, response.ack)
             };
+            // The request that is missing may only be late, as long as there is room to wait for it.
+            let is_late = |found: &Match| self.open[found.position].is_behind_gap && self.open.len() < WAITING_COUNT_MAX;
+            let found = found.filter(|found| call == Call::Last || !is_late(found));
             Some((from, response.seq, found?))
         });
         let first = joins.reduce(|first, next| if seq::after(first.1, next.1) { next } else { first })?;

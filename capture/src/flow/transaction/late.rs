@@ -41,10 +41,11 @@ impl Transactions {
             return;
         }
         let (expected, end) = (next.response_expected.take(), next.info_end.take());
+        let from = next.info_from.take();
         let (count, statuses) = (std::mem::take(&mut next.info_count), next.info_status);
         let flags = next.flags.take(Flags::MULTIPLE_100);
         let late = &mut self.open[late];
-        (late.response_expected, late.info_end) = (expected, end);
+        (late.response_expected, late.info_end, late.info_from) = (expected, end, from);
         (late.info_count, late.info_status) = (count, statuses);
         late.flags.insert(flags);
     }

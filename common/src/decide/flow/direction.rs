@@ -4,7 +4,7 @@
 
 use super::early::Lead;
 use crate::decide::gap::GAP_BYTES_MAX;
-use crate::decide::search::Cut;
+use crate::decide::search::{Cut, Line};
 use crate::limits::{HEAD_BYTES_DEFAULT, HEAD_BYTES_MAX};
 
 /// Bits of `Direction::state`.
@@ -331,7 +331,12 @@ impl Direction {
         let within = next_seq.wrapping_sub(self.ahead_from);
         let seam = Lead::closes(u32::from(self.ahead_lead), within, line) * u32::from(reached);
         self.next_seq = if jump { self.ahead_to } else { next_seq };
-        self.line = if jump { self.ahead_line } else { line as u8 };
+        let begins_cr = self.ahead_lead == Lead::CR as u16 && within == 0 && line == Line::Begun as u32;
+        self.line = match (jump, begins_cr) {
+            (true, true) => Line::BegunByCr as u8,
+            (true, false) => self.ahead_line,
+            (false, _) => line as u8,
+        };
         self.head_bytes = head_bytes;
         if reached {
             self.state &= !(state::AHEAD | state::CUT);

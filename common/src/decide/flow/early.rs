@@ -70,6 +70,12 @@ impl Direction {
         self.state &= !(state::LENGTH | state::CHUNKED | state::TOLD_EARLY);
     }
 
+    /// Whether one byte behind a gap was seen.
+    #[inline(always)]
+    pub(super) const fn is_ahead_single(&self) -> bool {
+        self.ahead_to.wrapping_sub(self.ahead_from) == 1
+    }
+
     /// Bytes behind a gap were seen. Only one stretch is kept: the first, grown where it is continued.
     #[inline(always)]
     pub fn note_ahead(&mut self, stretch: Stretch) {
@@ -78,6 +84,8 @@ impl Direction {
             self.ahead_lead = stretch.lead as u16;
         } else if stretch.from != self.ahead_to {
             return;
+        } else if self.ahead_lead == Lead::CR as u16 && self.is_ahead_single() {
+            self.ahead_lead = if stretch.lead == Lead::LF { Lead::CRLF } else { Lead::NONE } as u16;
         }
         self.state |= state::AHEAD;
         self.ahead_to = stretch.to;
@@ -108,6 +116,8 @@ impl Lead {
     pub const LF: u32 = 1;
     /// CR LF.
     pub const CRLF: u32 = 2;
+    /// CR, and nothing behind it was seen.
+    pub const CR: u32 = 3;
 
     /// Bytes of it, behind the first `within`, that end an empty line which began with `line`; zero where they do not.
     #[inline(always)]

@@ -101,7 +101,11 @@ impl Direction {
         if !at_or_after(self.expect.wrapping_add(self.other_bytes()), ack) {
             if self.is_in_chunks() {
                 self.leave_out_before(ack);
-                return self.expect_at(ack);
+                // What is missing of them may be late only, and `pass` gives them up; but of what is read in part nobody is told.
+                if self.due() == 0 {
+                    self.expect_at(ack);
+                }
+                return;
             }
             // What stands at the place expected did not come by: it may be late only.
             self.state |= state::OTHER;
@@ -136,6 +140,11 @@ impl Direction {
             self.leave_out_before(other);
             self.settle();
         }
+        // What was read of them is not coming where what is behind that does.
+        let is_read = self.state & state::HOLE != 0 && self.hole_from == self.expect && self.hole_to == seq;
+        if self.is_in_chunks() && is_behind && is_read {
+            self.expect_at(seq);
+        }
     }
 
     /// Whether the next head should begin at `seq` or at another place.
@@ -164,6 +173,18 @@ impl Direction {
         let is_asked = self.state & state::ASKED != 0;
         let is_pipelined = !is_again & (self.is_http() & (is_asked | has_unread) | is_behind_other);
         self.state |= state::ASKED | (state::PIPELINED * is_pipelined as u32);
+    }
+
+    /// An answer to the last request began, if `is_it`.
+    #[inline(always)]
+    pub const fn answered(&mut self, is_it: bool) {
+        self.state &= !(state::ASKED * is_it as u32);
+    }
+
+    /// Whether the other end had read of the head that began last when it sent `ack`: one that came late may not have.
+    #[inline(always)]
+    pub const fn is_read(&self, ack: u32) -> bool {
+        ack.wrapping_sub(self.begin).wrapping_sub(1) < 1 << 31
     }
 
     /// Whether the other end had not read all that came by of this direction when it sent `ack`.

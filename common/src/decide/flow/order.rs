@@ -18,8 +18,6 @@ impl Direction {
         // Reckoned without a branch, as each way would be followed through all that comes.
         let begins = (self.owed == 0) & !is_body;
         self.lose_order(begins);
-        // Nothing was missing: what was thought to be will not come.
-        self.state &= !((state::HOLE | state::DUE) * (self.owed == 0) as u32);
     }
 
     /// The same of a segment that begins at `seq`, where it does leave out bytes.
@@ -56,11 +54,12 @@ impl Direction {
     }
 
     /// A head begins at `seq`: where another one, or a chunk, should have begun before it and bytes are missing, that may come late.
-    /// One is remembered: the first, until it is a head's reach behind.
+    /// One is remembered: the first, until it is a head's reach behind or nothing is missing of it.
     #[inline(always)]
     pub fn leave_out_before(&mut self, seq: u32) {
         let is_free = (self.state & state::HOLE == 0)
-            | (self.expect.wrapping_sub(self.hole_to).wrapping_sub(HEAD_BYTES_MAX) < 1 << 30);
+            | (self.expect.wrapping_sub(self.hole_to).wrapping_sub(HEAD_BYTES_MAX) < 1 << 30)
+            | ((self.owed != 0) & at_or_after(self.gap_from, self.hole_to));
         let is_due = (self.state & (state::EXPECT | state::HEAD) == state::EXPECT) & is_free;
         let is_broken = (self.owed != 0) | (self.disorder != 0);
         let is_near = seq.wrapping_sub(self.expect).wrapping_sub(1) < HEAD_BYTES_MAX;
