@@ -197,6 +197,7 @@ impl Stages {
         self.set_client(connection, 1 - side);
         connection.settle_chunked(1 - side, u64::MAX);
         let ack = Side::new((), span, Extent::None).ack;
+        let before = connection.directions[side].before(span);
         // One that is missing before a request may still come, and be the one that was asked.
         let is_sure = |found: &Match| !connection.transactions.get(found.position).is_behind_gap();
         let expected = connection.transactions.find_expected(span.seq, ack).filter(is_sure);
@@ -238,7 +239,7 @@ impl Stages {
             let why = if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect };
             connection.end_http(why, (side, span.end_seq), ack);
         }
-        let response = |extent| Side::new(id, span, extent).of_version(head.version);
+        let response = |extent| Side::new(id, span, extent).of_version(head.version).behind(before);
         let Some(found) = found else {
             let early =
                 Early { status: head.status, interim, is_whole: span.complete, extent, flags: framing.flags };

@@ -40,6 +40,9 @@ pub struct RequestTraits {
     pub asks_upgrade: bool,
 }
 
+/// Open transactions from which on none waits for what may come late.
+const WAITING_COUNT_MAX: usize = TRANSACTION_COUNT_PER_FLOW_MAX / 2;
+
 /// One transaction, either side of which may be absent.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -130,8 +133,12 @@ impl Transaction {
 
     /// Whether all that may be missing is an interim response between those that came and the final one: it may be late only.
     pub fn misses_interim(&self) -> bool {
-        let behind_interim = self.info_end.filter(|_| self.folded_count == 0 && self.is_settled());
-        self.response.zip(behind_interim).is_some_and(|(response, end)| seq::after(response.seq, end))
+        let Some(response) = self.response.filter(|_| self.folded_count == 0 && self.is_likely()) else {
+            return false;
+        };
+        let is_behind_others = self.info_end.is_some_and(|end| seq::after(response.seq, end));
+        let is_behind_gap = response.is_behind_gap && self.info_end != Some(response.seq);
+        (is_behind_others || is_behind_gap) && self.is_settled()
     }
 
     /// Whether a request that is missing before its own may still come, and take what looks like its answer.
@@ -380,12 +387,15 @@ impl Transactions {
         let this = self.open.get(position).filter(|open| open.pair_state == PairState::AckVerified)?;
         let (start, asked_at) = (this.response?.seq, this.request?.seq);
         // Behind an interim response the final one does not begin where the previous one ended.
+        let before = self.open.get(position.checked_sub(1)?)?;
+        let head_end = before.response?.head_end;
         let is_interim = |open: &Transaction| open.early.is_some_and(|early| early.interim.is_some());
-        let ends_here = |open: &Transaction| open.response.is_some_and(|side| side.head_end == start);
-        if this.info_count > 0 || self.open.iter().any(|open| is_interim(open) && ends_here(open)) {
+        let is_between =
+            |open: &Transaction| open.response.is_some_and(|side| seq::is_within(side.seq, head_end, start));
+        if this.info_count > 0 || self.open.iter().any(|open| is_interim(open) && is_between(open)) {
             return None;
         }
-        let before = self.open.get_mut(position.checked_sub(1)?)?;
+        let before = self.open.get_mut(position - 1)?;
         let is_next = before.request?.end_seq == Some(asked_at);
         let response = before.response.as_mut().filter(|_| before.pair_state == PairState::AckVerified)?;
         is_next.then_some((response, start))
@@ -426,7 +436,9 @@ impl Transactions {
     /// Takes out the oldest transaction of which nothing more is to come; `begun` is where the oldest answer in progress begins.
     pub fn take_settled(&mut self, begun: Option<u32>) -> Option<Transaction> {
         let yields = |open: &Transaction| begun.is_some_and(|begun| open.yields_to(begun));
-        let is_it = |open: &Transaction| open.is_settled() && !open.misses_interim() && !yields(open);
+        let may_wait = self.open.len() < WAITING_COUNT_MAX;
+        let waits = |open: &Transaction| may_wait && open.misses_interim();
+        let is_it = |open: &Transaction| open.is_settled() && !waits(open) && !yields(open);
         let position = self.open.iter().position(is_it)?;
         self.open.remove(position)
     }

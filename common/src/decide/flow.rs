@@ -58,14 +58,15 @@ impl Slot {
     }
 
     /// A connection begins in this direction: a new one on the ends of one that is over, or that began elsewhere, ends what is known of
-    /// that.
+    /// that. What begins where its `ack` says, if any, is of the new one.
     #[inline(always)]
-    pub fn open(&mut self, direction: u32, first_seq: u32) {
+    pub fn open(&mut self, direction: u32, first_seq: u32, ack: Option<u32>) {
         let way = self.direction(direction);
         let was_http = way.is_http();
         let is_new = way.open(first_seq);
         let other = self.direction(direction ^ 1);
-        if is_new && (was_http || other.state & state::CLOSED != 0) {
+        let is_named = ack.is_some_and(|ack| other.begins_behind(ack));
+        if is_new && !is_named && (was_http || other.state & state::CLOSED != 0) {
             *other = Direction::default();
         }
     }
@@ -210,19 +211,22 @@ mod set_tests {
         let of_http =
             Direction { state: state::HTTP | state::EXPECT, begin: 90, expect: 100, ..Direction::default() };
         slot.directions = [Direction::default(), of_http];
-        slot.open(0, 70_000);
+        slot.open(0, 70_000, None);
         assert_eq!(slot.directions[1], of_http, "it is this one's");
         slot.directions = [of_http; 2];
-        slot.open(0, 70_000);
+        slot.open(0, 70_000, None);
         assert_eq!(slot.directions[1], Direction::default(), "another one's SYN");
+        slot.directions = [of_http; 2];
+        slot.open(0, 70_000, Some(90));
+        assert_eq!(slot.directions[1], of_http, "it answers this one");
         slot.directions = [Direction::default(), of_http];
         slot.close();
-        slot.open(0, 70_000);
+        slot.open(0, 70_000, None);
         assert_eq!((slot.directions[0].expect, slot.directions[1]), (70_000, Direction::default()));
         slot.close();
         slot.directions[1].state |= state::HTTP;
         let known = slot;
-        slot.open(0, 70_000);
+        slot.open(0, 70_000, None);
         assert_eq!(slot, known, "a late copy of its SYN");
     }
 

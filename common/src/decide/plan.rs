@@ -90,7 +90,8 @@ impl<F: Frame> Planner<'_, F> {
         self.work.record.segment_seq = self.work.record.seq.wrapping_add(u32::from(syn));
         let known = self.work.way != NO_WAY;
         if syn && known {
-            self.slot.open(self.work.direction, self.work.record.segment_seq);
+            let ack = (flags & tcp_flag::ACK != 0).then_some(self.work.record.ack);
+            self.slot.open(self.work.direction, self.work.record.segment_seq, ack);
         }
         let is_http = known && self.slot.is_http();
         let has_payload = self.work.record.segment_len != 0;
@@ -99,6 +100,8 @@ impl<F: Frame> Planner<'_, F> {
             follow(self.slot, self.work.direction, &self.work.record, self.counters);
         } else if known && has_payload {
             self.slot.direction(self.work.direction).lose_reach();
+        } else if known && !is_http && flags & tcp_flag::ACK != 0 {
+            self.slot.direction(self.work.direction ^ 1).greet(self.work.record.ack);
         }
         let ends = flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
         if ends && is_http {

@@ -166,6 +166,7 @@ mod tests {
             ts_end: None,
             body_bytes: None,
             version_minor: None,
+            is_behind_gap: false,
         }
     }
 

@@ -5,10 +5,10 @@
 
 use storage::{batch::ResponseId, flags::Flags, values::PairState};
 
-use super::{Match, Side, Transaction, Transactions, TunnelEnd, tunnel::flag_of};
+use super::{Match, Side, Transaction, Transactions, TunnelEnd, WAITING_COUNT_MAX, tunnel::flag_of};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
-use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
+use crate::limits::INFO_STATUS_COUNT_MAX;
 
 /// A response whose request has not come by: what it becomes once that is known.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +37,6 @@ pub struct Joined {
     /// One opened a tunnel.
     pub tunnel: Option<TunnelEnd>,
 }
-
-/// Open transactions from which on no response waits for a request that may come late.
-const WAITING_COUNT_MAX: usize = TRANSACTION_COUNT_PER_FLOW_MAX / 2;
 
 /// How much is known when early responses are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

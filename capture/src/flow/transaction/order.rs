@@ -25,7 +25,7 @@ impl Transaction {
         self.is_likely() && self.info_count == self.folded_count
     }
 
-    fn is_likely(&self) -> bool {
+    pub(super) fn is_likely(&self) -> bool {
         let is_likely = matches!(self.pair_state, PairState::Positional | PairState::Ambiguous);
         is_likely && self.tunnel.is_none() && self.response.is_some()
     }

@@ -4,6 +4,7 @@
 
 use common::record::tcp_flag;
 
+use super::Before;
 use crate::flow::{
     assembler::HeadSpan,
     direction::{Direction, Extent},
@@ -38,6 +39,8 @@ pub struct Side<Id> {
     pub body_bytes: Option<i64>,
     /// Minor version, of HTTP/1.0 and 1.1.
     pub version_minor: Option<u8>,
+    /// A message is missing before it, or part of one.
+    pub is_behind_gap: bool,
 }
 
 impl<Id> Side<Id> {
@@ -59,6 +62,7 @@ impl<Id> Side<Id> {
             ts_end: has_no_body.then_some(span.ts_last),
             body_bytes: has_no_body.then_some(0),
             version_minor: None,
+            is_behind_gap: false,
         }
     }
 
@@ -71,6 +75,12 @@ impl<Id> Side<Id> {
             _ => None,
         };
         Side { version_minor, ..self }
+    }
+
+    /// The message, with what stands before it.
+    #[must_use]
+    pub fn behind(self, before: Before) -> Self {
+        Side { is_behind_gap: before == Before::Gap, ..self }
     }
 
     /// The message, now that it is known to have no body.

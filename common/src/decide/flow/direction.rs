@@ -202,6 +202,14 @@ impl Direction {
         self.reached = first_seq;
     }
 
+    /// The other end has read up to `ack`, and nothing is known of this one: its first byte, most often, of which the SYN came late.
+    #[inline(always)]
+    pub fn greet(&mut self, ack: u32) {
+        if self.state == 0 {
+            self.expect_at(ack);
+        }
+    }
+
     /// Whether a head was seen in this direction.
     #[inline(always)]
     pub const fn is_http(&self) -> bool {
@@ -214,11 +222,17 @@ impl Direction {
         if self.state & state::AHEAD != 0 && self.ahead_to == seq { self.ahead_line as u32 } else { 0 }
     }
 
+    /// Whether the head that began last did so at `first_seq`, or not far behind it.
+    #[inline(always)]
+    pub const fn begins_behind(&self, first_seq: u32) -> bool {
+        self.is_http() && self.begin.wrapping_sub(first_seq) <= HEAD_BYTES_MAX
+    }
+
     /// The first segment of a connection comes next; whether it is a new one.
     #[inline(always)]
     pub fn open(&mut self, first_seq: u32) -> bool {
         // A late copy of the SYN says nothing new.
-        let is_near = self.is_http() && self.begin.wrapping_sub(first_seq) <= HEAD_BYTES_MAX;
+        let is_near = self.begins_behind(first_seq);
         let is_begun = is_near && (self.state & state::CLOSED == 0 || self.begin == first_seq);
         if is_begun || (self.state != 0 && self.expect == first_seq) {
             return false;
