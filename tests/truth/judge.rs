@@ -165,13 +165,21 @@ impl<'a> Judge<'a> {
     fn find(&self, row: &Row, part: &RowSide, kind: MessageKind) -> Option<Place> {
         let side = if kind == MessageKind::Request { Side::Client } else { Side::Server };
         let connections = self.capture.truth.connections.iter().enumerate();
-        let mut connections =
+        let connections =
             connections.filter(|(_, c)| c.path.client == row.client && c.path.server == row.server);
-        connections.find_map(|(at, connection)| {
+        let places = connections.filter_map(|(at, connection)| {
             let position =
                 connection.messages.iter().position(|seen| seen.side == side && seen.seq == part.seq);
             position.map(|position| (at, position))
-        })
+        });
+        // A later connection on the same ends may reach the same number.
+        let is_it = |place: &Place| {
+            let line = &self.message(*place).message.start_line;
+            part.start.iter().all(|word| line.contains(word.as_str()))
+        };
+        let mut places = places.peekable();
+        let first = places.peek().copied();
+        places.find(is_it).or(first)
     }
 
     /// A part of a row that is no message: it may be one only where nothing tells it from one.
@@ -381,15 +389,23 @@ impl<'a> Judge<'a> {
         Some((request.0, self.connection(request).messages.iter().position(of_it)?))
     }
 
-    /// Status codes of the interim responses said after the request began; a hasty server's are nobody's.
+    /// Status codes of the interim responses said after the request began, as far as they were said; a hasty server's are nobody's.
     fn interims(&self, request: Place) -> Vec<i64> {
-        let transaction = self.message(request).message.transaction;
-        let begun = self.message(request).start.map_or(0, |start| start.ack);
-        let messages = self.connection(request).messages.iter();
-        let messages =
-            messages.filter(|seen| seen.seq.wrapping_sub(begun) < 1 << 31).map(|seen| &seen.message);
-        let interims = messages.filter(|m| m.kind == MessageKind::Interim && m.transaction == transaction);
-        interims.map(|message| status_of(&message.start_line).parse().unwrap()).collect()
+        const STATUS_END: usize = "HTTP/1.1 100".len();
+        let asked = self.message(request);
+        let begun = asked.start.map_or(0, |start| start.ack);
+        let is_behind = |at: u32, from: u32| at.wrapping_sub(from) < 1 << 31;
+        // The request may have come by only as it was sent again, when its answer was read.
+        let has_read = |ack: u32| is_behind(ack, asked.seq.wrapping_add(1));
+        let is_said = |seen: &&SeenMessage| {
+            is_behind(seen.seq, begun) || seen.start.is_some_and(|start| has_read(start.ack))
+        };
+        let is_whole = |message: &&Message| message.head.len() >= STATUS_END;
+        let messages = self.connection(request).messages.iter().filter(is_said).map(|seen| &seen.message);
+        let interims = messages.filter(|message| {
+            message.kind == MessageKind::Interim && message.transaction == asked.message.transaction
+        });
+        interims.filter(is_whole).map(|message| status_of(&message.start_line).parse().unwrap()).collect()
     }
 
     fn name(&self, place: Place) -> String {

@@ -5,6 +5,7 @@
 //! Invariant: without proof nothing is called verified; a pair is never forced.
 
 mod early;
+mod interim;
 mod late;
 mod order;
 mod retract;
@@ -131,16 +132,6 @@ impl Transaction {
         self.response.is_none() && self.request.is_some()
     }
 
-    /// Whether all that may be missing is an interim response between those that came and the final one: it may be late only.
-    pub fn misses_interim(&self) -> bool {
-        let Some(response) = self.response.filter(|_| self.folded_count == 0 && self.is_likely()) else {
-            return false;
-        };
-        let is_behind_others = self.info_end.is_some_and(|end| seq::after(response.seq, end));
-        let is_behind_gap = response.is_behind_gap && self.info_end != Some(response.seq);
-        (is_behind_others || is_behind_gap) && self.is_settled()
-    }
-
     /// Whether a request that is missing before its own may still come, and take what looks like its answer.
     pub fn is_behind_gap(&self) -> bool {
         self.is_behind_gap
@@ -172,22 +163,6 @@ impl Transaction {
             (Some(_), None) => false,
             (None, None) => true,
         }
-    }
-
-    /// Where the interim responses begin that lead to the final one at `resp_seq`, found before it was.
-    fn led_from(&self, resp_seq: u32) -> Option<u32> {
-        self.info_from.filter(|_| self.folded_count == 0 && self.info_end == Some(resp_seq))
-    }
-
-    fn add_info(&mut self, status: i32, end_seq: Option<u32>) {
-        if status == 100 && self.info_status().contains(&100) {
-            self.flags.insert(Flags::MULTIPLE_100);
-        }
-        if usize::from(self.info_count) < INFO_STATUS_COUNT_MAX {
-            self.info_status[usize::from(self.info_count)] = status;
-            self.info_count += 1;
-        }
-        self.response_expected = end_seq;
     }
 }
 
@@ -336,20 +311,6 @@ impl Transactions {
         let state =
             if self.open[position].is_anchored { PairState::AckVerified } else { PairState::Positional };
         Some(Match { position, state })
-    }
-
-    /// Folds an interim response (1xx) into the transaction it belongs to.
-    ///
-    /// Behind one that does not begin where the answer should (`seq`), or does not tell where it ends (`end_seq`), nothing is
-    /// expected.
-    pub fn add_info(&mut self, found: Match, status: i32, (seq, end_seq): (u32, Option<u32>)) {
-        let transaction = &mut self.open[found.position];
-        if transaction.info_end != Some(seq) {
-            transaction.info_from = Some(seq);
-        }
-        transaction.info_end = end_seq;
-        let end_seq = end_seq.filter(|_| transaction.response_expected == Some(seq));
-        transaction.add_info(status, end_seq);
     }
 
     /// Gives a transaction its final response.

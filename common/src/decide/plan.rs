@@ -129,6 +129,7 @@ impl<F: Frame> Planner<'_, F> {
         let direction = self.slot.direction(self.work.direction);
         let end = seq.wrapping_add(len);
         if known {
+            direction.begin_reach(seq);
             direction.follow_order(seq, end);
         }
         let passed = u32::from(direction.has_passed(end)) & u32::from(known);

@@ -198,7 +198,9 @@ impl Transactions {
                 self.find_expected(response.seq, response.ack)
             };
             // The request that is missing may only be late, as long as there is room to wait for it.
-            let is_late = |found: &Match| self.open[found.position].is_behind_gap && self.open.len() < WAITING_COUNT_MAX;
+            let is_late = |found: &Match| {
+                self.open[found.position].is_behind_gap && self.open.len() < WAITING_COUNT_MAX
+            };
             let found = found.filter(|found| call == Call::Last || !is_late(found));
             Some((from, response.seq, found?))
         });

@@ -29,7 +29,7 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
         ts_end: Some(0),
         body_bytes: Some(0),
         version_minor: None,
-            is_behind_gap: false,
+        is_behind_gap: false,
     }
 }
 

@@ -170,7 +170,8 @@ impl Direction {
         }
         let fills = self.state & state::HOLE != 0
             && !at_or_after(self.hole_from, end)
-            && !at_or_after(seq, self.hole_to);
+            && !at_or_after(seq, self.hole_to)
+            && !(self.is_in_chunks() && self.expect.wrapping_sub(seq) < len);
         if fills { Place::Hole } else { Place::Apart }
     }
 
@@ -187,6 +188,14 @@ impl Direction {
     #[inline(always)]
     pub const fn has_passed(&self, end: u32) -> bool {
         (self.reached != 0) & (self.reached.wrapping_sub(end) < GAP_BYTES_MAX)
+    }
+
+    /// A segment begins at `seq`, the first of this direction perhaps: then what should stand before it is missing.
+    #[inline(always)]
+    pub const fn begin_reach(&mut self, seq: u32) {
+        let is_near = seq.wrapping_sub(self.expect) <= HEAD_BYTES_MAX;
+        let begins = (self.reached == 0) & (self.state & state::EXPECT != 0) & is_near;
+        self.reached += self.expect * begins as u32;
     }
 
     /// Bytes of which nothing is kept came by: how far they reach is not known.
@@ -387,6 +396,36 @@ mod tests {
     use super::*;
 
     const LIMIT: u32 = 16 * 1024;
+
+    #[test]
+    fn a_direction_begins_behind_its_syn_or_where_the_other_end_says() {
+        let mut way = Direction::default();
+        way.await_first(1_000);
+        assert_eq!(
+            (way.is_expected_at(1_000), way.reached),
+            (true, 1_000),
+            "bytes before others are missing"
+        );
+        way.greet(1_500);
+        assert!(way.is_expected_at(1_000));
+        way.lose_reach();
+        assert!(!way.has_passed(1_000), "of what is not kept nothing is known");
+        let mut unseen = Direction::default();
+        unseen.greet(1_500);
+        assert_eq!((unseen.is_expected_at(1_500), unseen.reached), (true, 0), "it may never be seen");
+        for (seq, reached) in [(1_400, 0), (1_500 + HEAD_BYTES_MAX + 1, 0), (1_600, 1_500), (1_700, 1_500)] {
+            unseen.begin_reach(seq);
+            assert_eq!(unseen.reached, reached, "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_segment_that_ends_where_others_did_may_be_a_repeat() {
+        let mut way = Direction { reached: 1_200, owed: 50, ..Direction::default() };
+        assert_eq!([1_100, 1_200, 1_201].map(|end| way.has_passed(end)), [true, true, false]);
+        way.reached = 0;
+        assert!(!way.has_passed(1_200), "nothing is known");
+    }
 
     #[test]
     fn what_is_missing_of_an_older_head_is_waited_for() {

@@ -133,6 +133,7 @@ impl Lead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::search::Line;
 
     #[test]
     fn an_empty_line_across_a_seam_is_found() {
@@ -147,6 +148,28 @@ mod tests {
             way.advance(seq, 100, line);
             assert_eq!((way.state & state::EXPECT != 0).then_some(way.expect), end, "{line} {lead}");
         }
+    }
+
+    #[test]
+    fn an_empty_line_of_which_each_byte_comes_by_itself_is_found() {
+        let single = |at: u32, lead| Stretch { from: at, to: at + 1, line: 0, lead };
+        let mut way = Direction::default();
+        way.begin(1_000, 0);
+        way.note_ahead(single(1_100, Lead::CR));
+        way.note_ahead(single(1_101, Lead::LF));
+        way.advance(1_100, 100, Line::Begun as u32);
+        assert!(way.is_expected_at(1_102), "both came behind a gap");
+        let mut way = Direction::default();
+        way.begin(1_000, 0);
+        way.note_ahead(single(1_100, Lead::CR));
+        way.advance(1_100, 100, Line::Begun as u32);
+        assert_eq!((way.next_seq, way.line), (1_101, Line::BegunByCr as u8), "the second is still to come");
+        let mut other = Direction::default();
+        other.begin(1_000, 0);
+        other.note_ahead(single(1_100, Lead::CR));
+        other.note_ahead(single(1_101, Lead::NONE));
+        other.advance(1_100, 100, Line::Begun as u32);
+        assert!(other.state & state::HEAD != 0 && other.line == Line::Inside as u8);
     }
 
     /// A direction whose first head is expected at 1,000, and of which bytes from 1,500 on came early with the empty line, a

@@ -224,6 +224,7 @@ impl Direction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::search::Chunk;
 
     const LIMIT: u32 = 16 * 1024;
 
@@ -280,6 +281,39 @@ mod tests {
         assert_eq!([999, 1_000, 1_001].map(|seq| way.is_expected_behind(seq)), [true, false, false]);
         let server = Direction { reached: 500, ..Direction::default() };
         assert_eq!([499, 500, 501].map(|ack| server.has_unread(ack)), [true, false, false]);
+    }
+
+    #[test]
+    fn an_answer_that_had_not_read_the_last_request_is_not_to_it() {
+        let mut way = Direction::default();
+        way.ask(1_000, false, false);
+        way.begin(1_000, 0);
+        assert_eq!([999, 1_000, 1_001].map(|ack| way.is_read(ack)), [false, false, true]);
+        for (ack, is_asked) in [(1_000, true), (1_100, false)] {
+            way.answered(way.is_read(ack));
+            assert_eq!(way.state & state::ASKED != 0, is_asked, "{ack}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_followed_beyond_what_was_read_till_it_comes_without_them() {
+        let mut way = Direction::default();
+        way.begin(1_000, state::MEASURE);
+        way.note_chunked(false);
+        way.conclude(1_100);
+        way.finish();
+        way.follow_chunk(5, Chunk { phase: Phase::Data, size: 500 });
+        (way.reached, way.owed) = (1_900, 700);
+        let known = way;
+        way.expect_behind(1_900);
+        assert_eq!(way.expectation_of(1_500, 200, LIMIT), Expectation::Here(105), "they are late only");
+        assert_eq!(way.expectation_of(1_700, 100, LIMIT), Expectation::None);
+        assert_eq!(way.expectation_of(1_900, 10, LIMIT), Expectation::Here(0), "what was read is lost");
+        assert!(!way.is_in_chunks());
+        let mut cut = known;
+        cut.follow_chunk(2, Chunk { phase: Phase::Begun, size: 0 });
+        cut.expect_behind(1_900);
+        assert!(cut.is_expected_at(1_900), "of a size that is read in part nobody is told");
     }
 
     #[test]

@@ -163,6 +163,10 @@ mod tests {
             later.leave_out_before(expect + 10);
             assert_eq!(later.due_within(expect, 1).is_some(), is_remembered, "{expect}");
         }
+        (later.hole_from, later.hole_to, later.gap_from) = (1_300, 1_500, 1_500);
+        later.expect_at(2_000);
+        later.leave_out_before(2_010);
+        assert!(later.due_within(2_000, 1).is_some(), "of the first nothing is missing any more");
     }
 
     #[test]
