@@ -160,6 +160,7 @@ impl Stages {
         let extent = if span.complete { extent_of(framing.body, true) } else { Extent::Unknown };
         let mut request = Side::new(id, span, extent).of_version(head.version.unwrap_or_default());
         if let Some(ack) = request.ack {
+            connection.directions[1 - side].note_read(ack);
             connection.close_acknowledged(ack);
             if connection.directions[side].assembler.partial_count() == 0 {
                 self.join_early(connection, Call::Read(ack));

@@ -252,6 +252,11 @@ impl Direction {
         self.trail.note_due(at, &self.assembler)
     }
 
+    /// Notes that the other end has read up to `ack` and spoke.
+    pub fn note_read(&mut self, ack: u32) {
+        self.trail.note_read(ack, &self.assembler);
+    }
+
     /// Notes a head and how far its body reaches: as it says, which is enough to look for the next head there, and as far as
     /// that is proved, which hides start lines.
     pub fn pass(&mut self, span: &HeadSpan, said: Extent, proved: Extent) {

@@ -117,6 +117,13 @@ impl Trail {
         true
     }
 
+    /// Notes that the other end has read up to `at` and spoke: a head begins there, if bytes of one came.
+    pub fn note_read(&mut self, at: u32, pieces: &Assembler) {
+        if !pieces.early_at(at, &mut [0; 1]).is_empty() {
+            self.add(Due::head(at));
+        }
+    }
+
     /// Where a head is due that did not come, with nothing known between there and `seq`.
     pub fn head_due_before(&self, seq: u32) -> Option<u32> {
         let before = self.ends().iter().rfind(|end| seq::after(seq, end.at))?;
