@@ -61,6 +61,7 @@ pub(crate) const UNSAFE_FILES: &[&str] = &[
     "storage/src/file/ring.rs",
     "storage/src/file/space.rs",
     "storage/src/prefetch.rs",
+    "storage/src/search.rs",
     "storage/src/secret.rs",
     "tests/growth/heap.rs",
     "tests/harness/cable.rs",

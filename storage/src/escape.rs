@@ -4,26 +4,12 @@
 //! every byte string has exactly one stored form. In field names a comma becomes `\x2C`, for names stand
 //! comma-joined in one column.
 
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const BACKSLASHES: u64 = LOW_BITS * b'\\' as u64;
+use crate::search::holds_any_or_non_ascii;
 
 /// True where the stored form of `bytes` is `bytes` itself and is found to be so cheaply: ASCII without backslash.
 #[inline]
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let mut special = 0;
-    for word in words {
-        special |= special_bits(u64::from_le_bytes(*word));
-    }
-    special == 0 && rest.iter().all(|&byte| byte.is_ascii() && byte != b'\\')
-}
-
-/// Nonzero where a byte of `word` is above 0x7f or a backslash; an exact zero test is all the caller needs.
-#[inline]
-fn special_bits(word: u64) -> u64 {
-    let differing = word ^ BACKSLASHES;
-    (word | (differing.wrapping_sub(LOW_BITS) & !differing)) & HIGH_BITS
+    !holds_any_or_non_ascii(bytes, [b'\\'])
 }
 
 /// Appends the stored form of `bytes` to `out`; true where a byte was not UTF-8.

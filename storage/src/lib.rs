@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod prefetch;
 pub mod retention;
 pub mod schema;
+pub mod search;
 pub mod secret;
 pub mod upload;
 pub mod values;

@@ -3,7 +3,7 @@
 //! Invariant: what RFC 9112 calls an unrecoverable framing error is `Body::UntilClose`: nobody can say where the next
 //! message begins, so the flow looks for its start line.
 
-use storage::{field::Field, flags::Flags};
+use storage::{field::Field, flags::Flags, search::holds_any};
 
 use super::{
     head::{Fields, RequestHead, ResponseHead},
@@ -125,10 +125,9 @@ fn persists(fields: &Fields<'_>, http11: bool) -> bool {
 /// True where Connection names the option.
 fn names(fields: &Fields<'_>, option: &[u8]) -> bool {
     let is_option = |member: &[u8]| member.eq_ignore_ascii_case(option);
-    fields.all(Field::Connection).any(|value| match memchr::memchr(b',', value) {
-        None => is_option(trim(value)),
-        Some(_) => list(value).any(is_option),
-    })
+    fields
+        .all(Field::Connection)
+        .any(|value| is_option(trim(value)) || holds_any(value, [b',']) && list(value).any(is_option))
 }
 
 /// True for 1.1 and what claims to be a later minor version of 1.

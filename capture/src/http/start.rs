@@ -4,11 +4,11 @@
 //! flagged `start_line_normalized`, so that the rebuilt line is either exact or said not to be.
 
 use memchr::memchr;
-use storage::flags::Flags;
+use storage::{flags::Flags, search::holds_any};
 
 use super::{
     METHOD_BYTES_MAX, Method, START_LINE_BYTES_MAX,
-    syntax::{is_lenient_space, is_token, is_token_char, leading_len},
+    syntax::{LENIENT_SPACES, is_lenient_space, is_token, is_token_char, leading_len},
 };
 
 /// What bytes begin with.
@@ -108,7 +108,7 @@ fn exact_request_line(line: &[u8]) -> Option<RequestLine<'_>> {
     }
     let method_len = front.iter().position(|&byte| !is_token_char(byte)).filter(|&len| len > 0)?;
     let target = front[method_len..].strip_prefix(b" ").filter(|target| !target.is_empty())?;
-    if target.iter().fold(false, |found, &byte| found | is_lenient_space(byte)) {
+    if holds_any(target, LENIENT_SPACES) {
         return None;
     }
     let version = &line[line.len() - 3..];
@@ -186,6 +186,29 @@ pub(super) struct StatusLine<'a> {
 
 /// Parts a status line (without its end); `None` where it is none.
 pub(super) fn status_line(line: &[u8]) -> Option<StatusLine<'_>> {
+    exact_status_line(line).or_else(|| lenient_status_line(line))
+}
+
+/// A well-formed status line of HTTP/1.0 or 1.1.
+#[inline]
+fn exact_status_line(line: &[u8]) -> Option<StatusLine<'_>> {
+    let (version, rest) = line.strip_prefix(b"HTTP/")?.split_at_checked(3)?;
+    let (b"1.1" | b"1.0", [b' ', a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..]) =
+        (version, rest)
+    else {
+        return None;
+    };
+    let digit = |byte: &u8| i32::from(byte - b'0');
+    let reason = match rest {
+        [] => None,
+        [b' ', reason @ ..] => Some(reason),
+        [_, ..] => return None,
+    };
+    let status = Some(digit(a) * 100 + digit(b) * 10 + digit(c));
+    Some(StatusLine { version, status, reason, flags: Flags::NONE })
+}
+
+fn lenient_status_line(line: &[u8]) -> Option<StatusLine<'_>> {
     let version_len = line.iter().position(|&byte| is_lenient_space(byte)).unwrap_or(line.len());
     let (version, mut flags) = version_of(&line[..version_len])?;
     let rest = &line[version_len..];
@@ -222,4 +245,37 @@ fn number(word: &[u8]) -> Option<i32> {
         return None;
     }
     Some(word.iter().fold(0, |value, &digit| value * 10 + i32::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_exact_status_line_is_what_the_lenient_way_says(
+            line in r"HTTP/1\.[0-2][ \t][0-7][0-9]{1,3}([ \tx]O?K?)?",
+        ) {
+            if let Some(exact) = exact_status_line(line.as_bytes()) {
+                prop_assert_eq!(Some(exact), lenient_status_line(line.as_bytes()));
+            }
+        }
+
+        #[test]
+        fn an_exact_request_line_is_what_the_lenient_way_says(line in r"[A-Z]{1,4} {1,2}[/a ]{0,3} HTTP/1\.[0-2]") {
+            if let Some(exact) = exact_request_line(line.as_bytes()) {
+                prop_assert_eq!(Some(exact), lenient_request_line(line.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn most_lines_are_exact() {
+        assert!(
+            exact_status_line(b"HTTP/1.1 200 OK").is_some() && exact_status_line(b"HTTP/1.0 404").is_some()
+        );
+        assert!(exact_request_line(b"GET / HTTP/1.1").is_some());
+    }
 }

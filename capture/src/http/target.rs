@@ -330,15 +330,20 @@ fn is_uuid(segment: &[u8]) -> bool {
 
 /// The trace id of a well-formed traceparent value (W3C Trace Context section 3.2).
 pub fn trace_id(traceparent: &[u8]) -> Option<&[u8]> {
-    let hex = |part: &[u8]| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
-    let mut parts = traceparent.splitn(4, |&byte| byte == b'-');
-    let (version, trace, parent, rest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let lengths = version.len() == 2 && trace.len() == 32 && parent.len() == 16 && rest.len() >= 2;
-    let well_formed = lengths && hex(version) && hex(trace) && hex(parent) && hex(&rest[..2]);
+    let is_hex = |byte: u8| byte.is_ascii_digit() | (byte.wrapping_sub(b'a') < 6);
+    let hex = |part: &[u8]| part.iter().fold(true, |all, &byte| all & is_hex(byte));
+    let zero = |part: &[u8]| part.iter().fold(true, |all, &byte| all & (byte == b'0'));
+    let (ids, rest) = traceparent.split_at_checked(TRACE_IDS_BYTES)?;
+    let (version, trace, parent) = (&ids[..2], &ids[3..35], &ids[36..52]);
+    let dashed = ids[2] == b'-' && ids[35] == b'-' && ids[52] == b'-';
+    let well_formed =
+        dashed && rest.len() >= 2 && hex(version) && hex(trace) && hex(parent) && hex(&rest[..2]);
     let extended = rest.len() > 2 && (version == b"00" || rest[2] != b'-');
-    let zero = |part: &[u8]| part.iter().all(|&byte| byte == b'0');
     (well_formed && !extended && version != b"ff" && !zero(trace) && !zero(parent)).then_some(trace)
 }
+
+/// Version, trace id and parent id, each with the dash behind it.
+const TRACE_IDS_BYTES: usize = 2 + 1 + 32 + 1 + 16 + 1;
 
 #[cfg(test)]
 mod tests {

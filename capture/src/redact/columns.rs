@@ -2,8 +2,7 @@
 //!
 //! Made from values already redacted. Invariant: written once per head, into memory that is reused.
 
-use storage::field::Field;
-use storage::values::FieldLine;
+use storage::{field::Field, search::holds_any, values::FieldLine};
 
 use super::token::Tokenizer;
 use crate::http::target::{self, without_userinfo};
@@ -19,7 +18,7 @@ impl Column {
         host: Option<&'a [u8]>,
         tokenizer: &Tokenizer,
     ) -> Option<&'a [u8]> {
-        let host = without_userinfo(host?);
+        let host = host.map(|host| if holds_any(host, [b'@']) { without_userinfo(host) } else { host })?;
         let upper = host.iter().fold(false, |found, byte| found | byte.is_ascii_uppercase());
         if !upper || (0..host.len()).any(|at| tokenizer.len_at(&host[at..]) > 0) {
             return Some(host);

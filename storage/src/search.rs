@@ -1,0 +1,134 @@
+//! Whether bytes hold any of a few sought ones: sixteen bytes at a time, with what every CPU of the architecture has.
+//!
+//! Values are short, so a search that has to be set up costs more than looking at all of a value.
+//! Invariant: every byte is looked at once or more, and nothing but them.
+
+/// Bytes of a block.
+const BLOCK_BYTES: usize = 16;
+
+/// True where any of `bytes` is among `sought`.
+#[inline]
+pub fn holds_any<const N: usize>(bytes: &[u8], sought: [u8; N]) -> bool {
+    marks(bytes, sought) & MATCHED != 0
+}
+
+/// True where any of `bytes` is among `sought`, or none of ASCII.
+#[inline]
+pub fn holds_any_or_non_ascii<const N: usize>(bytes: &[u8], sought: [u8; N]) -> bool {
+    marks(bytes, sought) != 0
+}
+
+/// Set where a byte is among the sought.
+const MATCHED: u8 = 1;
+
+/// Set where a byte is above 0x7f.
+const NON_ASCII: u8 = 2;
+
+#[inline]
+fn marks<const N: usize>(bytes: &[u8], sought: [u8; N]) -> u8 {
+    match bytes.last_chunk() {
+        Some(last) => block_marks(bytes.as_chunks().0, last, sought),
+        None => short_block(bytes).map_or(0, |block| block_marks(&[], &block, sought)),
+    }
+}
+
+/// A block of the same bytes, each as often as it takes; `None` of none.
+#[inline]
+fn short_block(bytes: &[u8]) -> Option<[u8; BLOCK_BYTES]> {
+    let both = |low: u64, high: u64| (u128::from(high) << 64 | u128::from(low)).to_le_bytes();
+    if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return Some(both(u64::from_le_bytes(*low), u64::from_le_bytes(*high)));
+    }
+    if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let word = u64::from(u32::from_le_bytes(*high)) << 32 | u64::from(u32::from_le_bytes(*low));
+        return Some(both(word, word));
+    }
+    let mut block = [*bytes.first()?; BLOCK_BYTES];
+    (block[1], block[2]) = (bytes[bytes.len() / 2], bytes[bytes.len() - 1]);
+    Some(block)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn block_marks<const N: usize>(
+    blocks: &[[u8; BLOCK_BYTES]],
+    last: &[u8; BLOCK_BYTES],
+    sought: [u8; N],
+) -> u8 {
+    // SAFETY: every x86-64 CPU has SSE2, the architecture says so.
+    unsafe { sse2_marks(blocks, last, sought) }
+}
+
+/// A comparison of sixteen bytes for each of the sought.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+#[inline]
+fn sse2_marks<const N: usize>(blocks: &[[u8; BLOCK_BYTES]], last: &[u8; BLOCK_BYTES], sought: [u8; N]) -> u8 {
+    use std::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x, _mm_set1_epi8, _mm_setzero_si128,
+    };
+
+    let (mut matched, mut all) = (_mm_setzero_si128(), _mm_setzero_si128());
+    let mut look = |block: &[u8; BLOCK_BYTES]| {
+        let block = u128::from_le_bytes(*block);
+        let block = _mm_set_epi64x((block >> 64) as i64, block as i64);
+        all = _mm_or_si128(all, block);
+        for byte in sought {
+            matched = _mm_or_si128(matched, _mm_cmpeq_epi8(block, _mm_set1_epi8(byte as i8)));
+        }
+    };
+    look(last);
+    for block in blocks {
+        look(block);
+    }
+    let mark = |found: i32, mark| if found != 0 { mark } else { 0 };
+    mark(_mm_movemask_epi8(matched), MATCHED) | mark(_mm_movemask_epi8(all), NON_ASCII)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn block_marks<const N: usize>(
+    blocks: &[[u8; BLOCK_BYTES]],
+    last: &[u8; BLOCK_BYTES],
+    sought: [u8; N],
+) -> u8 {
+    naive_marks(blocks.as_flattened(), sought) | naive_marks(last, sought)
+}
+
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn naive_marks<const N: usize>(bytes: &[u8], sought: [u8; N]) -> u8 {
+    let mark = |found, mark| if found { mark } else { 0 };
+    let of = |byte: &u8| mark(sought.contains(byte), MATCHED) | mark(!byte.is_ascii(), NON_ASCII);
+    bytes.iter().fold(0, |marks, byte| marks | of(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_bytes_hold_is_what_the_naive_twin_says(
+            mut bytes in proptest::collection::vec(b'a'..b'f', 0..70),
+            special in prop_oneof![Just(None), any::<(proptest::sample::Index, u8)>().prop_map(Some)],
+        ) {
+            if let (Some((at, byte)), false) = (special, bytes.is_empty()) {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            for sought in [[0, b'\r'], [b'=', 0xff], [b'a', b'g'], [special.map_or(0, |(_, byte)| byte); 2]] {
+                prop_assert_eq!(marks(&bytes, sought), naive_marks(&bytes, sought));
+            }
+        }
+    }
+
+    #[test]
+    fn sought_bytes_and_others_are_told_apart() {
+        assert!(
+            holds_any(b"a=b", [b'=', b'%']) && !holds_any("é".as_bytes(), [b'=']) && !holds_any(b"", [0])
+        );
+        assert!(holds_any_or_non_ascii("é".as_bytes(), [b'=']) && !holds_any_or_non_ascii(b"a", [b'=']));
+    }
+}
