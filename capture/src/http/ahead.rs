@@ -7,7 +7,7 @@
 use super::{
     line::{Ending, PhysicalLine, physical_line},
     line_feeds::LineFeeds,
-    memory::{self, LineMemory},
+    memory::{self, LineHash, LineMemory, Way},
     syntax::is_blank,
 };
 
@@ -18,10 +18,10 @@ const STRETCH_LINES: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coming {
     pub(super) line: PhysicalLine,
-    /// Of its content, where it ends with CRLF and is not continued.
-    pub(super) hash: Option<u64>,
+    /// Of its content, where it has any, ends with CRLF, and is not continued.
+    pub(super) hash: Option<LineHash>,
     /// Where a line of that hash may be kept.
-    pub(super) way: Option<usize>,
+    pub(super) way: Way,
 }
 
 /// The lines of a head, in order.
@@ -41,7 +41,7 @@ pub(super) struct LinesAhead<'a> {
 impl<'a> LinesAhead<'a> {
     /// The lines from `start` on, where `feeds` stands.
     pub(super) fn new(bytes: &'a [u8], start: usize, feeds: LineFeeds<'a>) -> LinesAhead<'a> {
-        let none = Coming { line: PhysicalLine::empty(start), hash: None, way: None };
+        let none = Coming { line: PhysicalLine::NONE, hash: None, way: Way::NONE };
         LinesAhead {
             bytes,
             feeds,
@@ -54,7 +54,8 @@ impl<'a> LinesAhead<'a> {
     }
 
     /// The next line, where there is one.
-    #[inline]
+    // Inlined, so that of a line only what is looked at is copied.
+    #[inline(always)]
     pub(super) fn next(&mut self, memory: &LineMemory) -> Option<Coming> {
         if self.given == self.cut {
             self.cut_stretch(memory);
@@ -64,22 +65,29 @@ impl<'a> LinesAhead<'a> {
         Some(coming)
     }
 
+    #[inline(never)]
     fn cut_stretch(&mut self, memory: &LineMemory) {
-        (self.given, self.cut) = (0, 0);
-        while self.cut < STRETCH_LINES && !self.is_over && self.end < self.bytes.len() {
-            let line = physical_line(self.bytes, self.end, &mut self.feeds);
-            let is_plain =
-                line.ending == Ending::Crlf && !self.bytes.get(line.next).copied().is_some_and(is_blank);
-            let hash = is_plain.then(|| memory::hash(&self.bytes[line.start..line.content_end]));
+        let LinesAhead { bytes, mut feeds, mut end, mut is_over, .. } = *self;
+        let mut cut = 0;
+        for coming in &mut self.stretch {
+            if is_over || end >= bytes.len() {
+                break;
+            }
+            let line = physical_line(bytes, end, &mut feeds);
+            is_over = line.is_empty();
+            end = line.next();
+            let is_continued = bytes.get(end).copied().is_some_and(is_blank);
+            let is_plain = line.ending == Ending::Crlf && !is_continued && !is_over;
+            let hash = is_plain.then(|| memory::hash(line.content(bytes)));
             hash.into_iter().for_each(|hash| memory.expect(hash));
-            self.is_over = line.content_end == line.start;
-            self.end = line.next;
-            self.stretch[self.cut] = Coming { line, hash, way: None };
-            self.cut += 1;
+            *coming = Coming { line, hash, way: Way::NONE };
+            cut += 1;
         }
-        for coming in &mut self.stretch[..self.cut] {
-            coming.way = coming.hash.and_then(|hash| memory.way(hash));
+        for coming in &mut self.stretch[..cut] {
+            coming.way = coming.hash.map_or(Way::NONE, |hash| memory.way(hash));
         }
+        (self.feeds, self.end, self.is_over) = (feeds, end, is_over);
+        (self.given, self.cut) = (0, cut);
     }
 }
 
@@ -122,11 +130,12 @@ mod tests {
             let mut ahead = LinesAhead::new(&head, 0, LineFeeds::new(&head, 0));
             let given: Vec<Coming> = std::iter::from_fn(|| ahead.next(&memory)).collect();
             let places: Vec<(usize, usize)> =
-                given.iter().map(|coming| (coming.line.start, coming.line.content_end)).collect();
+                given.iter().map(|coming| (coming.line.start(), coming.line.content_end())).collect();
             prop_assert_eq!(places, naive(&head));
             for coming in given {
-                let is_continued = head.get(coming.line.next).is_some_and(|byte| is_blank(*byte));
-                let is_plain = coming.line.ending == Ending::Crlf && !is_continued;
+                let is_continued = head.get(coming.line.next()).is_some_and(|byte| is_blank(*byte));
+                let is_empty = coming.line.is_empty();
+                let is_plain = coming.line.ending == Ending::Crlf && !is_continued && !is_empty;
                 prop_assert_eq!(coming.hash.is_some(), is_plain);
             }
         }

@@ -3,13 +3,17 @@
 //! Invariant: the lines lie end to end; name, raw form and line end of each line are the bytes of the wire, malformed or not.
 
 use memchr::{memchr, memchr_iter};
-use storage::{field::Field, flags::Flags, values::LineNumber};
+use storage::{
+    field::Field,
+    flags::Flags,
+    values::{FieldLine, LineNumber},
+};
 
 use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
     ahead::{Coming, LinesAhead},
     line_feeds::LineFeeds,
-    memory::{Kept, LineMemory},
+    memory::{Kept, LineHash, LineMemory},
     order::NameOrder,
     syntax::{has_control, is_blank, is_leading, is_token, is_token_char},
 };
@@ -89,6 +93,13 @@ impl Line {
         self.shape.has(Shape::RAW).then(|| &bytes[self.name_end as usize..self.raw_end()])
     }
 
+    /// The line with its parts as on the wire.
+    #[inline]
+    pub fn field_line<'a>(&self, bytes: &'a [u8]) -> FieldLine<'a> {
+        let (name, value, raw) = (self.name(bytes), self.value(bytes), self.raw(bytes));
+        FieldLine { name, field: self.field, value, raw, number: self.number }
+    }
+
     /// Behind the raw form.
     pub fn raw_end(&self) -> usize {
         self.end as usize + usize::from(self.shape.has(Shape::BARE_LF))
@@ -98,16 +109,41 @@ impl Line {
 /// A line of bytes, whatever it says: where its content ends and where the next begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PhysicalLine {
-    pub(super) start: usize,
-    pub(super) content_end: usize,
-    pub(super) next: usize,
+    start: u32,
+    content_end: u32,
+    next: u32,
     pub(super) ending: Ending,
 }
 
 impl PhysicalLine {
-    /// Nothing, at `start`.
-    pub(super) const fn empty(start: usize) -> PhysicalLine {
-        PhysicalLine { start, content_end: start, next: start, ending: Ending::Cut }
+    /// Nothing.
+    pub(super) const NONE: PhysicalLine =
+        PhysicalLine { start: 0, content_end: 0, next: 0, ending: Ending::Cut };
+
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    #[inline]
+    pub(super) fn content_end(&self) -> usize {
+        self.content_end as usize
+    }
+
+    /// Where the next line begins.
+    #[inline]
+    pub(super) fn next(&self) -> usize {
+        self.next as usize
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.content_end == self.start
+    }
+
+    #[inline]
+    pub(super) fn content<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.start()..self.content_end()]
     }
 }
 
@@ -130,7 +166,8 @@ pub(super) fn physical_line(bytes: &[u8], start: usize, feeds: &mut LineFeeds<'_
         (Some(_), false) => Ending::Lf,
         (None, _) => Ending::Cut,
     };
-    PhysicalLine { start, content_end: end - usize::from(cr), next: end + usize::from(lf.is_some()), ending }
+    let (content_end, next) = (end - usize::from(cr), end + usize::from(lf.is_some()));
+    PhysicalLine { start: start as u32, content_end: content_end as u32, next: next as u32, ending }
 }
 
 /// The header section of one head, as scanned.
@@ -169,8 +206,8 @@ pub(super) fn scan_section(
     lines.clear();
     let mut ahead = LinesAhead::new(bytes, start, feeds);
     while let Some(Coming { line: first, hash, way }) = ahead.next(memory) {
-        section.end = first.next;
-        if first.content_end == first.start {
+        section.end = first.next();
+        if first.is_empty() {
             section.note_ending(bytes, first);
             section.ended = first.ending != Ending::Cut;
             if first.ending == Ending::Lf {
@@ -178,19 +215,19 @@ pub(super) fn scan_section(
             }
             return section;
         }
-        let content = &bytes[first.start..first.content_end];
+        let content = first.content(bytes);
         if let Some(kept) = hash.and_then(|hash| memory.find(hash, way, content))
             && lines.len() < FIELD_LINE_COUNT_MAX
         {
-            section.add_kept(kept, first.start, lines);
+            section.add_kept(kept, first.start(), lines);
             continue;
         }
         let (last, folded) = section.unfold(bytes, first, (&mut ahead, memory));
-        let extent = Extent { start: first.start, name_limit: first.content_end, last, folded };
+        let extent = Extent { start: first.start(), name_limit: first.content_end(), last, folded };
         section.has_control |= has_control(content);
         let hash = hash.filter(|_| !section.has_control);
         section.add_line(bytes, lines, extent, (hash, memory));
-        section.end = last.next;
+        section.end = last.next();
     }
     section
 }
@@ -207,7 +244,7 @@ struct Extent {
 
 impl Section {
     fn note_ending(&mut self, bytes: &[u8], line: PhysicalLine) {
-        let cr = bytes.get(line.content_end) == Some(&b'\r');
+        let cr = bytes.get(line.content_end()) == Some(&b'\r');
         self.crlf_count += usize::from(cr);
     }
 
@@ -243,12 +280,12 @@ impl Section {
                 self.flags.insert(Flags::BARE_LF);
             }
             let next =
-                bytes.get(last.next).copied().is_some_and(is_blank).then(|| ahead.next(memory)).flatten();
+                bytes.get(last.next()).copied().is_some_and(is_blank).then(|| ahead.next(memory)).flatten();
             let Some(next) = next else {
                 return (last, last.start > first.start);
             };
             last = next.line;
-            self.has_control |= has_control(&bytes[last.start..last.content_end]);
+            self.has_control |= has_control(last.content(bytes));
         }
     }
 
@@ -257,10 +294,10 @@ impl Section {
         bytes: &[u8],
         lines: &mut Vec<Line>,
         extent: Extent,
-        (hash, memory): (Option<u64>, &mut LineMemory),
+        (hash, memory): (Option<LineHash>, &mut LineMemory),
     ) {
         self.count += 1;
-        if extent.last.content_end - extent.start > FIELD_LINE_BYTES_MAX {
+        if extent.last.content_end() - extent.start > FIELD_LINE_BYTES_MAX {
             self.flags.insert(Flags::HEADER_TOO_LONG);
         }
         if lines.len() == FIELD_LINE_COUNT_MAX {
@@ -272,7 +309,10 @@ impl Section {
             self.flags.insert(flags);
             self.note_field(line.field);
         }
-        let name_sum = NameOrder::sum(line.name(bytes));
+        let name_sum = match line.field {
+            Some(field) => memory.name_sum(field),
+            None => NameOrder::sum(line.name(bytes)),
+        };
         self.order.add_sum(name_sum);
         if let Some(hash) = hash
             && line.shape == Shape::default()
@@ -304,7 +344,7 @@ impl Section {
 #[inline]
 fn field_line(bytes: &[u8], extent: Extent) -> (Line, Flags) {
     let Extent { start, name_limit, last, folded } = extent;
-    let end = last.content_end;
+    let end = last.content_end();
     let (name, field, mut shape, mut flags) = name_of(&bytes[start..name_limit]);
     shape.insert_if(last.ending == Ending::Lf, Shape::BARE_LF.with(Shape::RAW));
     shape.insert_if(last.ending == Ending::Cut, Shape::CUT);
@@ -401,6 +441,12 @@ fn unusual_name(line: &[u8]) -> (Option<Name>, Shape, Flags) {
 #[inline]
 fn trimmed(bytes: &[u8], start: usize, end: usize) -> (usize, usize) {
     let content = &bytes[start..end];
+    if let [b' ', first, .., last] = content
+        && *first > b' '
+        && *last > b' '
+    {
+        return (start + 1, end);
+    }
     let margin = |byte: u8, next: Option<&u8>| is_blank(byte) || is_fold_margin(byte, next);
     let mut first = 0;
     while first < content.len() && margin(content[first], content.get(first + 1)) {

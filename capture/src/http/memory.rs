@@ -4,19 +4,24 @@
 //! costs one hash and one comparison, here and in all later stages. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
 //! what it parses to depends on nothing around it; lines of one number are equal byte by byte.
 
+use std::num::NonZeroU64;
+
 use storage::{
     field::Field,
     prefetch::{prefetch, prefetch_all},
     values::{LINE_NUMBER_SLOTS, LineNumber},
 };
 
-use super::{FIELD_LINE_BYTES_MAX, line::Line};
+use super::{FIELD_LINE_BYTES_MAX, line::Line, order::NameOrder};
 
 /// Longest line that is kept: a head's limit of cookies, which are what is worth it.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// Bytes of all lines kept; when they are full, all are forgotten.
-const LINES_BYTES_MAX: usize = 8 << 20;
+const LINES_BYTES_MAX: usize = 12 << 20;
+
+/// Bytes of a line of the cache.
+const CACHE_LINE_BYTES: usize = 64;
 
 /// Lines that may share a place.
 const WAYS: usize = 4;
@@ -28,12 +33,43 @@ const ONCE_COUNT: usize = 1 << 16;
 
 const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two());
 const _: () = assert!(LINE_BYTES_MAX <= FIELD_LINE_BYTES_MAX);
-const _: () = assert!(LINES_BYTES_MAX > LINE_BYTES_MAX && LINES_BYTES_MAX <= u32::MAX as usize);
+const _: () =
+    assert!(LINES_BYTES_MAX > LINE_BYTES_MAX + CACHE_LINE_BYTES && LINES_BYTES_MAX <= u32::MAX as usize);
 
 /// Bytes the memory of lines takes at the most.
 pub const LINE_MEMORY_BYTES_MAX: usize = LINES_BYTES_MAX
     + SET_COUNT * WAYS * (size_of::<Kept>() + size_of::<u32>())
     + ONCE_COUNT * size_of::<u32>();
+
+/// What a line is looked for by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LineHash(NonZeroU64);
+
+/// Set in every hash, so that no tag is zero, which is that of a free way.
+const MARK: NonZeroU64 = NonZeroU64::new(1 << 63).expect("a bit is set");
+
+impl LineHash {
+    fn set(self) -> usize {
+        self.0.get() as usize % SET_COUNT
+    }
+
+    /// What tells lines of a set apart.
+    fn tag(self) -> u32 {
+        (self.0.get() >> 32) as u32
+    }
+
+    fn once(self) -> usize {
+        (self.0.get() >> 40) as usize % ONCE_COUNT
+    }
+}
+
+/// At which of the ways of its set a line may be kept, if at any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way(u8);
+
+impl Way {
+    pub(super) const NONE: Way = Way(WAYS as u8);
+}
 
 /// A line kept: as parsed, and its name's share of the order hash.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,17 +101,26 @@ impl Kept {
     }
 }
 
+/// Lines that share a place, in two lines of the cache.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Set([Kept; WAYS]);
+
+const _: () = assert!(size_of::<Set>() == 2 * CACHE_LINE_BYTES);
+
 /// The lines kept.
 #[derive(Debug)]
 pub(super) struct LineMemory {
     /// Half of each hash, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
     tags: Vec<[u32; WAYS]>,
     /// The lines of all sets.
-    kept: Vec<[Kept; WAYS]>,
+    kept: Vec<Set>,
     once: Box<[u32]>,
     bytes: Vec<u8>,
     /// Lines kept so far: numbers are never given out twice.
     count: u64,
+    /// What the names of fields add to the order hash, in any case.
+    name_sums: [u64; Field::ALL.len()],
 }
 
 impl LineMemory {
@@ -86,73 +131,81 @@ impl LineMemory {
             once: vec![0; ONCE_COUNT].into_boxed_slice(),
             bytes: Vec::new(),
             count: 0,
+            name_sums: std::array::from_fn(|at| NameOrder::sum(Field::ALL[at].name().as_bytes())),
         }
     }
 
-    /// Asks for what `way` with this hash will look at.
+    /// What the field's name adds to the order hash.
     #[inline]
-    pub(super) fn expect(&self, hash: u64) {
-        let set = set_of(hash);
-        prefetch(&self.tags, set);
-        self.kept.get(set).into_iter().for_each(prefetch_all);
+    pub(super) fn name_sum(&self, field: Field) -> u64 {
+        self.name_sums[field as usize]
     }
 
-    /// The way of its set at which a line of this hash may be kept; asks for its bytes.
+    /// Asks for what `way` and `find` with this hash will look at.
     #[inline]
-    pub(super) fn way(&self, hash: u64) -> Option<usize> {
-        const CACHE_LINE_BYTES: usize = 64;
-        let (set, tag) = (set_of(hash), tag_of(hash));
-        let way = self.tags.get(set)?.iter().position(|other| *other == tag)?;
-        let start = self.kept[set][way].start as usize;
-        prefetch(&self.bytes, start);
-        prefetch(&self.bytes, start + CACHE_LINE_BYTES);
-        Some(way)
+    pub(super) fn expect(&self, hash: LineHash) {
+        prefetch(&self.tags, hash.set());
+        self.kept.get(hash.set()).into_iter().for_each(prefetch_all);
     }
 
-    /// The line of this content, if it was kept; `hash` is that of the content, `way` where it may be.
+    /// The way at which a line of this hash may be kept; asks for its bytes, or for what `keep` will look at.
     #[inline]
-    pub(super) fn find(&self, hash: u64, way: Option<usize>, content: &[u8]) -> Option<&Kept> {
-        let (set, tag) = (set_of(hash), tag_of(hash));
-        let kept = self.kept.get(set)?;
-        if let Some(likely) = way.map(|way| &kept[way % WAYS])
-            && self.is(likely, content)
-        {
-            return Some(likely);
+    pub(super) fn way(&self, hash: LineHash) -> Way {
+        let (tags, tag) = (self.tags.get(hash.set()).unwrap_or(&[0; WAYS]), hash.tag());
+        let Some(way) = tags.iter().position(|other| *other == tag) else {
+            prefetch(&self.once, hash.once());
+            return Way::NONE;
+        };
+        let Kept { start, len, .. } = self.kept[hash.set()].0[way];
+        prefetch(&self.bytes, start as usize);
+        if usize::from(len) > CACHE_LINE_BYTES {
+            prefetch(&self.bytes, start as usize + CACHE_LINE_BYTES);
         }
-        let tagged = kept.iter().zip(&self.tags[set]).filter(|(_, other)| **other == tag);
-        tagged.map(|(kept, _)| kept).find(|kept| self.is(kept, content))
+        Way(way as u8)
     }
 
-    fn is(&self, kept: &Kept, content: &[u8]) -> bool {
-        kept.number.is_some() && &self.bytes[kept.start as usize..][..usize::from(kept.len)] == content
+    /// The line of this content, if it is the one kept where `way` told.
+    #[inline]
+    pub(super) fn find(&self, hash: LineHash, way: Way, content: &[u8]) -> Option<&Kept> {
+        let kept = self.kept.get(hash.set())?.0.get(usize::from(way.0))?;
+        (&self.bytes[kept.start as usize..][..usize::from(kept.len)] == content).then_some(kept)
     }
 
     /// Keeps a line exactly `name: value CRLF`, without control bytes, where it comes for the second time, and gives it its number; one that is
     /// dear to redact and mostly comes again is kept at once.
-    pub(super) fn keep(&mut self, bytes: &[u8], hash: u64, line: &Line, name_sum: u64) -> Option<LineNumber> {
-        let once = &mut self.once[(hash >> 40) as usize % ONCE_COUNT];
+    pub(super) fn keep(
+        &mut self,
+        bytes: &[u8],
+        hash: LineHash,
+        line: &Line,
+        name_sum: u64,
+    ) -> Option<LineNumber> {
+        let once = &mut self.once[hash.once()];
         let content = &bytes[line.start as usize..line.end as usize];
         let is_dear = matches!(line.field, Some(Field::Cookie | Field::Authorization));
-        if *once != tag_of(hash) && !is_dear {
-            *once = tag_of(hash);
+        if *once != hash.tag() && !is_dear {
+            *once = hash.tag();
             return None;
         }
         if content.len() > LINE_BYTES_MAX {
             return None;
         }
-        if self.tags.is_empty() || self.bytes.len() + content.len() > LINES_BYTES_MAX {
+        if self.tags.is_empty() || self.bytes.len() + CACHE_LINE_BYTES + content.len() > LINES_BYTES_MAX {
             self.tags.clear();
             self.tags.resize(SET_COUNT, [0; WAYS]);
             self.kept.clear();
-            self.kept.resize(SET_COUNT, [Kept::default(); WAYS]);
+            self.kept.resize(SET_COUNT, Set::default());
             self.bytes.clear();
             self.bytes.reserve(LINES_BYTES_MAX);
         }
+        // A line that begins where one of the cache does touches fewer of them.
+        let end = self.bytes.as_ptr().addr() + self.bytes.len();
+        self.bytes.resize(self.bytes.len() + end.next_multiple_of(CACHE_LINE_BYTES) - end, 0);
         self.count += 1;
-        let (set, way) = (set_of(hash), self.count as usize % WAYS);
+        let (set, way) = (hash.set(), self.count as usize % WAYS);
         let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
-        self.tags[set][way] = tag_of(hash);
-        self.kept[set][way] = Kept {
+        self.tags[set][way] = hash.tag();
+        self.kept[set].0[way] = Kept {
             start: self.bytes.len() as u32,
             len: content.len() as u16,
             name_len: (line.name_end - line.start) as u16,
@@ -165,24 +218,17 @@ impl LineMemory {
     }
 }
 
-fn set_of(hash: u64) -> usize {
-    hash as usize % SET_COUNT
-}
-
-fn tag_of(hash: u64) -> u32 {
-    (hash >> 32) as u32
-}
-
 /// Spreads lines over places; what it overlooks in the middle of a long one, the comparison sees.
 #[inline]
-pub(super) fn hash(line: &[u8]) -> u64 {
+pub(super) fn hash(line: &[u8]) -> LineHash {
     const ENDS_BYTES: usize = 128;
     let seed = line.len() as u64;
-    if line.len() <= 2 * ENDS_BYTES {
+    let hash = if line.len() <= 2 * ENDS_BYTES {
         hash_all(line, seed)
     } else {
         hash_all(&line[line.len() - ENDS_BYTES..], hash_all(&line[..ENDS_BYTES], seed))
-    }
+    };
+    LineHash(MARK | hash)
 }
 
 #[inline]
@@ -269,11 +315,11 @@ mod tests {
             let end = content.len() as u32;
             let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
             let hash = hash(&content);
-            assert!(memory.find(hash, None, &content).is_none());
+            assert!(memory.find(hash, memory.way(hash), &content).is_none());
             assert_eq!(memory.keep(&content, hash, &line, 0), None);
             let number = memory.keep(&content, hash, &line, 0).expect("the second time");
             assert!(known.insert(number));
-            let found = memory.find(hash, None, &content).expect("kept");
+            let found = memory.find(hash, memory.way(hash), &content).expect("kept");
             assert_eq!(found.line(0), Line { number: Some(number), ..line });
         }
     }

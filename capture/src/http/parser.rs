@@ -151,9 +151,9 @@ fn open(bytes: &[u8]) -> Opening<'_> {
         Ending::Cut => flags.insert(Flags::START_LINE_NORMALIZED),
     }
     Opening {
-        line: &bytes[line_start..line.content_end],
+        line: line.content(bytes),
         line_start,
-        fields_start: line.next,
+        fields_start: line.next(),
         feeds,
         complete: line.ending != Ending::Cut,
         flags,
