@@ -3,28 +3,35 @@
 //! What is not replaced is not copied. Invariant: of a line that is not surely harmless, value and raw form are
 //! replaced alike, and both before anything outside can see them.
 
-use memchr::{memchr, memchr2, memmem};
-use storage::{field::Field, flags::Flags, values::FieldLine};
+mod unsure;
 
+use memchr::{memchr2, memmem};
+use storage::{field::Field, flags::Flags, search::holds_any, values::FieldLine};
+
+use self::unsure::Unsure;
 use super::{
     class::{self, Class},
     detect::{self, Text, TextDetector},
     key::Key,
     long_value,
-    policy::{Action, Policy, Rule},
-    recall::{Range, Recall},
-    scout::Scout,
-    sensitive,
+    policy::{Action, Policy},
+    recall::{Range, Recall, Recalled},
+    scout, sensitive,
     spans::{Spans, Why},
     token::Tokenizer,
     trace::{Note, Part, Trace},
 };
 use crate::http::{
     Fields, Line, RequestHead, Shape,
-    syntax::{is_lenient_space, is_token, is_token_char},
+    syntax::{is_lenient_space, is_token},
     target::{Form, Target},
-    unfold_value,
 };
+
+/// What a request target is searched for: what may begin a secret, and what a target must not hold.
+const TARGET_SUSPECTS: [u8; 10] = [b'=', b'@', b'%', b'{', 0, b' ', b'\t', 0x0b, 0x0c, b'\r'];
+
+/// Those that only a malformed target holds.
+const TARGET_SPACES: [u8; 6] = [0, b' ', b'\t', 0x0b, 0x0c, b'\r'];
 
 /// A range of the redactor's memory.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +44,8 @@ pub(super) struct Bounds {
 #[derive(Clone, Copy)]
 struct Patch {
     line: usize,
-    /// Bytes of the name that stay.
-    name_len: usize,
+    /// Bytes of the name that stay, where not all do.
+    name_len: Option<usize>,
     value: Place,
     raw: Option<Bounds>,
 }
@@ -50,14 +57,6 @@ enum Place {
     Head(Bounds),
     /// Where it was put when the line came before.
     Recalled(Range),
-}
-
-/// A malformed line, its place, and whether more of it may be missing.
-#[derive(Clone, Copy)]
-struct Unsure<'l> {
-    index: usize,
-    line: &'l Line,
-    cut: bool,
 }
 
 /// What to look for in a value.
@@ -81,8 +80,6 @@ pub(super) struct LineRedactor {
     unfolded: Vec<u8>,
     patches: Vec<Patch>,
     recall: Recall,
-    /// The head holds what a JSON Web Token begins with.
-    jwt_seen: bool,
     trace: Trace,
     redacted: bool,
     /// Finds what a JSON Web Token begins with.
@@ -104,7 +101,6 @@ impl LineRedactor {
             unfolded: Vec::new(),
             patches: Vec::new(),
             recall: Recall::new(),
-            jwt_seen: false,
             trace: Trace::default(),
             redacted: false,
             jwt: memmem::Finder::new(b"eyJ"),
@@ -117,10 +113,9 @@ impl LineRedactor {
     }
 
     /// Forgets the head before, and asks for what is known of this one's lines.
-    pub(super) fn begin(&mut self, bytes: &[u8], fields: &Fields<'_>) {
+    pub(super) fn begin(&mut self, fields: &Fields<'_>) {
         self.recall.begin();
         fields.numbers().for_each(|number| self.recall.expect(number));
-        self.jwt_seen = self.policy.is_on() && self.jwt.find(bytes).is_some();
         self.memory.clear();
         self.patches.clear();
         self.trace.clear();
@@ -163,12 +158,11 @@ impl LineRedactor {
         let cut = !head.start_line_complete;
         let form = Target::of(value, head.method).form;
         let bare = matches!(form, Form::Authority | Form::Other);
-        let suspect = |byte: u8| matches!(byte, b'=' | b'@' | b'%' | b'{' | 0) || is_lenient_space(byte);
         let has_long = self.has_long_run(value);
         let searched = cut
             || has_long
             || !self.policy.paths().is_empty()
-            || value.iter().fold(false, |found, &byte| found | suspect(byte))
+            || holds_any(value, TARGET_SUSPECTS)
             || self.has_jwt(value);
         if !self.policy.is_on() || !searched {
             return None;
@@ -184,7 +178,8 @@ impl LineRedactor {
             detect::authority(value, cut, &mut self.spans);
         }
         self.jwts(value);
-        if let Some(space) = value.iter().position(|&byte| is_lenient_space(byte) || byte == 0)
+        let spaces = || value.iter().position(|&byte| is_lenient_space(byte) || byte == 0);
+        if let Some(space) = holds_any(value, TARGET_SPACES).then(spaces).flatten()
             && sensitive::mentions(value)
         {
             self.spans.add(space, value.len(), Action::Token, Why::Malformed);
@@ -208,13 +203,17 @@ impl LineRedactor {
         if !self.policy.is_on() {
             return None;
         }
+        let (long, control) = (self.has_long_run(value), holds_any(value, [0, b'\r']));
+        if !cut && !long && !control && !self.has_jwt(value) && !scout::finds(value, &self.policy) {
+            return None;
+        }
         self.trace.begin(Part::Reason);
         self.spans.clear();
         self.plain(value, cut);
-        if cut || self.has_long_run(value) {
+        if cut || long {
             self.long_values(value, cut);
         }
-        if memchr2(0, b'\r', value).is_some() && sensitive::mentions(value) {
+        if control && sensitive::mentions(value) {
             self.spans.add(0, value.len(), Action::Token, Why::Malformed);
         }
         self.replaced(value)
@@ -231,29 +230,24 @@ impl LineRedactor {
         names: &mut Vec<&'a [u8]>,
     ) {
         let bytes = fields.bytes();
-        let mut scout = Scout::new(bytes, !self.policy.paths().is_empty());
         // Who wants to know why is told anew each time.
         let recalls = !self.trace.is_on();
-        let last = fields.lines().len().wrapping_sub(1);
+        table.extend(fields.lines().iter().map(|line| line.field_line(bytes)));
+        if !complete && let Some(last) = table.last_mut() {
+            last.number = None;
+        }
         for (index, line) in fields.lines().iter().enumerate() {
-            let cut = index == last && !complete;
-            let (name, value, raw) = (line.name(bytes), line.value(bytes), line.raw(bytes));
-            let number = line.number.filter(|_| !cut);
-            table.push(FieldLine { name, field: line.field, value, raw, number });
-            let number = number.filter(|_| recalls);
+            let number = table[index].number.filter(|_| recalls);
             if let Some(recalled) = number.and_then(|number| self.recall.get(number)) {
-                let place = |&[start, end]: &[u32; 2]| &value[start as usize..end as usize];
-                names.extend(recalled.names.iter().map(place));
-                if let Some(value) = recalled.value {
-                    self.redacted = true;
-                    let value = Place::Recalled(value);
-                    self.patches.push(Patch { line: index, name_len: name.len(), value, raw: None });
+                if recalled.is_anything() {
+                    self.put_recalled(recalled, index, line.value(bytes), names);
                 }
                 continue;
             }
+            let (value, cut) = (line.value(bytes), index + 1 == table.len() && !complete);
             self.trace.begin(Part::Line(index));
             let (patches_before, names_before) = (self.patches.len(), names.len());
-            self.line((index, line, cut), bytes, &mut scout, names);
+            self.line((index, line, cut), bytes, names);
             if let Some(number) = number {
                 let place = |name: &&[u8]| {
                     let start = name.as_ptr().addr() - value.as_ptr().addr();
@@ -270,12 +264,27 @@ impl LineRedactor {
         }
     }
 
+    /// Notes what became of the line when it came before.
+    fn put_recalled<'a>(
+        &mut self,
+        recalled: Recalled,
+        line: usize,
+        wire: &'a [u8],
+        names: &mut Vec<&'a [u8]>,
+    ) {
+        let place = |&[start, end]: &[u32; 2]| &wire[start as usize..end as usize];
+        names.extend(self.recall.names(recalled).iter().map(place));
+        if let Some(value) = recalled.value() {
+            self.redacted = true;
+            self.patches.push(Patch { line, name_len: None, value: Place::Recalled(value), raw: None });
+        }
+    }
+
     /// Looks at a line of which nothing is known.
     fn line<'a>(
         &mut self,
         (index, line, cut): (usize, &Line, bool),
         bytes: &'a [u8],
-        scout: &mut Scout<'_>,
         names: &mut Vec<&'a [u8]>,
     ) {
         let unsure = Shape::NAMELESS.with(Shape::NAME_BAD).with(Shape::FOLDED).with(Shape::CONTROL);
@@ -291,7 +300,7 @@ impl LineRedactor {
             Some(_) => !class::names_things(line.field, name) && (cut || self.has_long_run(value)),
             None => (cut || self.has_long_run(value)) && !class::names_things(None, name),
         };
-        if class != Class::Plain || cut || long || self.has_jwt(value) || scout.finds(line, &self.policy) {
+        if class != Class::Plain || cut || long || self.has_jwt(value) || scout::finds(value, &self.policy) {
             let sought = Sought { field: line.field, class, cut, long };
             self.search(value, sought, &mut |name| names.push(name));
             self.patch_line(index, line, value, bytes);
@@ -304,7 +313,7 @@ impl LineRedactor {
     }
 
     fn has_jwt(&self, value: &[u8]) -> bool {
-        self.jwt_seen && self.jwt.find(value).is_some()
+        holds_any(value, [b'J']) && self.jwt.find(value).is_some()
     }
 
     fn jwts(&mut self, value: &[u8]) {
@@ -317,7 +326,9 @@ impl LineRedactor {
     pub(super) fn patch<'a>(&'a self, table: &mut [FieldLine<'a>]) {
         for patch in &self.patches {
             let line = &mut table[patch.line];
-            line.name = &line.name[..patch.name_len];
+            if let Some(len) = patch.name_len {
+                line.name = &line.name[..len];
+            }
             line.value = match patch.value {
                 Place::Head(bounds) => self.at(bounds),
                 Place::Recalled(place) => self.recall.value(place),
@@ -387,81 +398,6 @@ impl LineRedactor {
         self.jwts(value);
     }
 
-    /// A line that some reader may read in another way than we do.
-    fn unsure_line<'a>(&mut self, unsure: Unsure<'_>, bytes: &'a [u8], names: &mut Vec<&'a [u8]>) {
-        let Unsure { index, line, cut } = unsure;
-        if line.shape.has(Shape::NAME_BAD) {
-            return self.badly_named_line(index, line, bytes);
-        }
-        let wire = line.value(bytes);
-        let mut value = std::mem::take(&mut self.unfolded);
-        value.clear();
-        unfold_value(wire, &mut value);
-        let name = line.name(bytes);
-        let class = if line.shape.has(Shape::NAMELESS) {
-            Class::Secret(Rule { action: Action::Token, why: Why::Malformed })
-        } else {
-            Class::of(line.field, name, &self.policy)
-        };
-        let long = !class::names_things(line.field, name);
-        let sought = Sought { field: line.field, class, cut, long };
-        self.search(&value, sought, &mut |_| ());
-        if class == Class::Plain && self.may_hide_anything(&value) {
-            self.spans.add(0, value.len(), Action::Token, Why::Malformed);
-        }
-        if self.spans.is_empty() && line.shape.has(Shape::FOLDED) {
-            let value = Place::Head(self.kept(&value));
-            self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
-        } else {
-            self.patch_line(index, line, &value, bytes);
-        }
-        self.unfolded = value;
-        if line.field == Some(Field::Cookie) {
-            detect::cookie_names(wire, |name| names.push(name));
-        }
-        if line.field == Some(Field::SetCookie) {
-            detect::set_cookie_name(wire, |name| names.push(name));
-        }
-    }
-
-    /// Too broken to tell where in it a secret begins and ends.
-    fn may_hide_anything(&self, value: &[u8]) -> bool {
-        sensitive::mentions(value) || memchr(b'@', value).is_some() || self.jwt.find(value).is_some()
-    }
-
-    /// Keeps what is surely a name; all behind it is one token.
-    fn badly_named_line(&mut self, index: usize, line: &Line, bytes: &[u8]) {
-        let name = line.name(bytes);
-        let name_len = name.iter().position(|&byte| !is_token_char(byte)).unwrap_or(name.len());
-        let rest = &bytes[line.start as usize + name_len..line.end as usize];
-        self.spans.clear();
-        self.spans.add(0, rest.len(), Action::Token, Why::Malformed);
-        let Some(value) = self.replaced(rest) else { return };
-        let start = self.memory.len();
-        self.memory.extend_from_within(value.start..value.end);
-        self.memory.extend_from_slice(&bytes[line.end as usize..line.raw_end()]);
-        let raw = Some(Bounds { start, end: self.memory.len() });
-        self.patches.push(Patch { line: index, name_len, value: Place::Head(value), raw });
-    }
-
-    /// A line under no policy: only folds are taken out of its value.
-    fn line_as_it_is<'a>(&mut self, index: usize, line: &Line, bytes: &'a [u8], names: &mut Vec<&'a [u8]>) {
-        let value = line.value(bytes);
-        self.spans.clear();
-        if line.field == Some(Field::Cookie) {
-            detect::cookie_names(value, |name| names.push(name));
-        }
-        if line.field == Some(Field::SetCookie) {
-            detect::set_cookie_name(value, |name| names.push(name));
-        }
-        if line.shape.has(Shape::FOLDED) {
-            let start = self.memory.len();
-            unfold_value(value, &mut self.memory);
-            let value = Place::Head(Bounds { start, end: self.memory.len() });
-            self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw: None });
-        }
-    }
-
     /// Notes the replacement of a line's value by `value` less its spans, in its raw form as well.
     fn patch_line(&mut self, index: usize, line: &Line, value: &[u8], bytes: &[u8]) {
         let Some(value) = self.replaced(value) else { return };
@@ -472,8 +408,7 @@ impl LineRedactor {
             self.memory.extend_from_slice(&bytes[line.value_end as usize..line.raw_end()]);
             Bounds { start, end: self.memory.len() }
         });
-        let value = Place::Head(value);
-        self.patches.push(Patch { line: index, name_len: line.name(bytes).len(), value, raw });
+        self.patches.push(Patch { line: index, name_len: None, value: Place::Head(value), raw });
     }
 
     /// Writes `value` less its spans; `None` where it has none.

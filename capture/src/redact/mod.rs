@@ -98,7 +98,7 @@ impl Redactor {
     /// The values of a request, redacted.
     pub fn request<'a>(&'a mut self, head: &RequestHead<'a>) -> RequestValues<'a> {
         let (fields, names) = (self.field_table.lend(), self.name_table.lend());
-        self.lines.begin(head.bytes, &head.fields);
+        self.lines.begin(&head.fields);
         let target = self.lines.target(head);
         let method_raw = self.lines.method(head.method_raw);
         self.lines.lines(&head.fields, head.complete, fields, names);
@@ -135,7 +135,7 @@ impl Redactor {
     /// The values of a response, redacted; `info_status` are the 1xx responses before it.
     pub fn response<'a>(&'a mut self, head: &ResponseHead<'a>, info_status: &'a [i32]) -> ResponseValues<'a> {
         let (fields, names) = (self.field_table.lend(), self.name_table.lend());
-        self.lines.begin(head.bytes, &head.fields);
+        self.lines.begin(&head.fields);
         let reason = head.reason.and_then(|reason| self.lines.reason(reason, !head.start_line_complete));
         self.lines.lines(&head.fields, head.complete, fields, names);
         let lines = &self.lines;

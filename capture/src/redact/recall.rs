@@ -18,13 +18,15 @@ const NAME_COUNT_MAX: usize = 1 << 18;
 pub const RECALL_BYTES_MAX: usize =
     VALUES_BYTES_MAX + NAME_COUNT_MAX * size_of::<[u32; 2]>() + LINE_NUMBER_SLOTS * size_of::<Slot>();
 
+/// Within one line of the cache.
 #[derive(Clone, Copy, Default)]
+#[repr(align(32))]
 struct Slot {
     number: Option<LineNumber>,
-    value: Range,
-    names: Range,
-    is_replaced: bool,
+    outcome: Recalled,
 }
+
+const _: () = assert!(size_of::<Slot>() == 32);
 
 /// Where a value is remembered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,12 +42,24 @@ impl Range {
 }
 
 /// What became of a line.
-#[derive(Clone, Copy)]
-pub(super) struct Recalled<'a> {
+#[derive(Clone, Copy, Default)]
+pub(super) struct Recalled {
+    value: Range,
+    names: Range,
+    is_replaced: bool,
+}
+
+impl Recalled {
+    /// False where the line stays as it is and names no cookies.
+    #[inline]
+    pub(super) fn is_anything(self) -> bool {
+        self.is_replaced || self.names.start != self.names.end
+    }
+
     /// Its value redacted, where that differs from the wire.
-    pub(super) value: Option<Range>,
-    /// Where in its value on the wire the names of cookies begin and end.
-    pub(super) names: &'a [[u32; 2]],
+    pub(super) fn value(self) -> Option<Range> {
+        self.is_replaced.then_some(self.value)
+    }
 }
 
 /// Outcomes by line number.
@@ -79,12 +93,14 @@ impl Recall {
     }
 
     #[inline]
-    pub(super) fn get(&self, number: LineNumber) -> Option<Recalled<'_>> {
+    pub(super) fn get(&self, number: LineNumber) -> Option<Recalled> {
         let slot = self.slots.get(slot_of(number))?;
-        (slot.number == Some(number)).then(|| Recalled {
-            value: slot.is_replaced.then_some(slot.value),
-            names: slot.names.of(&self.names),
-        })
+        (slot.number == Some(number)).then_some(slot.outcome)
+    }
+
+    /// Where in the line's value on the wire the names of cookies begin and end.
+    pub(super) fn names(&self, recalled: Recalled) -> &[[u32; 2]] {
+        recalled.names.of(&self.names)
     }
 
     /// The redacted value that `get` told of for the head at hand.
@@ -112,12 +128,12 @@ impl Recall {
         }
         self.values.extend_from_slice(value.unwrap_or_default());
         self.names.extend(names);
-        self.slots[slot_of(number)] = Slot {
-            number: Some(number),
+        let outcome = Recalled {
             value: Range { start: value_start as u32, end: value_end as u32 },
             names: Range { start: names_start as u32, end: names_end as u32 },
             is_replaced: value.is_some(),
         };
+        self.slots[slot_of(number)] = Slot { number: Some(number), outcome };
     }
 }
 
