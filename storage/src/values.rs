@@ -130,7 +130,7 @@ pub struct RequestValues<'a> {
     pub target_raw: &'a [u8],
     /// Host or absolute-form authority in lower case.
     pub host: Option<&'a [u8]>,
-    /// Path of the target.
+    /// Path of the target; of one that begins with a slash, it follows from the target alone, as do query and template.
     pub path: Option<&'a [u8]>,
     /// Query of the target without `?`, redacted.
     pub query: Option<&'a [u8]>,

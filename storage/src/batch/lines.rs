@@ -79,43 +79,47 @@ pub(crate) struct Stored {
 }
 
 /// A line on its way: the number to note codes under, and the codes it has.
-#[derive(Clone, Copy)]
-struct Entry<'l> {
-    line: &'l FieldLine<'l>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
     number: Option<LineNumber>,
     name: u32,
     /// Absent before the value was looked up in the line's home.
     value: u32,
+    /// That of the value, where it is to be looked up by it.
+    hash: Option<u32>,
 }
 
 impl LineSink<'_> {
-    /// Stores the lines of one head.
-    pub(crate) fn put(&mut self, lines: &[FieldLine<'_>], given: &GivenValues<'_>) -> Stored {
+    /// Stores the lines of one head, which `look_ahead` has seen.
+    pub(crate) fn put(
+        &mut self,
+        lines: &[FieldLine<'_>],
+        Survey { fields: whole, sequence }: Survey,
+        given: &GivenValues<'_>,
+    ) -> Stored {
         let cookies_start = self.set_cookies.as_ref().map_or(0, |list| list.entries.len());
         let others_start = self.others.entries.len();
-        let whole = Fields::survey(lines);
+        let entries = std::mem::take(&mut self.intake.lines);
         let mut combined = 0;
-        self.sequences.current.clear();
-        for line in lines {
-            let entry = self.entry(line);
-            self.sequences.current.push(entry.name);
+        for (line, entry) in lines.iter().zip(&entries) {
             let Some(field) = field_of(line) else {
-                self.push_other(entry);
+                self.push_other(line, *entry);
                 continue;
             };
             let in_column = match self.homes[field as usize] {
                 Home::Other => {
-                    self.push_other(entry);
+                    self.push_other(line, *entry);
                     continue;
                 }
                 Home::Given(column) => whole.is_single(field) && given.holds(column, line.value),
                 Home::SetCookies => {
-                    self.push_set_cookie(entry);
+                    self.push_set_cookie(line, *entry);
                     whole.is_canonical(field)
                 }
                 Home::Text(column) if whole.repeated & bit(field) == 0 => {
-                    self.codes[column] =
-                        self.value_code(entry, |sink| sink.texts[column].put(line.value, sink.intake));
+                    self.codes[column] = self.value_code(*entry, |sink| {
+                        sink.texts[column].put_hashed(line.value, entry.hash, sink.intake)
+                    });
                     whole.is_single(field)
                 }
                 Home::Text(column) => {
@@ -128,11 +132,12 @@ impl LineSink<'_> {
             };
             if !in_column {
                 // Under its number the line has the code of another column.
-                self.push_other(Entry { number: None, value: ABSENT, ..entry });
+                self.push_other(line, Entry { number: None, value: ABSENT, hash: None, ..*entry });
             }
         }
+        self.intake.lines = entries;
         let names = &mut self.texts[self.names_column];
-        self.codes[self.names_column] = self.sequences.put(&self.others.names, names, self.intake);
+        self.codes[self.names_column] = self.sequences.put(sequence, &self.others.names, names, self.intake);
         let cookies_end = self.set_cookies.as_ref().map_or(0, |list| list.entries.len());
         Stored {
             others: Span::between(others_start, self.others.entries.len()),
@@ -140,11 +145,38 @@ impl LineSink<'_> {
         }
     }
 
+    /// Looks at all lines before the first value is stored, and asks for the places at which new values are looked for: they
+    /// are far apart.
+    pub(crate) fn look_ahead(&mut self, lines: &[FieldLine<'_>]) -> Survey {
+        let (mut fields, mut seen) = (Fields::default(), 0);
+        let mut entries = std::mem::take(&mut self.intake.lines);
+        entries.clear();
+        entries.reserve(lines.len());
+        self.sequences.current.clear();
+        for line in lines {
+            let field = field_of(line);
+            let bit = field.map_or(0, bit);
+            fields.repeated |= seen & bit;
+            seen |= bit;
+            if line.raw.is_some() {
+                fields.distorted |= bit;
+            }
+            let mut entry = self.entry(line);
+            if entry.value == ABSENT && line.raw.is_none() {
+                entry.hash = self.expect(field, line.value);
+            }
+            self.sequences.current.push(entry.name);
+            entries.push(entry);
+        }
+        self.intake.lines = entries;
+        Survey { fields, sequence: self.sequences.expect() }
+    }
+
     /// Looks up the line by its number, else its name.
     #[inline]
-    fn entry<'l>(&mut self, line: &'l FieldLine<'l>) -> Entry<'l> {
+    fn entry(&mut self, line: &FieldLine<'_>) -> Entry {
         if let Some([name, value]) = self.known.get(line.number) {
-            return Entry { line, number: line.number, name, value };
+            return Entry { number: line.number, name, value, hash: None };
         }
         let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
         let name = match line.field {
@@ -154,12 +186,23 @@ impl LineSink<'_> {
         let number = line.number.filter(|_| !self.intake.bad_utf8);
         self.intake.bad_utf8 |= bad_utf8;
         self.known.note(number, [name, ABSENT]);
-        Entry { line, number, name, value: ABSENT }
+        Entry { number, name, value: ABSENT, hash: None }
+    }
+
+    /// Tells the value's home that it will be looked for.
+    fn expect(&self, field: Option<Field>, value: &[u8]) -> Option<u32> {
+        match field.map_or(Home::Other, |field| self.homes[field as usize]) {
+            Home::Text(column) => self.texts[column].expect(value),
+            Home::Other => self.others.values.expect(value),
+            Home::SetCookies => self.set_cookies.as_ref()?.strings.expect(value),
+            // Mostly equal to what the column has, and then not looked for.
+            Home::Given(_) => None,
+        }
     }
 
     /// The code of the line's value in its home, or the one that `put` gives it there.
     #[inline]
-    fn value_code(&mut self, entry: Entry<'_>, put: impl FnOnce(&mut Self) -> u32) -> u32 {
+    fn value_code(&mut self, entry: Entry, put: impl FnOnce(&mut Self) -> u32) -> u32 {
         if entry.value != ABSENT {
             return entry.value;
         }
@@ -180,9 +223,9 @@ impl LineSink<'_> {
         self.texts[column].put(&values.join(separator), self.intake)
     }
 
-    fn push_set_cookie(&mut self, entry: Entry<'_>) {
+    fn push_set_cookie(&mut self, line: &FieldLine<'_>, entry: Entry) {
         let code = self.value_code(entry, |sink| match &mut sink.set_cookies {
-            Some(list) => list.strings.put(entry.line.value, sink.intake),
+            Some(list) => list.strings.put_hashed(line.value, entry.hash, sink.intake),
             None => ABSENT,
         });
         if let Some(list) = &mut self.set_cookies {
@@ -192,14 +235,15 @@ impl LineSink<'_> {
 
     /// Adds a line to the other headers: `name`, value; or, where the bytes are not `name: value CRLF`, all up to and
     /// with the colon, the rest; or, without a colon, an empty name and the line.
-    fn push_other(&mut self, entry: Entry<'_>) {
-        let line = entry.line;
+    fn push_other(&mut self, line: &FieldLine<'_>, entry: Entry) {
         let codes = match line.raw {
             None if line.name.is_empty() => {
                 [self.put_name(b":"), self.others.values.put(&[b" ", line.value].concat(), self.intake)]
             }
             None => {
-                let value = self.value_code(entry, |sink| sink.others.values.put(line.value, sink.intake));
+                let value = self.value_code(entry, |sink| {
+                    sink.others.values.put_hashed(line.value, entry.hash, sink.intake)
+                });
                 [entry.name, value]
             }
             Some(raw) => {
@@ -235,6 +279,14 @@ impl LineSink<'_> {
     }
 }
 
+/// What a look at all lines of a head told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Survey {
+    fields: Fields,
+    /// Hash of the names.
+    sequence: u32,
+}
+
 /// Which known fields come more than once in a head, and which have a line that is not canonical.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fields {
@@ -243,20 +295,6 @@ struct Fields {
 }
 
 impl Fields {
-    fn survey(lines: &[FieldLine<'_>]) -> Fields {
-        let mut fields = Fields::default();
-        let mut seen = 0;
-        for line in lines {
-            let field = field_of(line).map_or(0, bit);
-            fields.repeated |= seen & field;
-            seen |= field;
-            if line.raw.is_some() {
-                fields.distorted |= field;
-            }
-        }
-        fields
-    }
-
     /// The field comes once, as `name: value CRLF`.
     fn is_single(self, field: Field) -> bool {
         (self.repeated | self.distorted) & bit(field) == 0

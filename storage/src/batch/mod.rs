@@ -14,6 +14,7 @@ pub(crate) mod row;
 mod sequences;
 pub(crate) mod side;
 pub(crate) mod strings;
+mod targets;
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -25,11 +26,12 @@ use self::{
     codes::successor_of,
     columns::{ConnectionText, REQUEST_HOMES, RESPONSE_HOMES, RequestText, ResponseText},
     known::{KNOWN_LINES_BYTES_MAX, KnownLines},
-    lines::{GivenValues, LineSink, Stored},
+    lines::{GivenValues, LineSink},
     row::Row,
     sequences::Sequences,
-    side::{ConnectionRecord, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
+    side::{ConnectionRecord, Expected, LineList, RequestRecord, ResponseRecord, Side, Span, TextList},
     strings::{ABSENT, Intake},
+    targets::Targets,
 };
 use crate::{
     field::Field,
@@ -80,6 +82,7 @@ pub struct Batch {
     response_lines: KnownLines,
     /// Start and length of the list of cookie names, by the Cookie line's number.
     cookie_lines: KnownLines,
+    targets: Targets,
     request_names: Sequences,
     response_names: Sequences,
     intake: Intake,
@@ -111,6 +114,7 @@ impl Batch {
             request_lines: KnownLines::default(),
             response_lines: KnownLines::default(),
             cookie_lines: KnownLines::default(),
+            targets: Targets::default(),
             request_names: Sequences::new(hasher.clone()),
             response_names: Sequences::new(hasher.clone()),
             intake: Intake::default(),
@@ -133,6 +137,7 @@ impl Batch {
             set_cookies: self.set_cookies.successor(hasher),
             set_cookie_names: self.set_cookie_names.successor(hasher),
             response_others: self.response_others.successor(hasher),
+            targets: self.targets.successor(),
             request_names: self.request_names.successor(hasher),
             response_names: self.response_names.successor(hasher),
             ..Batch::new()
@@ -223,17 +228,21 @@ impl Batch {
             (RequestText::MethodRaw, Some(values.method_raw)),
             (RequestText::TargetRaw, Some(values.target_raw)),
             (RequestText::Host, values.host),
-            (RequestText::Path, values.path),
-            (RequestText::Query, values.query),
-            (RequestText::PathTemplate, values.path_template),
             (RequestText::Version, values.version),
             (RequestText::TransferEncoding, values.transfer_encoding),
             (RequestText::AuthorizationScheme, values.authorization_scheme),
             (RequestText::TraceId, values.trace_id),
         ];
-        let mut codes =
-            self.requests.put(given.map(|(column, value)| (column as usize, value)), &mut self.intake);
-        let stored = self.put_request_lines(values, &mut codes);
+        // Asked for as early as can be, and stored in the same order.
+        let given = self.requests.expect(given.map(|(column, value)| (column as usize, value)));
+        let mut codes = [ABSENT; REQUEST_TEXTS];
+        let survey = self.request_sink(&mut codes).look_ahead(values.fields);
+        self.requests.put(given, &mut codes, &mut self.intake);
+        let parts = self.target_parts(values, &mut codes);
+        let stored = self.request_sink(&mut codes).put(values.fields, survey, &given_of(values));
+        if let Some(parts) = parts {
+            self.put_target_parts(values.target_raw, parts, &mut codes);
+        }
         let cookie_names = self.put_cookie_names(values);
         RequestId(self.requests.push(RequestRecord {
             texts: codes,
@@ -246,6 +255,26 @@ impl Batch {
             flags: with_bad_utf8(values.flags, &self.intake),
             is_connect: values.is_connect,
         }))
+    }
+
+    /// Path, query and path template, which are to be put; those of a target met before are there already.
+    fn target_parts<'v>(
+        &self,
+        values: &RequestValues<'v>,
+        codes: &mut [u32; REQUEST_TEXTS],
+    ) -> Option<Expected<'v, 3>> {
+        let Some(parts) = self.targets.get(codes[RequestText::TargetRaw as usize]) else {
+            let texts = [values.path, values.query, values.path_template];
+            return Some(self.requests.expect(std::array::from_fn(|at| (PARTS[at] as usize, texts[at]))));
+        };
+        PARTS.into_iter().zip(parts).for_each(|(part, code)| codes[part as usize] = code);
+        None
+    }
+
+    fn put_target_parts(&mut self, target: &[u8], parts: Expected<'_, 3>, codes: &mut [u32; REQUEST_TEXTS]) {
+        self.requests.put(parts, codes, &mut self.intake);
+        let code = codes[RequestText::TargetRaw as usize];
+        self.targets.note((code, target), PARTS.map(|part| codes[part as usize]), &mut self.intake);
     }
 
     /// The names of the cookies; those of a line known by number are there already.
@@ -266,12 +295,7 @@ impl Batch {
         names
     }
 
-    fn put_request_lines(&mut self, values: &RequestValues<'_>, codes: &mut [u32; REQUEST_TEXTS]) -> Stored {
-        let given = GivenValues {
-            host: values.host,
-            content_length: values.content_length,
-            transfer_encoding: values.transfer_encoding,
-        };
+    fn request_sink<'s>(&'s mut self, codes: &'s mut [u32; REQUEST_TEXTS]) -> LineSink<'s> {
         LineSink {
             texts: &mut self.requests.texts,
             codes,
@@ -283,7 +307,6 @@ impl Batch {
             known: &mut self.request_lines,
             intake: &mut self.intake,
         }
-        .put(values.fields, &given)
     }
 
     /// Appends a response head's values.
@@ -297,9 +320,16 @@ impl Batch {
             (ResponseText::UpgradeProtocol, values.upgrade_protocol),
             (ResponseText::TransferEncoding, values.transfer_encoding),
         ];
-        let mut codes =
-            self.responses.put(given.map(|(column, value)| (column as usize, value)), &mut self.intake);
-        let stored = self.put_response_lines(values, &mut codes);
+        let given = self.responses.expect(given.map(|(column, value)| (column as usize, value)));
+        let mut codes = [ABSENT; RESPONSE_TEXTS];
+        let survey = self.response_sink(&mut codes).look_ahead(values.fields);
+        self.responses.put(given, &mut codes, &mut self.intake);
+        let given = GivenValues {
+            host: None,
+            content_length: values.content_length,
+            transfer_encoding: values.transfer_encoding,
+        };
+        let stored = self.response_sink(&mut codes).put(values.fields, survey, &given);
         let info_start = self.info_status.len();
         self.info_status.extend_from_slice(values.info_status);
         let set_cookie_names = self.set_cookie_names.put(values.set_cookie_names, &mut self.intake);
@@ -329,16 +359,7 @@ impl Batch {
         self.responses.records[id.0 as usize].info_status = Span::between(info_start, self.info_status.len());
     }
 
-    fn put_response_lines(
-        &mut self,
-        values: &ResponseValues<'_>,
-        codes: &mut [u32; RESPONSE_TEXTS],
-    ) -> Stored {
-        let given = GivenValues {
-            host: None,
-            content_length: values.content_length,
-            transfer_encoding: values.transfer_encoding,
-        };
+    fn response_sink<'s>(&'s mut self, codes: &'s mut [u32; RESPONSE_TEXTS]) -> LineSink<'s> {
         LineSink {
             texts: &mut self.responses.texts,
             codes,
@@ -350,7 +371,6 @@ impl Batch {
             known: &mut self.response_lines,
             intake: &mut self.intake,
         }
-        .put(values.fields, &given)
     }
 
     /// Appends a row that joins a connection with a request, a response, or both.
@@ -403,6 +423,17 @@ impl Batch {
         record.headers_other =
             next.response_others.carry(&self.response_others, record.headers_other, &mut next.intake);
         ResponseId(next.responses.push(record))
+    }
+}
+
+/// What of a target is found in columns of its own.
+const PARTS: [RequestText; 3] = [RequestText::Path, RequestText::Query, RequestText::PathTemplate];
+
+fn given_of<'v>(values: &RequestValues<'v>) -> GivenValues<'v> {
+    GivenValues {
+        host: values.host,
+        content_length: values.content_length,
+        transfer_encoding: values.transfer_encoding,
     }
 }
 

@@ -50,9 +50,22 @@ impl Sequences {
         }
     }
 
-    /// The code that the names of the sequence at hand have in `texts`, joined by commas.
-    pub(crate) fn put(&mut self, names: &Strings, texts: &mut Strings, intake: &mut Intake) -> u32 {
+    /// Asks for what `put` will look at; the hash of the sequence at hand.
+    #[inline]
+    pub(crate) fn expect(&self) -> u32 {
         let hash = (self.hasher.hash_one(&self.current[..]) >> 32) as u32;
+        self.codes.expect(hash);
+        hash
+    }
+
+    /// The code that the names of the sequence at hand, of which this is the hash, have in `texts`, joined by commas.
+    pub(crate) fn put(
+        &mut self,
+        hash: u32,
+        names: &Strings,
+        texts: &mut Strings,
+        intake: &mut Intake,
+    ) -> u32 {
         let found = self.codes.find(hash, |nth| {
             let (start, end) = self.place(nth);
             self.names[start..end] == self.current
@@ -101,7 +114,7 @@ mod tests {
             for head in heads {
                 sequences.current.clear();
                 sequences.current.extend(head.iter().map(|name| names.put(name.as_bytes(), &mut intake)));
-                let code = sequences.put(&names, &mut texts, &mut intake);
+                let code = sequences.put(sequences.expect(), &names, &mut texts, &mut intake);
                 let joined = head.join(",");
                 prop_assert_eq!(texts.get(code), joined.as_bytes());
                 prop_assert_eq!(texts.put(joined.as_bytes(), &mut intake), code);

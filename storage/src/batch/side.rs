@@ -40,6 +40,9 @@ pub(crate) struct Side<R, const N: usize> {
     pub(crate) texts: [Strings; N],
 }
 
+/// Values on their way: the column, and the hash of each that is looked for by it.
+pub(crate) type Expected<'v, const M: usize> = [(usize, Option<&'v [u8]>, Option<u32>); M];
+
 impl<R, const N: usize> Side<R, N> {
     pub(crate) fn new(codings: [Coding; N], hasher: &RandomState) -> Side<R, N> {
         Side { records: Vec::new(), texts: codings.map(|coding| Strings::new(coding, hasher.clone())) }
@@ -53,22 +56,27 @@ impl<R, const N: usize> Side<R, N> {
         }
     }
 
-    /// Appends the values of a record, each to the column of its number, and returns their codes.
-    ///
-    /// All are looked for at once, and only then is the first one found: their places are far apart.
+    /// Asks for what `put` with these values, each of the column of its number, will look at: their places are far apart.
+    pub(crate) fn expect<'v, const M: usize>(
+        &self,
+        values: [(usize, Option<&'v [u8]>); M],
+    ) -> Expected<'v, M> {
+        values
+            .map(|(column, value)| (column, value, value.and_then(|value| self.texts[column].expect(value))))
+    }
+
+    /// Appends the values of a record, each to the column of its number, and notes their codes.
     pub(crate) fn put<const M: usize>(
         &mut self,
-        values: [(usize, Option<&[u8]>); M],
+        values: Expected<'_, M>,
+        codes: &mut [u32; N],
         intake: &mut Intake,
-    ) -> [u32; N] {
-        let hashes = values.map(|(column, value)| value.and_then(|value| self.texts[column].expect(value)));
-        let mut codes = [ABSENT; N];
-        for ((column, value), hash) in values.into_iter().zip(hashes) {
+    ) {
+        for (column, value, hash) in values {
             if let Some(value) = value {
                 codes[column] = self.texts[column].put_hashed(value, hash, intake);
             }
         }
-        codes
     }
 
     /// Adds a record and returns its number.

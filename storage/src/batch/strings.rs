@@ -6,7 +6,10 @@
 
 use ahash::RandomState;
 
-use super::codes::{CODE_BYTES, Codes, successor_of};
+use super::{
+    codes::{CODE_BYTES, Codes, successor_of},
+    lines::Entry,
+};
 use crate::escape;
 
 /// The code of an absent value.
@@ -33,6 +36,8 @@ impl Coding {
 pub(crate) struct Intake {
     /// Stored form of the value at hand, where it differs from the bytes.
     scratch: Vec<u8>,
+    /// What is known of the lines at hand.
+    pub(super) lines: Vec<Entry>,
     /// A value since the last reset was not UTF-8.
     pub(crate) bad_utf8: bool,
     /// Bytes the columns grew by.
