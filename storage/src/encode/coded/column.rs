@@ -104,15 +104,15 @@ impl<'a> CodedColumn<'a> {
         self.lists.map_or(row, |lists| lists.value_offsets()[row] as usize)
     }
 
-    /// Calls `each` with the code of every value of the page.
+    /// Calls `each` with the code of every value of the page, and how many in a row have it.
     #[inline]
-    pub(super) fn each_code(&self, page: &Page, mut each: impl FnMut(usize)) {
+    pub(super) fn each_run(&self, page: &Page, each: impl FnMut(usize, usize)) {
         let codes = &self.codes.values()[page.entries.clone()];
         match self.codes.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => codes.iter().for_each(|code| each(*code as usize)),
+            None => runs(codes.iter().copied(), each),
             Some(nulls) => {
                 let nulls = nulls.slice(page.entries.start, page.entries.len());
-                nulls.valid_indices().for_each(|at| each(codes[at] as usize));
+                runs(nulls.valid_indices().map(|at| codes[at]), each);
             }
         }
     }
@@ -151,6 +151,22 @@ impl<'a> CodedColumn<'a> {
             }
         }
     }
+}
+
+/// Calls `each` with every code that differs from the one before, and how often it comes.
+#[inline]
+fn runs(mut codes: impl Iterator<Item = i32>, mut each: impl FnMut(usize, usize)) {
+    let Some(mut last) = codes.next() else { return };
+    let mut count = 1;
+    for code in codes {
+        if code == last {
+            count += 1;
+        } else {
+            each(last as usize, count);
+            (last, count) = (code, 1);
+        }
+    }
+    each(last as usize, count);
 }
 
 impl Levels {

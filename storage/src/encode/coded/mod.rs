@@ -152,23 +152,18 @@ impl ChunkWriter {
         indices.clear();
         indices.reserve(page.entry_count());
         // Rows of a connection stand together: most codes are the one before.
-        let (mut last, mut last_index, mut last_bytes) = (usize::MAX, 0, 0);
-        chunk.column.each_code(page, |code| {
-            if code != last {
-                let slot = &mut slots[code];
-                if slot.page != number {
-                    if slot.page == 0 {
-                        slot.index = dictionary.len() as u32;
-                        dictionary.push(code);
-                    }
-                    slot.page = number;
-                    bounds.add(chunk.column.strings.value(code));
+        chunk.column.each_run(page, |code, count| {
+            let slot = &mut slots[code];
+            if slot.page != number {
+                if slot.page == 0 {
+                    slot.index = dictionary.len() as u32;
+                    dictionary.push(code);
                 }
-                (last, last_index) = (code, slot.index);
-                last_bytes = i64::from(offsets[code + 1] - offsets[code]);
+                slot.page = number;
+                bounds.add(chunk.column.strings.value(code));
             }
-            indices.push(last_index);
-            value_bytes += last_bytes;
+            value_bytes += i64::from(offsets[code + 1] - offsets[code]) * count as i64;
+            indices.extend(std::iter::repeat_n(slot.index, count));
         });
         (bounds, value_bytes)
     }
