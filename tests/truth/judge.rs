@@ -331,7 +331,7 @@ impl<'a> Judge<'a> {
         }
         if self.promise != Promise::SomethingLost && !self.is_impaired[request.0] {
             let expected = self.interims(request);
-            if row.response.is_some() && row.info_status != expected {
+            if row.info_status != expected {
                 self.wrong("interim responses are folded", format!("{}: {row:?}", self.name(request)));
             }
         }

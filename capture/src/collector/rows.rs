@@ -48,8 +48,10 @@ impl Stages {
         }
         let request = transaction.request.map(|side| side.id);
         let response = transaction.response.map(|side| side.id);
-        if let Some(response) = response.filter(|_| !transaction.info_status().is_empty()) {
-            self.batch.set_info_status(response, transaction.info_status());
+        match (request, response, transaction.info_status()) {
+            (_, _, []) | (None, None, _) => {}
+            (_, Some(response), interim) => self.batch.set_info_status(response, interim),
+            (Some(request), None, interim) => self.batch.set_info_status_unanswered(request, interim),
         }
         let status = response.map(|response| self.batch.status(response));
         self.observed.figures.count(request.and(transaction.traits.method), status);

@@ -37,6 +37,8 @@ pub struct HeadSpan {
     pub complete: bool,
     /// No byte is missing between the head and what came before it in its direction.
     pub is_continuous: bool,
+    /// Bytes were missing before it when it began, where another one may begin.
+    pub is_behind_gap: bool,
     /// What happened to the segments on their way.
     pub flags: Flags,
 }
@@ -138,7 +140,7 @@ impl Assembler {
     /// at once (`next_done`).
     pub fn begin_early(&mut self, at: u32, record: &Record, head_bytes_max: usize) {
         let ack = self.early.ack_at(at).unwrap_or(record.ack);
-        self.insert(&Record { seq: at, ack, flags: 0, ..*record }, head_bytes_max, true);
+        self.insert(&Record { seq: at, ack, flags: 0, due: 0, ..*record }, head_bytes_max, true);
     }
 
     /// Puts a head among those in progress, and gives it what came early of it.
@@ -339,6 +341,7 @@ pub(super) fn span_in_place(record: &Record, is_continuous: bool) -> HeadSpan {
         ts_last: record.ts_ns,
         complete,
         is_continuous,
+        is_behind_gap: record.due != 0,
         flags: if complete { led } else { led.with(Flags::HEAD_TRUNCATED) },
     }
 }

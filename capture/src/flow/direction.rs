@@ -207,7 +207,7 @@ impl Direction {
         let next = known.or_else(|| self.trail.head_due_before(span.seq));
         if span.is_continuous {
             Before::Continuous
-        } else if next.is_some_and(|next| seq::after(span.seq, next)) {
+        } else if span.is_behind_gap || next.is_some_and(|next| seq::after(span.seq, next)) {
             Before::Gap
         } else {
             Before::Unknown

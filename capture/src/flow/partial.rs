@@ -59,6 +59,7 @@ impl Partial {
             is_repeat: false,
             complete: false,
             is_continuous,
+            is_behind_gap: record.due != 0,
             flags: led(record),
         };
         Partial {

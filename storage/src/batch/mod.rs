@@ -250,6 +250,7 @@ impl Batch {
             header_count: values.header_count,
             content_length: values.content_length.into(),
             header_order_hash: values.header_order_hash,
+            info_status: Span::default(),
             cookie_names,
             headers_other: stored.others,
             flags: with_bad_utf8(values.flags, &self.intake),
@@ -330,8 +331,7 @@ impl Batch {
             transfer_encoding: values.transfer_encoding,
         };
         let stored = self.response_sink(&mut codes).put(values.fields, survey, &given);
-        let info_start = self.info_status.len();
-        self.info_status.extend_from_slice(values.info_status);
+        let info_status = self.put_info_status(values.info_status);
         let set_cookie_names = self.set_cookie_names.put(values.set_cookie_names, &mut self.intake);
         ResponseId(self.responses.push(ResponseRecord {
             texts: codes,
@@ -339,7 +339,7 @@ impl Batch {
             header_count: values.header_count,
             content_length: values.content_length.into(),
             status: values.status.into(),
-            info_status: Span::between(info_start, self.info_status.len()),
+            info_status,
             set_cookies: stored.set_cookies,
             set_cookie_names,
             headers_other: stored.others,
@@ -354,9 +354,18 @@ impl Batch {
 
     /// Sets the status codes of the 1xx responses before a response, where they were not known with it.
     pub fn set_info_status(&mut self, id: ResponseId, info_status: &[i32]) {
-        let info_start = self.info_status.len();
+        self.responses.records[id.0 as usize].info_status = self.put_info_status(info_status);
+    }
+
+    /// Sets the status codes of the 1xx responses to a request that has no final one.
+    pub fn set_info_status_unanswered(&mut self, id: RequestId, info_status: &[i32]) {
+        self.requests.records[id.0 as usize].info_status = self.put_info_status(info_status);
+    }
+
+    fn put_info_status(&mut self, info_status: &[i32]) -> Span {
+        let start = self.info_status.len();
         self.info_status.extend_from_slice(info_status);
-        self.responses.records[id.0 as usize].info_status = Span::between(info_start, self.info_status.len());
+        Span::between(start, self.info_status.len())
     }
 
     fn response_sink<'s>(&'s mut self, codes: &'s mut [u32; RESPONSE_TEXTS]) -> LineSink<'s> {
@@ -402,6 +411,7 @@ impl Batch {
     /// Copies a request, still unanswered when the batch is sealed, into the next batch and returns its id there.
     pub fn carry_request(&self, id: RequestId, next: &mut Batch) -> RequestId {
         let mut record = self.requests.records[id.0 as usize];
+        record.info_status = next.put_info_status(record.info_status.of(&self.info_status));
         record.texts = next.requests.carry(&self.requests, &record.texts, &mut next.intake);
         record.cookie_names =
             next.cookie_names.carry(&self.cookie_names, record.cookie_names, &mut next.intake);
@@ -414,9 +424,7 @@ impl Batch {
     pub fn carry_response(&self, id: ResponseId, next: &mut Batch) -> ResponseId {
         let mut record = self.responses.records[id.0 as usize];
         record.texts = next.responses.carry(&self.responses, &record.texts, &mut next.intake);
-        let info_start = next.info_status.len();
-        next.info_status.extend_from_slice(record.info_status.of(&self.info_status));
-        record.info_status = Span::between(info_start, next.info_status.len());
+        record.info_status = next.put_info_status(record.info_status.of(&self.info_status));
         record.set_cookies = next.set_cookies.carry(&self.set_cookies, record.set_cookies, &mut next.intake);
         record.set_cookie_names =
             next.set_cookie_names.carry(&self.set_cookie_names, record.set_cookie_names, &mut next.intake);

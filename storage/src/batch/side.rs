@@ -203,6 +203,8 @@ pub(crate) struct RequestRecord<const N: usize> {
     pub(crate) header_count: i32,
     pub(crate) content_length: Sparse<i64>,
     pub(crate) header_order_hash: i64,
+    /// Of responses that led to no final one.
+    pub(crate) info_status: Span,
     pub(crate) cookie_names: Span,
     pub(crate) headers_other: Span,
     pub(crate) flags: Flags,

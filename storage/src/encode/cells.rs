@@ -253,7 +253,11 @@ fn append_lists(lists: &mut Lists, list: List, tile: &[RowRef<'_>], batch: &Batc
     match list {
         List::VlanIds => lists.numbers(tile, &batch.vlan_ids, |row| Some(row.connection.vlan_ids)),
         List::InfoStatus => {
-            lists.numbers(tile, &batch.info_status, |row| row.response.map(|response| response.info_status));
+            let of_response = |row: &RowRef<'_>| row.response.map(|response| response.info_status);
+            let of_request = |row: &RowRef<'_>| {
+                row.request.map(|request| request.info_status).filter(|status| status.len > 0)
+            };
+            lists.numbers(tile, &batch.info_status, |row| of_response(row).or_else(|| of_request(row)));
         }
         List::SetCookies => lists
             .codes(tile, &batch.set_cookies.entries, |row| row.response.map(|response| response.set_cookies)),

@@ -345,6 +345,23 @@ fn an_absent_side_is_null_and_an_empty_one_is_not() {
 }
 
 #[test]
+fn interim_responses_that_led_to_no_final_one_are_told_with_their_request() {
+    let mut batch = Batch::new();
+    let connection = crate::support::connection(&mut batch, 1);
+    let requests = [0, 1].map(|_| crate::support::Head::get("/", vec![]).append_request(&mut batch));
+    batch.set_info_status_unanswered(requests[0], &[100, 103]);
+    let mut next = Batch::new();
+    let carried = batch.carry_connection(connection, &mut next);
+    let requests = requests.map(|request| batch.carry_request(request, &mut next));
+    for (at, request) in (0..).zip(requests) {
+        next.row(carried, Some(request), None, &row_values(NOON_NS + at));
+    }
+    let rows = round_trip(&next);
+    assert_eq!(ints(&rows, "info_status"), [100, 103], "in the next batch as well");
+    assert!(rows.column_by_name("info_status").expect("a column").is_null(1));
+}
+
+#[test]
 fn bad_bytes_are_escaped_and_flagged_on_their_row_only() {
     let mut batch = Batch::new();
     let connection = crate::support::connection(&mut batch, 1);
