@@ -235,6 +235,7 @@ fn span(seq: u32, ack: u32) -> HeadSpan {
         is_repeat: false,
         complete: true,
         is_continuous: true,
+        is_behind_gap: false,
         flags: Flags::default(),
     }
 }

@@ -19,13 +19,7 @@ fn findings(seed: u64, knobs: &Knobs, promise: Promise, rings: Rings) -> Finding
     judge(&capture, &outcome, promise)
 }
 
-/// Rules that senders who lie in bodies still break though nothing is lost, and how often among a hundred seeds at the most.
-const OPEN: &[(&str, usize)] = &[
-    // Of a last byte: that of a repeat, where the first copy was no mark.
-    ("a time is told right", 1),
-];
-
-/// The same where the directions are read apart.
+/// Rules that are still broken where the directions are read apart, and how often among a hundred seeds at the most.
 ///
 /// A proved pair, a body's size, and the balance are not among them.
 const OPEN_APART: &[(&str, usize)] = &[
@@ -51,7 +45,6 @@ const OPEN_UNDER_LOSS: &[(&str, usize)] = &[
 /// How often among a hundred seeds an excuse may be needed, and what is none be taken for a start line, at the most.
 const EXCUSED: &[(&str, u64)] = &[
     ("excused: InMidSegment", 1),
-    ("excused: TokenCut", 1),
     ("lie taken: BodyOfUnproved", 3),
     ("lie taken: BodyOfUnseen", 1),
     ("lie taken: ChunkedBody", 3),
@@ -136,21 +129,21 @@ fn directions_in_rings_of_their_own_still_meet() {
 
 #[test]
 fn whatever_senders_do_no_proved_pair_is_wrong() {
-    let seen = prove(3_000, (&Knobs::wild(), Promise::NothingLost), (OPEN, EXCUSED), |_| Rings::One);
+    let seen = prove(3_000, (&Knobs::wild(), Promise::NothingLost), (&[], EXCUSED), |_| Rings::One);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
 #[test]
 fn senders_without_lies_are_told_exactly() {
     let knobs = Knobs { lying_body: 0.0, ..Knobs::wild() };
-    let seen = prove(3_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
+    let seen = prove(6_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
     assert!(seen["pair_state ack_verified"] > seen["pair_state positional"]);
 }
 
 #[test]
 fn senders_without_lies_are_told_exactly_in_tunnels_and_fragments() {
     let knobs = Knobs { lying_body: 0.0, wrap_frames: 0.5, fragment: 0.1, ..Knobs::wild() };
-    prove(1_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
+    prove(2_000, (&knobs, Promise::NothingLost), NOTHING, |_| Rings::One);
 }
 
 #[test]

@@ -10,7 +10,9 @@ use crate::{
         connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{Call, Early, Joined, Match, RequestTraits, Retracted, Side},
+        transaction::{
+            Before, Call, Early, Interim, Joined, Match, RequestTraits, Retracted, Side, TunnelEnd,
+        },
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -211,8 +213,10 @@ impl Stages {
         if let (Some(found), Some(status)) = (found, interim) {
             self.tally.count(whole_or_truncated(span));
             self.tally.count(Counter::Interim);
-            let place = (span.seq, span.complete.then_some(span.end_seq));
-            connection.transactions.add_info(found, status, place);
+            let end_seq = span.complete.then_some(span.end_seq);
+            let is_behind_gap = before == Before::Gap;
+            let interim = Interim { status, seq: span.seq, end_seq, is_behind_gap };
+            connection.transactions.add_info(found, interim);
             connection.directions[side].pass(span, Extent::None, Extent::None);
             self.join_early(connection, Call::Early);
             return;
@@ -239,6 +243,10 @@ impl Stages {
             let is_upgrade = head.status == Some(101);
             let why = if is_upgrade { HttpEnd::Upgrade } else { HttpEnd::Connect };
             connection.end_http(why, (side, span.end_seq), ack);
+            if is_proved {
+                let end = TunnelEnd { response: span.end_seq, request: ack };
+                self.count_retracted(connection.transactions.retract_tunnelled(end));
+            }
         }
         let response = |extent| Side::new(id, span, extent).of_version(head.version).behind(before);
         let Some(found) = found else {
@@ -305,13 +313,17 @@ impl Stages {
     /// Gives responses that came early their requests, by position as far as the `call` goes.
     pub(super) fn join_early(&mut self, connection: &mut Connection, call: Call) {
         let begun = connection.oldest_answer_begun();
-        let Joined { folded, answers, truncated, tunnel } = connection.transactions.join_early(call, begun);
+        let Joined { folded, answers, truncated, tunnel, is_tunnel_proved } =
+            connection.transactions.join_early(call, begun);
         self.tally.add(Counter::Interim, folded);
         self.tally.add(Counter::Responses, answers);
         self.tally.add(Counter::MessagesWhole, folded + answers - truncated);
         self.tally.add(Counter::MessagesTruncated, truncated);
         if let (Some(end), Some(client)) = (tunnel, connection.client) {
             connection.end_http(HttpEnd::Connect, (1 - client, end.response), end.request);
+            if is_tunnel_proved {
+                self.count_retracted(connection.transactions.retract_tunnelled(end));
+            }
             connection.note_tunnel();
         }
         connection.learn_body();

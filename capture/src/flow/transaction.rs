@@ -22,6 +22,7 @@ use storage::{
 
 use super::seq;
 pub use early::{Call, Early, Joined};
+pub use interim::Interim;
 use late::expected_behind;
 pub use retract::Retracted;
 pub use side::Side;
@@ -65,6 +66,8 @@ pub struct Transaction {
     /// Where the last interim response ends, and where those begin that lead to it one behind the other.
     info_end: Option<u32>,
     info_from: Option<u32>,
+    /// A message is missing before those, or part of one.
+    info_behind_gap: bool,
     early: Option<Early>,
     /// Where the interim responses begin that were folded behind the final one, and how many they are.
     folded_from: Option<u32>,
@@ -95,6 +98,7 @@ impl Transaction {
             info_count: 0,
             info_end: None,
             info_from: None,
+            info_behind_gap: false,
             early: None,
             folded_from: None,
             folded_count: 0,

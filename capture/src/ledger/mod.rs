@@ -79,7 +79,7 @@ counters! {
         TransactionsGivenUp = "transactions_given_up",
         /// Messages that are requests.
         Requests = "requests",
-        /// Messages that turned out to lie in a body: requests, and what seemed to answer one. They stand in no row.
+        /// Messages that turned out to lie in a body or a tunnel: requests, and what seemed to answer one. They stand in no row.
         Retracted = "retracted",
         /// Messages that are final responses, or interim ones with no request.
         Responses = "responses",

@@ -5,7 +5,7 @@
 
 use storage::{batch::ResponseId, flags::Flags, values::PairState};
 
-use super::{Match, Side, Transaction, Transactions, TunnelEnd, WAITING_COUNT_MAX, tunnel::flag_of};
+use super::{Interim, Match, Side, Transaction, Transactions, TunnelEnd, WAITING_COUNT_MAX, tunnel::flag_of};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
 use crate::limits::INFO_STATUS_COUNT_MAX;
@@ -36,6 +36,8 @@ pub struct Joined {
     pub truncated: u64,
     /// One opened a tunnel.
     pub tunnel: Option<TunnelEnd>,
+    /// That is proved.
+    pub is_tunnel_proved: bool,
 }
 
 /// How much is known when early responses are looked at.
@@ -101,7 +103,9 @@ impl Transactions {
                 Some(status) => {
                     joined.folded += 1;
                     joined.truncated += u64::from(!early.is_whole);
-                    self.add_info(found, status, (response.seq, early.extent.end_seq(response.head_end)));
+                    let Side { seq, is_behind_gap, .. } = response;
+                    let end_seq = early.extent.end_seq(response.head_end);
+                    self.add_info(found, Interim { status, seq, end_seq, is_behind_gap });
                 }
                 None => {
                     let is_expected = self.open[found.position].response_expected == Some(response.seq);
@@ -118,6 +122,7 @@ impl Transactions {
                     self.answer(found, response, early.flags, begun);
                     self.open[found.position].tunnel = tunnel;
                     if tunnel.is_some() {
+                        joined.is_tunnel_proved = found.state == PairState::AckVerified;
                         joined.tunnel =
                             Some(TunnelEnd { response: response.head_end, request: response.ack });
                     }

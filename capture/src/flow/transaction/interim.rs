@@ -8,6 +8,19 @@ use super::{Match, Transaction, Transactions};
 use crate::flow::seq;
 use crate::limits::INFO_STATUS_COUNT_MAX;
 
+/// An interim response.
+#[derive(Clone, Copy, Debug)]
+pub struct Interim {
+    /// Its status code.
+    pub status: i32,
+    /// Sequence number of its first byte.
+    pub seq: u32,
+    /// Sequence number behind it; `None` where its end did not come by.
+    pub end_seq: Option<u32>,
+    /// A message is missing before it, or part of one.
+    pub is_behind_gap: bool,
+}
+
 impl Transaction {
     /// Whether all that may be missing is an interim response between those that came and the final one: it may be late only.
     pub fn misses_interim(&self) -> bool {
@@ -15,7 +28,8 @@ impl Transaction {
             return false;
         };
         let is_behind_others = self.info_end.is_some_and(|end| seq::after(response.seq, end));
-        let is_behind_gap = response.is_behind_gap && self.info_end != Some(response.seq);
+        let is_led = self.info_end == Some(response.seq);
+        let is_behind_gap = if is_led { self.info_behind_gap } else { response.is_behind_gap };
         (is_behind_others || is_behind_gap) && self.is_settled()
     }
 
@@ -39,12 +53,12 @@ impl Transaction {
 impl Transactions {
     /// Folds an interim response (1xx) into the transaction it belongs to.
     ///
-    /// Behind one that does not begin where the answer should (`seq`), or does not tell where it ends (`end_seq`), nothing is
-    /// expected.
-    pub fn add_info(&mut self, found: Match, status: i32, (seq, end_seq): (u32, Option<u32>)) {
+    /// Behind one that does not begin where the answer should, or does not tell where it ends, nothing is expected.
+    pub fn add_info(&mut self, found: Match, interim: Interim) {
+        let Interim { status, seq, end_seq, is_behind_gap } = interim;
         let transaction = &mut self.open[found.position];
         if transaction.info_end != Some(seq) {
-            transaction.info_from = Some(seq);
+            (transaction.info_from, transaction.info_behind_gap) = (Some(seq), is_behind_gap);
         }
         transaction.info_end = end_seq;
         let end_seq = end_seq.filter(|_| transaction.response_expected == Some(seq));
@@ -59,7 +73,7 @@ mod tests {
     use super::super::{
         Before, Early, Side,
         early::Call,
-        tests::{open, request, response},
+        tests::{interim_of, open, request, response},
     };
     use super::*;
     use crate::flow::direction::Extent;
@@ -70,7 +84,7 @@ mod tests {
         open(&mut transactions, 1_000, 500, false);
         open(&mut transactions, 1_100, 500, false);
         let found = transactions.find_possible(600, Some(1_200)).unwrap();
-        transactions.add_info(found, 103, (600, Some(650)));
+        transactions.add_info(found, interim_of(103, 600, Some(650)));
         transactions
     }
 
@@ -88,6 +102,12 @@ mod tests {
             assert_eq!(transactions.get(0).misses_interim(), waits, "{seq}");
             assert_eq!(transactions.take_settled(None).is_none(), waits, "{seq}");
         }
+        let mut transactions = Transactions::default();
+        open(&mut transactions, 1_000, 500, false);
+        let found = transactions.find_possible(600, Some(1_100)).unwrap();
+        transactions.add_info(found, Interim { is_behind_gap: true, ..interim_of(100, 600, Some(650)) });
+        answer(&mut transactions, Side { end_seq: Some(750), ..response(650, 1_100, Extent::None) });
+        assert!(transactions.get(0).misses_interim(), "or before the first of those that came");
         let mut transactions = Transactions::default();
         open(&mut transactions, 1_000, 500, false);
         let side = Side { end_seq: Some(900), ..response(800, 1_100, Extent::None) }.behind(Before::Gap);

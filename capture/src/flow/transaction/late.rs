@@ -41,11 +41,12 @@ impl Transactions {
             return;
         }
         let (expected, end) = (next.response_expected.take(), next.info_end.take());
-        let from = next.info_from.take();
+        let (from, is_behind_gap) = (next.info_from.take(), next.info_behind_gap);
         let (count, statuses) = (std::mem::take(&mut next.info_count), next.info_status);
         let flags = next.flags.take(Flags::MULTIPLE_100);
         let late = &mut self.open[late];
         (late.response_expected, late.info_end, late.info_from) = (expected, end, from);
+        late.info_behind_gap = is_behind_gap;
         (late.info_count, late.info_status) = (count, statuses);
         late.flags.insert(flags);
     }
@@ -66,7 +67,7 @@ mod tests {
 
     use super::super::{
         Before, Side,
-        tests::{open, reply, request, response},
+        tests::{interim_of, open, reply, request, response},
     };
     use super::*;
     use crate::flow::direction::Extent;
@@ -80,7 +81,7 @@ mod tests {
         transactions.answer(found, response(500, 1_500, Extent::None), Flags::NONE, None);
         for seq in [600, 625] {
             let found = transactions.find(seq, Some(1_500)).expect("it follows on the answer");
-            transactions.add_info(found, 100, (seq, Some(seq + 25)));
+            transactions.add_info(found, interim_of(100, seq, Some(seq + 25)));
         }
         // Its body tells no length: the one at 1,400 does not follow on it for all that is known.
         let chunked = Side { extent: Extent::Delimited, end_seq: None, ..request(1_100, 500) };

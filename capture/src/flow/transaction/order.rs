@@ -123,7 +123,7 @@ fn is_possible(open: &Transaction, resp_seq: u32, ack: Option<u32>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{MSS, open, reply, response};
+    use super::super::tests::{MSS, interim_of, open, reply, response};
     use super::*;
     use crate::flow::direction::Extent;
 
@@ -142,7 +142,7 @@ mod tests {
         open(&mut transactions, 1_000, 500, false);
         open(&mut transactions, 1_100, 500, false);
         let found = transactions.find_possible(600, Some(1_200)).unwrap();
-        transactions.add_info(found, 103, (600, Some(650)));
+        transactions.add_info(found, interim_of(103, 600, Some(650)));
         assert_eq!(reply(&mut transactions, 900, 1_200).map(|found| found.position), Some(0));
         assert!(!transactions.get(0).yields_to(700), "what the interim response leads to is at 650");
         let late = transactions.find_possible(650, Some(1_200)).unwrap();

@@ -33,6 +33,10 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
     }
 }
 
+pub(super) fn interim_of(status: i32, seq: u32, end_seq: Option<u32>) -> Interim {
+    Interim { status, seq, end_seq, is_behind_gap: false }
+}
+
 pub(super) fn open(transactions: &mut Transactions, seq: u32, ack: u32, is_continuous: bool) {
     let before = if is_continuous { Before::Continuous } else { Before::Unknown };
     assert!(transactions.open_request(request(seq, ack), RequestTraits::default(), before).is_none());
@@ -134,7 +138,7 @@ fn interim_responses_fold_and_keep_the_chain() {
     for (status, seq) in [(100, 500), (103, 525), (100, 550)] {
         let found = transactions.find(seq, Some(1_100)).expect("waits");
         assert_eq!(found.state, PairState::AckVerified);
-        transactions.add_info(found, status, (seq, Some(seq + 25)));
+        transactions.add_info(found, interim_of(status, seq, Some(seq + 25)));
     }
     assert_eq!(reply(&mut transactions, 575, 1_100).map(|found| found.state), Some(PairState::AckVerified));
     assert_eq!(transactions.get(0).info_status(), [100, 103, 100]);
@@ -253,7 +257,7 @@ fn an_interim_answer_without_its_end_proves_nothing() {
     let mut transactions = Transactions::default();
     open(&mut transactions, 1_000, 500, true);
     let found = transactions.find(500, Some(1_100)).expect("waits");
-    transactions.add_info(found, 100, (500, None));
+    transactions.add_info(found, interim_of(100, 500, None));
     assert_eq!(reply(&mut transactions, 600, 1_100).map(|found| found.state), Some(PairState::Positional));
 }
 
@@ -264,7 +268,7 @@ fn an_interim_answer_leads_on_only_from_where_the_answer_should_begin() {
         open(&mut transactions, 1_000, 500, false);
         let found = transactions.find(interim, Some(1_100)).expect("waits");
         assert_eq!(found.state, PairState::Positional);
-        transactions.add_info(found, 100, (interim, Some(interim + 25)));
+        transactions.add_info(found, interim_of(100, interim, Some(interim + 25)));
         assert_eq!(transactions.get(0).response_expected, expected, "{interim}");
     }
 }

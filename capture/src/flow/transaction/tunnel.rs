@@ -1,8 +1,8 @@
 //! Transactions that end HTTP on their connection: where, and whether anything came behind.
 
-use storage::flags::Flags;
+use storage::{flags::Flags, values::PairState};
 
-use super::Transactions;
+use super::{Retracted, Transaction, Transactions};
 use crate::flow::seq;
 use crate::http::Method;
 
@@ -19,6 +19,23 @@ impl Transactions {
     /// Keeps the transaction at `position`, which ended HTTP, until data shows behind it; then it is flagged with `flag`.
     pub fn await_tunnel(&mut self, position: usize, flag: Flags) {
         self.open[position].tunnel = Some(flag);
+    }
+
+    /// Takes back what was taken for messages and begins behind the end of HTTP.
+    pub fn retract_tunnelled(&mut self, end: TunnelEnd) -> Retracted {
+        let mut retracted = Retracted::default();
+        let is_behind = |open: &Transaction| {
+            let asked =
+                open.request.zip(end.request).is_some_and(|(side, end)| seq::at_or_after(side.seq, end));
+            asked && open.pair_state != PairState::AckVerified
+        };
+        while let Some(position) = self.open.iter().position(is_behind) {
+            retracted.messages += 1;
+            if let Some(answer) = self.open.remove(position).and_then(|mut open| open.take_answer()) {
+                self.put_elsewhere(answer);
+            }
+        }
+        retracted
     }
 
     /// Notes data up to `end` on a connection that has left HTTP, sent by the client or by the server.
@@ -38,5 +55,28 @@ pub(super) fn flag_of(method: Option<Method>, status: Option<i32>) -> Option<Fla
         (_, Some(101)) => Some(Flags::UPGRADE_DATA),
         (Some(Method::Connect), Some(200..=299)) => Some(Flags::CONNECT_DATA),
         (_, Some(_) | None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{MSS, open, reply};
+    use super::*;
+
+    #[test]
+    fn what_begins_behind_the_end_of_http_is_taken_back() {
+        let mut transactions = Transactions::default();
+        for seq in [1_000, 1_100, 1_200] {
+            open(&mut transactions, seq, 500, true);
+        }
+        let proved = reply(&mut transactions, 500, 1_000 + MSS);
+        assert_eq!(proved.map(|found| found.state), Some(PairState::AckVerified));
+        let unknown = TunnelEnd { response: 600, request: None };
+        assert_eq!(transactions.retract_tunnelled(unknown), Retracted::default(), "where, nobody says");
+        let end = TunnelEnd { response: 600, request: Some(1_100) };
+        assert_eq!(transactions.retract_tunnelled(end), Retracted { heads: 0, messages: 2 });
+        assert_eq!(transactions.len(), 1, "though they follow on the one before");
+        let end = TunnelEnd { response: 600, request: Some(1_000) };
+        assert_eq!(transactions.retract_tunnelled(end), Retracted::default(), "what is proved stays");
     }
 }

@@ -170,9 +170,10 @@ impl Direction {
         }
         let fills = self.state & state::HOLE != 0
             && !at_or_after(self.hole_from, end)
-            && !at_or_after(seq, self.hole_to)
-            && !(self.is_in_chunks() && self.expect.wrapping_sub(seq) < len);
-        if fills { Place::Hole } else { Place::Apart }
+            && !at_or_after(seq, self.hole_to);
+        // What is around chunks is read where they go on.
+        let resumes_chunks = self.is_in_chunks() && self.expect.wrapping_sub(seq) < len;
+        if fills && !resumes_chunks { Place::Hole } else { Place::Apart }
     }
 
     /// Bytes from `seq` on that came by before, as long as none is missing before them.
