@@ -10,9 +10,7 @@ use crate::{
         connection::{Connection, HttpEnd},
         direction::Extent,
         seq,
-        transaction::{
-            Before, Call, Early, Interim, Joined, Match, RequestTraits, Retracted, Side, TunnelEnd,
-        },
+        transaction::{Call, Early, Interim, Joined, Match, RequestTraits, Retracted, Side, TunnelEnd},
     },
     http::{Body, Malformed, RequestHead, ResponseHead, StartLine, start_line_kind},
     ledger::Counter,
@@ -211,15 +209,7 @@ impl Stages {
         let framing = head.framing(method);
         let interim = head.status.filter(|_| framing.is_interim);
         if let (Some(found), Some(status)) = (found, interim) {
-            self.tally.count(whole_or_truncated(span));
-            self.tally.count(Counter::Interim);
-            let end_seq = span.complete.then_some(span.end_seq);
-            let is_behind_gap = before == Before::Gap;
-            let interim = Interim { status, seq: span.seq, end_seq, is_behind_gap };
-            connection.transactions.add_info(found, interim);
-            connection.directions[side].pass(span, Extent::None, Extent::None);
-            self.join_early(connection, Call::Early);
-            return;
+            return self.interim(connection, (side, span), found, Interim::at(span, status, before));
         }
         self.batch.expect_response(head.fields.numbers());
         let mut values = self.redactor.response(head, &[]);
@@ -265,6 +255,21 @@ impl Stages {
         if has_start_line {
             connection.flag_body(side, Flags::START_LINE_IN_BODY);
         }
+    }
+
+    /// Folds an interim response into the transaction of its request.
+    fn interim(
+        &mut self,
+        connection: &mut Connection,
+        (side, span): (usize, &HeadSpan),
+        found: Match,
+        interim: Interim,
+    ) {
+        self.tally.count(whole_or_truncated(span));
+        self.tally.count(Counter::Interim);
+        connection.transactions.add_info(found, interim);
+        connection.directions[side].pass(span, Extent::None, Extent::None);
+        self.join_early(connection, Call::Early);
     }
 
     /// Gives a request its answer, and learns from that about what is before.

@@ -4,8 +4,8 @@
 
 use storage::flags::Flags;
 
-use super::{Match, Transaction, Transactions};
-use crate::flow::seq;
+use super::{Before, Match, Transaction, Transactions};
+use crate::flow::{assembler::HeadSpan, seq};
 use crate::limits::INFO_STATUS_COUNT_MAX;
 
 /// An interim response.
@@ -19,6 +19,14 @@ pub struct Interim {
     pub end_seq: Option<u32>,
     /// A message is missing before it, or part of one.
     pub is_behind_gap: bool,
+}
+
+impl Interim {
+    /// One whose head stood at `span`.
+    pub fn at(span: &HeadSpan, status: i32, before: Before) -> Self {
+        let end_seq = span.complete.then_some(span.end_seq);
+        Interim { status, seq: span.seq, end_seq, is_behind_gap: before == Before::Gap }
+    }
 }
 
 impl Transaction {
@@ -71,9 +79,9 @@ mod tests {
     use storage::values::PairState;
 
     use super::super::{
-        Before, Early, Side,
+        Before, Side,
         early::Call,
-        tests::{interim_of, open, request, response},
+        tests::{interim, interim_of, open, request, response},
     };
     use super::*;
     use crate::flow::direction::Extent;
@@ -119,15 +127,8 @@ mod tests {
     fn an_interim_response_that_comes_last_leads_to_those_behind_it() {
         let mut transactions = asked();
         answer(&mut transactions, response(650, 1_200, Extent::Unknown));
-        let early = Early {
-            status: Some(100),
-            interim: Some(100),
-            is_whole: true,
-            extent: Extent::None,
-            flags: Flags::NONE,
-        };
         let late = Side { head_end: 600, ..response(550, 1_200, Extent::None) };
-        assert!(transactions.open_response(late, Flags::NONE, early).is_none());
+        assert!(transactions.open_response(late, Flags::NONE, interim(100)).is_none());
         assert_eq!(transactions.fold_late(), 1);
         assert_eq!(transactions.get(0).info_status(), [100, 103], "in the order of the stream");
     }
@@ -138,14 +139,7 @@ mod tests {
             let mut transactions = Transactions::default();
             let unknown = Side { ack: None, ..request(1_000, 0) };
             transactions.open_request(unknown, Default::default(), Before::Unknown);
-            let early = Early {
-                status: Some(100),
-                interim: Some(100),
-                is_whole: true,
-                extent: Extent::None,
-                flags: Flags::NONE,
-            };
-            transactions.open_response(response(700, 1_100, Extent::None), Flags::NONE, early);
+            transactions.open_response(response(700, 1_100, Extent::None), Flags::NONE, interim(100));
             assert_eq!(transactions.join_early(Call::Read(800), begun).folded, joined, "{begun:?}");
             assert_eq!(transactions.get(0).pair_state, PairState::RequestOnly);
         }

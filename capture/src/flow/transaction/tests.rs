@@ -230,7 +230,7 @@ fn an_answer_that_came_before_its_request_is_proved_all_the_same() {
     assert_eq!(joined.response.map(|response| response.extent), Some(Extent::Length(50)));
 }
 
-fn interim(status: i32) -> Early {
+pub(super) fn interim(status: i32) -> Early {
     Early { interim: Some(status), extent: Extent::None, ..EARLY }
 }
 
