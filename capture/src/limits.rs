@@ -44,6 +44,9 @@ pub const PARTIAL_COUNT_MAX: usize = 4096;
 /// Transactions of one connection waiting for their response or its end; the oldest leaves beyond.
 pub const TRANSACTION_COUNT_PER_FLOW_MAX: usize = 64;
 
+/// Open transactions of one connection from which on none waits for what may come late.
+pub const WAITING_COUNT_MAX: usize = TRANSACTION_COUNT_PER_FLOW_MAX / 2;
+
 /// Connections one collector remembers; the one silent for longest leaves beyond.
 pub const FLOW_COUNT_MAX: usize = 1 << 17;
 

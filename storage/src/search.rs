@@ -48,15 +48,18 @@ fn short_block(bytes: &[u8]) -> Option<[u8; BLOCK_BYTES]> {
     Some(block)
 }
 
-#[cfg(target_arch = "x86_64")]
 #[inline]
 fn block_marks<const N: usize>(
     blocks: &[[u8; BLOCK_BYTES]],
     last: &[u8; BLOCK_BYTES],
     sought: [u8; N],
 ) -> u8 {
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 CPU has SSE2, the architecture says so.
-    unsafe { sse2_marks(blocks, last, sought) }
+    let marks = unsafe { sse2_marks(blocks, last, sought) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let marks = naive_marks(blocks.as_flattened(), sought) | naive_marks(last, sought);
+    marks
 }
 
 /// A comparison of sixteen bytes for each of the sought.
@@ -83,16 +86,6 @@ fn sse2_marks<const N: usize>(blocks: &[[u8; BLOCK_BYTES]], last: &[u8; BLOCK_BY
     }
     let mark = |found: i32, mark| if found != 0 { mark } else { 0 };
     mark(_mm_movemask_epi8(matched), MATCHED) | mark(_mm_movemask_epi8(all), NON_ASCII)
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-#[inline]
-fn block_marks<const N: usize>(
-    blocks: &[[u8; BLOCK_BYTES]],
-    last: &[u8; BLOCK_BYTES],
-    sought: [u8; N],
-) -> u8 {
-    naive_marks(blocks.as_flattened(), sought) | naive_marks(last, sought)
 }
 
 #[cfg(any(test, not(target_arch = "x86_64")))]

@@ -29,7 +29,7 @@ pub use side::Side;
 pub use tunnel::TunnelEnd;
 
 use crate::http::Method;
-use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX};
+use crate::limits::{INFO_STATUS_COUNT_MAX, TRANSACTION_COUNT_PER_FLOW_MAX, WAITING_COUNT_MAX};
 
 /// What pairing and framing need to remember of a request beside its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,6 @@ pub struct RequestTraits {
     /// An Upgrade was asked for.
     pub asks_upgrade: bool,
 }
-
-/// Open transactions from which on none waits for what may come late.
-const WAITING_COUNT_MAX: usize = TRANSACTION_COUNT_PER_FLOW_MAX / 2;
 
 /// One transaction, either side of which may be absent.
 #[derive(Clone, Debug)]

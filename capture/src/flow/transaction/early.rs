@@ -5,10 +5,10 @@
 
 use storage::{batch::ResponseId, flags::Flags, values::PairState};
 
-use super::{Interim, Match, Side, Transaction, Transactions, TunnelEnd, WAITING_COUNT_MAX, tunnel::flag_of};
+use super::{Interim, Match, Side, Transaction, Transactions, TunnelEnd, tunnel::flag_of};
 use crate::flow::{direction::Extent, seq};
 use crate::http::Method;
-use crate::limits::INFO_STATUS_COUNT_MAX;
+use crate::limits::{INFO_STATUS_COUNT_MAX, WAITING_COUNT_MAX};
 
 /// A response whose request has not come by: what it becomes once that is known.
 #[derive(Clone, Copy, Debug)]

@@ -58,11 +58,15 @@ impl Transactions {
 
     /// The same of requests. What was thought to answer them goes to others, or stands alone.
     pub fn retract_requests(&mut self, (from, to): (u32, u32)) -> Retracted {
-        let mut retracted = Retracted::default();
         let is_within =
             |open: &Transaction| open.request.is_some_and(|side| seq::is_within(side.seq, from, to));
-        let is_it = |open: &Transaction| open.may_go() && !open.is_continuous && is_within(open);
-        while let Some(position) = self.open.iter().position(is_it) {
+        self.take_back(|open| open.may_go() && !open.is_continuous && is_within(open))
+    }
+
+    /// Takes back the requests that `is_it` tells; what was thought to answer them goes to others, or stands alone.
+    pub(super) fn take_back(&mut self, is_it: impl Fn(&Transaction) -> bool) -> Retracted {
+        let mut retracted = Retracted::default();
+        while let Some(position) = self.open.iter().position(&is_it) {
             retracted.messages += 1;
             if let Some(answer) = self.open.remove(position).and_then(|mut open| open.take_answer()) {
                 self.put_elsewhere(answer);

@@ -2,7 +2,7 @@
 
 use storage::{flags::Flags, values::PairState};
 
-use super::{Retracted, Transaction, Transactions};
+use super::{Retracted, Transactions};
 use crate::flow::seq;
 use crate::http::Method;
 
@@ -23,19 +23,11 @@ impl Transactions {
 
     /// Takes back what was taken for messages and begins behind the end of HTTP.
     pub fn retract_tunnelled(&mut self, end: TunnelEnd) -> Retracted {
-        let mut retracted = Retracted::default();
-        let is_behind = |open: &Transaction| {
-            let asked =
-                open.request.zip(end.request).is_some_and(|(side, end)| seq::at_or_after(side.seq, end));
-            asked && open.pair_state != PairState::AckVerified
-        };
-        while let Some(position) = self.open.iter().position(is_behind) {
-            retracted.messages += 1;
-            if let Some(answer) = self.open.remove(position).and_then(|mut open| open.take_answer()) {
-                self.put_elsewhere(answer);
-            }
-        }
-        retracted
+        let Some(end) = end.request else { return Retracted::default() };
+        self.take_back(|open| {
+            let is_behind = open.request.is_some_and(|side| seq::at_or_after(side.seq, end));
+            is_behind && open.pair_state != PairState::AckVerified
+        })
     }
 
     /// Notes data up to `end` on a connection that has left HTTP, sent by the client or by the server.

@@ -188,7 +188,7 @@ impl Direction {
     /// Whether a segment that ends at `end` does so where, or before, others did.
     #[inline(always)]
     pub const fn has_passed(&self, end: u32) -> bool {
-        (self.reached != 0) & (self.reached.wrapping_sub(end) < GAP_BYTES_MAX)
+        self.has_unread(end.wrapping_sub(1))
     }
 
     /// A segment begins at `seq`, the first of this direction perhaps: then what should stand before it is missing.

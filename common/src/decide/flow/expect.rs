@@ -184,7 +184,7 @@ impl Direction {
     /// Whether the other end had read of the head that began last when it sent `ack`: one that came late may not have.
     #[inline(always)]
     pub const fn is_read(&self, ack: u32) -> bool {
-        ack.wrapping_sub(self.begin).wrapping_sub(1) < 1 << 31
+        at_or_after(ack, self.begin.wrapping_add(1))
     }
 
     /// Whether the other end had not read all that came by of this direction when it sent `ack`.
