@@ -13,6 +13,7 @@ use harness::{
     query::Dataset,
     run, wait,
 };
+use storage::dataset::STAGING_FOLDER;
 use tempfile::TempDir;
 
 /// A folder that any user may read, for runs without privilege.
@@ -129,18 +130,17 @@ fn a_second_daemon_on_a_folder_is_refused() {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut first = first.spawn().unwrap();
-    wait::until("the first daemon has a file in the folder open", || {
-        has_open_below(first.id(), &out).then_some(())
-    });
+    wait::until("the first daemon has its lock", || (lock_owner(&out)? == first.id()).then_some(()));
     let ended = replay(&[&pcap], &out, &[]);
     assert_refused(&ended, &[&out.display().to_string(), &first.id().to_string()]);
     drop(first.stdin.take());
     first.wait().unwrap();
 }
 
-fn has_open_below(pid: u32, folder: &Path) -> bool {
-    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    open.flatten().filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| file.starts_with(folder))
+/// What the lock of the only sensor that writes into `out` says: its holder writes that, once it has the lock.
+fn lock_owner(out: &Path) -> Option<u32> {
+    let sensor = fs::read_dir(out.join(STAGING_FOLDER)).ok()?.next()?.ok()?;
+    fs::read_to_string(sensor.path().join("lock")).ok()?.trim().parse().ok()
 }
 
 #[test]
