@@ -2,6 +2,8 @@
 //!
 //! A table of fixed size, apart from the connections, so that a flood of SYNs displaces nothing but other SYNs.
 
+use std::ops::Range;
+
 use common::record::{Record, tcp_flag};
 
 use super::table::FlowKey;
@@ -84,21 +86,29 @@ impl Handshakes {
 
     /// Takes out what is known of a connection's handshake.
     pub fn take(&mut self, key: &FlowKey, flow_hash: u64) -> Option<Handshake> {
-        let place = self.place(key, flow_hash);
-        let (_, handshake) = self.places[place].take_if(|(holder, _)| holder == key)?;
-        Some(handshake)
+        let place = self.known_place(key, flow_hash)?;
+        self.places[place].take().map(|(_, handshake)| handshake)
     }
 
     /// Where a connection's handshake stands, or would: in its set the first free place, else the oldest.
     fn place(&self, key: &FlowKey, flow_hash: u64) -> usize {
-        let first = (flow_hash as usize).wrapping_mul(SET_PLACES) & (HANDSHAKE_COUNT_MAX - 1);
-        let set = first..first + SET_PLACES;
         let age = |place: usize| {
             self.places[place].map(|(_, handshake)| handshake.syn_ts[0].max(handshake.syn_ts[1]))
         };
-        let known = set.clone().find(|place| self.places[*place].is_some_and(|(holder, _)| holder == *key));
-        known.or_else(|| set.min_by_key(|place| age(*place))).unwrap_or(first)
+        let set = set_of(flow_hash);
+        let free = || set.clone().min_by_key(|place| age(*place)).unwrap_or(set.start);
+        self.known_place(key, flow_hash).unwrap_or_else(free)
     }
+
+    fn known_place(&self, key: &FlowKey, flow_hash: u64) -> Option<usize> {
+        set_of(flow_hash).find(|place| self.places[*place].is_some_and(|(holder, _)| holder == *key))
+    }
+}
+
+/// The places that a connection's handshake may stand at.
+fn set_of(flow_hash: u64) -> Range<usize> {
+    let first = (flow_hash as usize).wrapping_mul(SET_PLACES) & (HANDSHAKE_COUNT_MAX - 1);
+    first..first + SET_PLACES
 }
 
 #[cfg(test)]

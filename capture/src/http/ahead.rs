@@ -1,13 +1,14 @@
 //! The next lines of a head, seen before it is their turn: cut, hashed, and what is known of them asked for.
 //!
-//! What a line is compared with lies wherever its first copy was kept. Asked for a stretch of lines ahead, it is there when
-//! the line comes; else each line would wait for it three times over.
+//! What is known of a line lies wherever its hash placed it. Asked for a stretch of lines ahead, it is there when the line comes;
+//! else each line would wait for it twice over.
 //! Invariant: every line up to and with the empty one is given once, in order, and nothing behind it is looked at.
 
 use super::{
     line::{Ending, PhysicalLine, physical_line},
     line_feeds::LineFeeds,
-    memory::{self, LineHash, LineMemory, Way},
+    line_hash::LineHash,
+    memory::{LineMemory, Way},
     syntax::is_blank,
 };
 
@@ -18,7 +19,7 @@ const STRETCH_LINES: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Coming {
     pub(super) line: PhysicalLine,
-    /// Of its content, where it has any, ends with CRLF, and is not continued.
+    /// Of its content, where it has any, but not too much, ends with CRLF, and is not continued.
     pub(super) hash: Option<LineHash>,
     /// Where a line of that hash may be kept.
     pub(super) way: Way,
@@ -78,8 +79,7 @@ impl<'a> LinesAhead<'a> {
             end = line.next();
             let is_continued = bytes.get(end).copied().is_some_and(is_blank);
             let is_plain = line.ending == Ending::Crlf && !is_continued && !is_over;
-            let hash = is_plain.then(|| memory::hash(line.content(bytes)));
-            hash.into_iter().for_each(|hash| memory.expect(hash));
+            let hash = is_plain.then(|| memory.expect(line.content(bytes))).flatten();
             *coming = Coming { line, hash, way: Way::NONE };
             cut += 1;
         }

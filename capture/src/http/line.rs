@@ -13,7 +13,8 @@ use super::{
     FIELD_LINE_BYTES_MAX, FIELD_LINE_COUNT_MAX,
     ahead::{Coming, LinesAhead},
     line_feeds::LineFeeds,
-    memory::{Kept, LineHash, LineMemory},
+    line_hash::LineHash,
+    memory::{Kept, LineMemory},
     order::NameOrder,
     syntax::{has_control, is_blank, is_leading, is_token, is_token_char},
 };
@@ -216,7 +217,7 @@ pub(super) fn scan_section(
             return section;
         }
         let content = first.content(bytes);
-        if let Some(kept) = hash.and_then(|hash| memory.find(hash, way, content))
+        if let Some(kept) = hash.and_then(|hash| memory.find(hash, way))
             && lines.len() < FIELD_LINE_COUNT_MAX
         {
             section.add_kept(kept, first.start(), lines);
@@ -318,7 +319,7 @@ impl Section {
             && line.shape == Shape::default()
             && flags == Flags::NONE
         {
-            line.number = memory.keep(bytes, hash, &line, name_sum);
+            line.number = memory.keep(hash, &line, name_sum);
         }
         lines.push(line);
     }

@@ -1,27 +1,21 @@
 //! Field lines met before: what a line of these very bytes parses to, and the number it goes by in later stages.
 //!
 //! Requests of a connection repeat most of their lines, and so do those of all connections of a browser. A line known
-//! costs one hash and one comparison, here and in all later stages. Invariant: a line kept is exactly `name: value CRLF` without control bytes, so
-//! what it parses to depends on nothing around it; lines of one number are equal byte by byte.
-
-use std::num::NonZeroU64;
+//! costs one hash, here and in all later stages; its bytes are not kept (`line_hash` tells why that is enough).
+//! Invariant: a line kept is exactly `name: value CRLF` without control bytes, so what it parses to depends on nothing around it.
 
 use storage::{
     field::Field,
-    prefetch::{prefetch, prefetch_all},
+    prefetch::prefetch,
     values::{LINE_NUMBER_SLOTS, LineNumber},
 };
 
-use super::{FIELD_LINE_BYTES_MAX, line::Line, order::NameOrder};
-
-/// Longest line that is kept: a head's limit of cookies, which are what is worth it.
-const LINE_BYTES_MAX: usize = 4096;
-
-/// Bytes of all lines kept; when they are full, all are forgotten.
-const LINES_BYTES_MAX: usize = 12 << 20;
-
-/// Bytes of a line of the cache.
-const CACHE_LINE_BYTES: usize = 64;
+use super::{
+    FIELD_LINE_BYTES_MAX,
+    line::Line,
+    line_hash::{HASHED_BYTES_MAX, KEY_BYTES, LineHash, LineHasher},
+    order::NameOrder,
+};
 
 /// Lines that may share a place.
 const WAYS: usize = 4;
@@ -32,36 +26,11 @@ const SET_COUNT: usize = LINE_NUMBER_SLOTS / WAYS;
 const ONCE_COUNT: usize = 1 << 16;
 
 const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two());
-const _: () = assert!(LINE_BYTES_MAX <= FIELD_LINE_BYTES_MAX);
-const _: () =
-    assert!(LINES_BYTES_MAX > LINE_BYTES_MAX + CACHE_LINE_BYTES && LINES_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(HASHED_BYTES_MAX <= FIELD_LINE_BYTES_MAX && HASHED_BYTES_MAX <= u16::MAX as usize);
 
 /// Bytes the memory of lines takes at the most.
-pub const LINE_MEMORY_BYTES_MAX: usize = LINES_BYTES_MAX
-    + SET_COUNT * WAYS * (size_of::<Kept>() + size_of::<u32>())
-    + ONCE_COUNT * size_of::<u32>();
-
-/// What a line is looked for by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LineHash(NonZeroU64);
-
-/// Set in every hash, so that no tag is zero, which is that of a free way.
-const MARK: NonZeroU64 = NonZeroU64::new(1 << 63).expect("a bit is set");
-
-impl LineHash {
-    fn set(self) -> usize {
-        self.0.get() as usize % SET_COUNT
-    }
-
-    /// What tells lines of a set apart.
-    fn tag(self) -> u32 {
-        (self.0.get() >> 32) as u32
-    }
-
-    fn once(self) -> usize {
-        (self.0.get() >> 40) as usize % ONCE_COUNT
-    }
-}
+pub const LINE_MEMORY_BYTES_MAX: usize =
+    LINE_NUMBER_SLOTS * (size_of::<Kept>() + size_of::<u32>()) + ONCE_COUNT * size_of::<u32>() + KEY_BYTES;
 
 /// At which of the ways of its set a line may be kept, if at any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +40,19 @@ impl Way {
     pub(super) const NONE: Way = Way(WAYS as u8);
 }
 
-/// A line kept: as parsed, and its name's share of the order hash.
+/// A line kept: as parsed, and its name's share of the order hash; in one line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Kept {
-    start: u32,
-    len: u16,
-    name_len: u16,
+    hash: Option<LineHash>,
     number: Option<LineNumber>,
     pub(super) name_sum: u64,
+    len: u16,
+    name_len: u16,
     pub(super) field: Option<Field>,
 }
+
+const _: () = assert!(size_of::<Kept>() == 64);
 
 impl Kept {
     /// The line as it is where it begins at `start`.
@@ -101,22 +73,15 @@ impl Kept {
     }
 }
 
-/// Lines that share a place, in two lines of the cache.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
-struct Set([Kept; WAYS]);
-
-const _: () = assert!(size_of::<Set>() == 2 * CACHE_LINE_BYTES);
-
 /// The lines kept.
 #[derive(Debug)]
 pub(super) struct LineMemory {
-    /// Half of each hash, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
+    hasher: LineHasher,
+    /// Of each set, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
     tags: Vec<[u32; WAYS]>,
     /// The lines of all sets.
-    kept: Vec<Set>,
+    kept: Vec<[Kept; WAYS]>,
     once: Box<[u32]>,
-    bytes: Vec<u8>,
     /// Lines kept so far: numbers are never given out twice.
     count: u64,
     /// What the names of fields add to the order hash, in any case.
@@ -126,10 +91,10 @@ pub(super) struct LineMemory {
 impl LineMemory {
     pub(super) fn new() -> LineMemory {
         LineMemory {
+            hasher: LineHasher::new(),
             tags: Vec::new(),
             kept: Vec::new(),
             once: vec![0; ONCE_COUNT].into_boxed_slice(),
-            bytes: Vec::new(),
             count: 0,
             name_sums: std::array::from_fn(|at| NameOrder::sum(Field::ALL[at].name().as_bytes())),
         }
@@ -141,120 +106,68 @@ impl LineMemory {
         self.name_sums[field as usize]
     }
 
-    /// Asks for what `way` and `find` with this hash will look at.
+    /// The hash that a line of this content is looked for by, where it may be kept at all; asks for what `way` will look at.
     #[inline]
-    pub(super) fn expect(&self, hash: LineHash) {
-        prefetch(&self.tags, hash.set());
-        self.kept.get(hash.set()).into_iter().for_each(prefetch_all);
+    pub(super) fn expect(&self, content: &[u8]) -> Option<LineHash> {
+        let hash = self.hasher.hash(content)?;
+        prefetch(&self.tags, set_of(hash));
+        Some(hash)
     }
 
-    /// The way at which a line of this hash may be kept; asks for its bytes, or for what `keep` will look at.
+    /// The way at which a line of this hash may be kept; asks for it, or for what `keep` will look at.
     #[inline]
     pub(super) fn way(&self, hash: LineHash) -> Way {
-        let (tags, tag) = (self.tags.get(hash.set()).unwrap_or(&[0; WAYS]), hash.tag());
+        let (tags, tag) = (self.tags.get(set_of(hash)).unwrap_or(&[0; WAYS]), hash.tag());
         let Some(way) = tags.iter().position(|other| *other == tag) else {
-            prefetch(&self.once, hash.once());
+            prefetch(&self.once, once_of(hash));
             return Way::NONE;
         };
-        let Kept { start, len, .. } = self.kept[hash.set()].0[way];
-        prefetch(&self.bytes, start as usize);
-        if usize::from(len) > CACHE_LINE_BYTES {
-            prefetch(&self.bytes, start as usize + CACHE_LINE_BYTES);
-        }
+        prefetch(self.kept[set_of(hash)].as_slice(), way);
         Way(way as u8)
     }
 
-    /// The line of this content, if it is the one kept where `way` told.
+    /// The line of this hash, if it is the one kept where `way` told.
     #[inline]
-    pub(super) fn find(&self, hash: LineHash, way: Way, content: &[u8]) -> Option<&Kept> {
-        let kept = self.kept.get(hash.set())?.0.get(usize::from(way.0))?;
-        (&self.bytes[kept.start as usize..][..usize::from(kept.len)] == content).then_some(kept)
+    pub(super) fn find(&self, hash: LineHash, way: Way) -> Option<&Kept> {
+        let kept = self.kept.get(set_of(hash))?.get(usize::from(way.0))?;
+        (kept.hash == Some(hash)).then_some(kept)
     }
 
     /// Keeps a line exactly `name: value CRLF`, without control bytes, where it comes for the second time, and gives it its number; one that is
     /// dear to redact and mostly comes again is kept at once.
-    pub(super) fn keep(
-        &mut self,
-        bytes: &[u8],
-        hash: LineHash,
-        line: &Line,
-        name_sum: u64,
-    ) -> Option<LineNumber> {
-        let once = &mut self.once[hash.once()];
-        let content = &bytes[line.start as usize..line.end as usize];
+    pub(super) fn keep(&mut self, hash: LineHash, line: &Line, name_sum: u64) -> Option<LineNumber> {
+        let once = &mut self.once[once_of(hash)];
         let is_dear = matches!(line.field, Some(Field::Cookie | Field::Authorization));
         if *once != hash.tag() && !is_dear {
             *once = hash.tag();
             return None;
         }
-        if content.len() > LINE_BYTES_MAX {
-            return None;
-        }
-        if self.tags.is_empty() || self.bytes.len() + CACHE_LINE_BYTES + content.len() > LINES_BYTES_MAX {
-            self.tags.clear();
+        if self.tags.is_empty() {
             self.tags.resize(SET_COUNT, [0; WAYS]);
-            self.kept.clear();
-            self.kept.resize(SET_COUNT, Set::default());
-            self.bytes.clear();
-            self.bytes.reserve(LINES_BYTES_MAX);
+            self.kept.resize(SET_COUNT, [Kept::default(); WAYS]);
         }
-        // A line that begins where one of the cache does touches fewer of them.
-        let end = self.bytes.as_ptr().addr() + self.bytes.len();
-        self.bytes.resize(self.bytes.len() + end.next_multiple_of(CACHE_LINE_BYTES) - end, 0);
         self.count += 1;
-        let (set, way) = (hash.set(), self.count as usize % WAYS);
+        let (set, way) = (set_of(hash), self.count as usize % WAYS);
         let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
         self.tags[set][way] = hash.tag();
-        self.kept[set].0[way] = Kept {
-            start: self.bytes.len() as u32,
-            len: content.len() as u16,
-            name_len: (line.name_end - line.start) as u16,
+        self.kept[set][way] = Kept {
+            hash: Some(hash),
             number,
             name_sum,
+            len: (line.end - line.start) as u16,
+            name_len: (line.name_end - line.start) as u16,
             field: line.field,
         };
-        self.bytes.extend_from_slice(content);
         number
     }
 }
 
-/// Spreads lines over places; what it overlooks in the middle of a long one, the comparison sees.
-#[inline]
-pub(super) fn hash(line: &[u8]) -> LineHash {
-    const ENDS_BYTES: usize = 128;
-    let seed = line.len() as u64;
-    let hash = if line.len() <= 2 * ENDS_BYTES {
-        hash_all(line, seed)
-    } else {
-        hash_all(&line[line.len() - ENDS_BYTES..], hash_all(&line[..ENDS_BYTES], seed))
-    };
-    LineHash(MARK | hash)
+fn set_of(hash: LineHash) -> usize {
+    hash.place() % SET_COUNT
 }
 
-#[inline]
-fn hash_all(bytes: &[u8], seed: u64) -> u64 {
-    let (pairs, rest) = bytes.as_chunks::<16>();
-    let word = |bytes: &[u8]| bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-    let mut hash =
-        pairs.iter().fold(seed ^ SEEDS[0], |hash, pair| fold(word(pair) ^ hash, word(&pair[8..]) ^ SEEDS[1]));
-    if !rest.is_empty() {
-        // The last sixteen bytes, some of them for the second time, need no loop.
-        match bytes.last_chunk::<16>() {
-            Some(last) => hash = fold(word(last) ^ hash, word(&last[8..]) ^ SEEDS[2]),
-            None => hash = rest.iter().fold(hash, |hash, &byte| fold(hash ^ u64::from(byte), SEEDS[2])),
-        }
-    }
-    fold(hash, SEEDS[3])
-}
-
-/// Digits of pi and e: any numbers with about as many ones as zeros do.
-const SEEDS: [u64; 4] =
-    [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xb7e1_5162_8aed_2a6a, 0xbf71_5880_9cf4_f3c7];
-
-#[inline]
-fn fold(one: u64, other: u64) -> u64 {
-    let product = u128::from(one) * u128::from(other);
-    product as u64 ^ (product >> 64) as u64
+fn once_of(hash: LineHash) -> usize {
+    hash.other_place() % ONCE_COUNT
 }
 
 #[cfg(test)]
@@ -307,20 +220,38 @@ mod tests {
     }
 
     #[test]
-    fn a_full_memory_begins_anew_with_new_numbers() {
+    fn what_had_to_make_room_comes_back_with_a_new_number() {
         let mut memory = LineMemory::new();
         let mut known = std::collections::BTreeSet::new();
-        for nth in 0..3 * LINES_BYTES_MAX / LINE_BYTES_MAX {
-            let content = format!("X: {nth:0width$}", width = LINE_BYTES_MAX - 3).into_bytes();
-            let end = content.len() as u32;
-            let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
-            let hash = hash(&content);
-            assert!(memory.find(hash, memory.way(hash), &content).is_none());
-            assert_eq!(memory.keep(&content, hash, &line, 0), None);
-            let number = memory.keep(&content, hash, &line, 0).expect("the second time");
-            assert!(known.insert(number));
-            let found = memory.find(hash, memory.way(hash), &content).expect("kept");
-            assert_eq!(found.line(0), Line { number: Some(number), ..line });
+        let lines = 2 * LINE_NUMBER_SLOTS;
+        for round in 0..2 {
+            for nth in 0..lines {
+                let content = format!("X: {nth:09}").into_bytes();
+                let end = content.len() as u32;
+                let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
+                let hash = memory.expect(&content).expect("it is short");
+                if memory.find(hash, memory.way(hash)).is_some() {
+                    continue;
+                }
+                let kept = memory.keep(hash, &line, 0).or_else(|| memory.keep(hash, &line, 0));
+                let number = kept.expect("the second time at the latest");
+                assert!(known.insert(number), "in round {round}");
+                let found = memory.find(hash, memory.way(hash)).expect("kept");
+                assert_eq!(found.line(0), Line { number: Some(number), ..line });
+            }
         }
+        assert!(known.len() > lines, "more of them came than there is room for");
+    }
+
+    #[test]
+    fn a_line_is_known_by_all_of_its_hash() {
+        let mut memory = LineMemory::new();
+        let line = Line { name_end: 1, value_start: 3, value_end: 4, end: 4, ..Line::default() };
+        let [one, other] = [b"X: a", b"X: b"].map(|content| memory.expect(content).expect("it is short"));
+        assert_eq!(memory.keep(one, &line, 0), None);
+        assert!(memory.keep(one, &line, 0).is_some());
+        let way = memory.way(one);
+        assert!(memory.find(one, way).is_some() && memory.find(other, way).is_none());
+        assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1]).is_none());
     }
 }

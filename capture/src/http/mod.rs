@@ -11,6 +11,7 @@ mod head;
 mod head_end;
 mod line;
 mod line_feeds;
+mod line_hash;
 mod memory;
 mod method;
 #[cfg(test)]

@@ -1,0 +1,205 @@
+//! What a line is known by: a keyed hash that takes the place of its bytes.
+//!
+//! NH of UMAC (Black et al., CRYPTO 1999; RFC 4418 section 5.2) over words of 64 bits, twice, the second time with keys one pair
+//! further on; either sum, to which the line's length is added, is then brought to 64 bits by multiply-shift (Dietzfelbinger, STACS 1996).
+//! Invariant: two lines that differ have the same hash with a probability of 2^-120 at the most, whoever wrote them: the keys are drawn
+//! anew by each process and leave it nowhere, nor does any hash.
+
+use std::num::NonZeroU64;
+
+use ahash::RandomState;
+
+/// Longest line that has a hash: a head's limit of cookies, which are what is worth it.
+pub(super) const HASHED_BYTES_MAX: usize = 4096;
+
+/// Bytes that one multiplication takes in.
+const BLOCK_BYTES: usize = 16;
+
+/// Keys of every block, and of the one behind it for the second sum.
+const PAIR_COUNT: usize = HASHED_BYTES_MAX / BLOCK_BYTES + 1;
+
+/// Bytes of all keys.
+pub(super) const KEY_BYTES: usize = PAIR_COUNT * size_of::<[u64; 2]>() + 2 * size_of::<Mixer>();
+
+/// Set in every hash, so that there is room to say that there is none.
+const MARK: NonZeroU64 = NonZeroU64::new(1 << 63).expect("a bit is set");
+
+/// What a line is looked for by, and told from all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LineHash {
+    first: NonZeroU64,
+    second: u64,
+}
+
+impl LineHash {
+    /// Bits that place the line in a table.
+    #[inline]
+    pub(super) fn place(self) -> usize {
+        self.first.get() as usize
+    }
+
+    /// Bits that tell lines of a place apart, most of the time; never zero.
+    #[inline]
+    pub(super) fn tag(self) -> u32 {
+        (self.first.get() >> 32) as u32
+    }
+
+    /// Bits that place it in another table.
+    #[inline]
+    pub(super) fn other_place(self) -> usize {
+        self.second as usize
+    }
+}
+
+/// Factors of the low and the high half of a sum.
+#[derive(Clone, Copy, Debug)]
+struct Mixer([u128; 2]);
+
+impl Mixer {
+    #[inline]
+    fn mix(self, sum: u128) -> u64 {
+        let [low, high] = self.0;
+        let product = |factor: u128, word: u64| factor.wrapping_mul(u128::from(word));
+        (product(low, sum as u64).wrapping_add(product(high, (sum >> 64) as u64)) >> 64) as u64
+    }
+}
+
+/// Hashes lines with keys of its own.
+#[derive(Debug)]
+pub(super) struct LineHasher {
+    pairs: Box<[[u64; 2]; PAIR_COUNT]>,
+    mixers: [Mixer; 2],
+}
+
+impl LineHasher {
+    /// With keys drawn at random.
+    pub(super) fn new() -> LineHasher {
+        let random = RandomState::new();
+        let mut seed = blake3::Hasher::new();
+        for nth in 0_u64..4 {
+            seed.update(&random.hash_one(nth).to_le_bytes());
+        }
+        let mut drawn = seed.finalize_xof();
+        let mut word = || {
+            let mut bytes = [0; 8];
+            drawn.fill(&mut bytes);
+            u64::from_le_bytes(bytes)
+        };
+        let mut pairs = Box::new([[0; 2]; PAIR_COUNT]);
+        pairs.iter_mut().for_each(|pair| *pair = [word(), word()]);
+        let mut factor = || u128::from(word()) << 64 | u128::from(word());
+        let mut mixer = || Mixer([factor(), factor()]);
+        LineHasher { pairs, mixers: [mixer(), mixer()] }
+    }
+
+    /// The hash of a line, if that is not too long.
+    #[inline]
+    pub(super) fn hash(&self, line: &[u8]) -> Option<LineHash> {
+        if line.len() > HASHED_BYTES_MAX {
+            return None;
+        }
+        // Of lines of different lengths one may be the other and zeros.
+        let mut sums = [line.len() as u128; 2];
+        let (blocks, rest) = line.as_chunks::<BLOCK_BYTES>();
+        for (block, keys) in blocks.iter().zip(self.pairs.array_windows()) {
+            add(&mut sums, block, keys);
+        }
+        if !rest.is_empty()
+            && let Some(keys) = self.pairs[blocks.len()..].first_chunk()
+        {
+            // The last sixteen bytes, some of them for the second time, or all there are and zeros.
+            match line.last_chunk::<BLOCK_BYTES>() {
+                Some(last) => add(&mut sums, last, keys),
+                None => {
+                    let mut block = [0; BLOCK_BYTES];
+                    block[..rest.len()].copy_from_slice(rest);
+                    add(&mut sums, &block, keys);
+                }
+            }
+        }
+        let [first, second] = [0, 1].map(|at: usize| self.mixers[at].mix(sums[at]));
+        Some(LineHash { first: MARK | first, second })
+    }
+}
+
+/// Takes a block into both sums.
+#[inline(always)]
+fn add(sums: &mut [u128; 2], block: &[u8; BLOCK_BYTES], keys: &[[u64; 2]; 2]) {
+    let block = u128::from_le_bytes(*block);
+    let words = [block as u64, (block >> 64) as u64];
+    for (sum, keys) in sums.iter_mut().zip(keys) {
+        let [first, second] = [words[0].wrapping_add(keys[0]), words[1].wrapping_add(keys[1])];
+        *sum = sum.wrapping_add(u128::from(first) * u128::from(second));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn hashes_are_equal_where_lines_are(
+            line in proptest::collection::vec(any::<u8>(), 1..100),
+            at in any::<proptest::sample::Index>(),
+            bit in 0..8_u32,
+        ) {
+            let hasher = LineHasher::new();
+            let hash = hasher.hash(&line);
+            prop_assert!(hash.is_some());
+            prop_assert_eq!(hasher.hash(&line.clone()), hash);
+            prop_assert_ne!(LineHasher::new().hash(&line), hash, "keys are drawn anew");
+            let mut longer = line.clone();
+            longer.push(0);
+            prop_assert_ne!(hasher.hash(&longer), hash);
+            let mut other = line.clone();
+            other[at.index(line.len())] ^= 1 << bit;
+            prop_assert_ne!(hasher.hash(&other), hash);
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_long_line_counts() {
+        let hasher = LineHasher::new();
+        let mut line = vec![b'a'; HASHED_BYTES_MAX];
+        let mut seen = HashMap::from([(hasher.hash(&line).unwrap().second, None)]);
+        for at in 0..line.len() {
+            line[at] ^= 1;
+            assert_eq!(seen.insert(hasher.hash(&line).unwrap().second, Some(at)), None, "byte {at}");
+            line[at] ^= 1;
+        }
+        line.push(b'a');
+        assert_eq!(hasher.hash(&line), None);
+    }
+
+    /// Blocks that change places, and zeros at the end, are what a weaker sum would not see.
+    #[test]
+    fn order_and_zeros_count() {
+        let hasher = LineHasher::new();
+        let mut seen = HashMap::new();
+        for blocks in ["ab", "ba", "a", "b", "aa", "bb", "aba", "baa", "aab"] {
+            let line: Vec<u8> = blocks.bytes().flat_map(|byte| [byte; BLOCK_BYTES]).collect();
+            for zeros in 0..2 * BLOCK_BYTES {
+                let line = [&line[..], &vec![0; zeros]].concat();
+                assert_eq!(seen.insert(hasher.hash(&line).unwrap().second, (blocks, zeros)), None);
+            }
+        }
+    }
+
+    #[test]
+    fn places_and_tags_are_spread() {
+        let hasher = LineHasher::new();
+        let hashes: Vec<LineHash> =
+            (0..1024).map(|nth| hasher.hash(format!("X: {nth}").as_bytes()).unwrap()).collect();
+        for bits in [LineHash::place, LineHash::other_place, |hash: LineHash| hash.tag() as usize] {
+            let mut shares = [0; 16];
+            hashes.iter().for_each(|hash| shares[bits(*hash) % 16] += 1);
+            assert!(shares.iter().all(|share| (24..=120).contains(share)), "{shares:?}");
+        }
+        assert!(hashes.iter().all(|hash| hash.tag() != 0));
+    }
+}
