@@ -148,7 +148,9 @@ mod tests {
     use proptest::prelude::*;
     use storage::{
         batch::Batch,
-        values::{ConnectionValues, PairState, RowValues, TimeSource},
+        values::{
+            ConnectionValues, FieldLine, PairState, RequestValues, ResponseValues, RowValues, TimeSource,
+        },
     };
 
     use super::super::{Key, Policy, Redactor};
@@ -204,13 +206,23 @@ mod tests {
             let end = if *is_complete { "\r\n" } else { "" };
             let head = format!("GET / HTTP/1.1\r\n{lines}{end}");
             let head = parser.request(head.as_bytes(), *is_complete).expect("a request");
-            let request = batch.request(&redactor.request(&head));
+            let values = redactor.request(&head);
+            let fields = numbered(values.fields, is_shared);
+            let request = batch.request(&RequestValues { fields: &fields, ..values });
             let head = format!("HTTP/1.1 200 OK\r\n{lines}{end}");
             let head = parser.response(head.as_bytes(), *is_complete).expect("a response");
-            let response = batch.response(&redactor.response(&head, &[]));
+            let values = redactor.response(&head, &[]);
+            let fields = numbered(values.fields, is_shared);
+            let response = batch.response(&ResponseValues { fields: &fields, ..values });
             batch.row(connection, Some(request), Some(response), &row);
         }
         batch
+    }
+
+    /// The lines, with their numbers where those of all heads are of one parser: no other's are to meet them in a batch.
+    fn numbered<'a>(lines: &[FieldLine<'a>], is_one_parser: bool) -> Vec<FieldLine<'a>> {
+        let number = |line: &FieldLine<'a>| line.number.filter(|_| is_one_parser);
+        lines.iter().map(|line| FieldLine { number: number(line), ..*line }).collect()
     }
 
     proptest! {
