@@ -2,8 +2,8 @@
 //!
 //! NH of UMAC (Black et al., CRYPTO 1999; RFC 4418 section 5.2) over words of 64 bits, twice, the second time with keys one pair
 //! further on; either sum, to which the line's length is added, is then brought to 64 bits by multiply-shift (Dietzfelbinger, STACS 1996).
-//! Invariant: two lines that differ have the same hash with a probability of 2^-120 at the most, whoever wrote them: the keys are drawn
-//! anew by each process and leave it nowhere, nor does any hash.
+//! Invariant: two lines that differ have the same hash with a probability of 2^-120 at the most, whoever wrote them: each parser
+//! draws keys of its own, and neither they nor any hash leave the process.
 
 use std::num::NonZeroU64;
 
@@ -141,7 +141,38 @@ mod tests {
 
     use super::*;
 
+    /// Blocks of sixteen bytes one after the other, the last one ending where the line does or filled up with zeros.
+    fn naive(hasher: &LineHasher, line: &[u8]) -> LineHash {
+        let mut blocks: Vec<Vec<u8>> = line.chunks(BLOCK_BYTES).map(<[u8]>::to_vec).collect();
+        if let Some(last) = blocks.last_mut() {
+            let padded = [line, &[0; BLOCK_BYTES]].concat();
+            let start = line.len().saturating_sub(BLOCK_BYTES);
+            *last = padded[start..start + BLOCK_BYTES].to_vec();
+        }
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
+        let [first, second] = [0, 1].map(|pass| {
+            let products = blocks.iter().enumerate().map(|(at, block)| {
+                let factor = |half: usize| {
+                    let key = u128::from(hasher.pairs[at + pass][half]);
+                    (u128::from(word(&block[8 * half..][..8])) + key) % (1 << 64)
+                };
+                factor(0) * factor(1)
+            });
+            let sum = products.fold(line.len() as u128, u128::wrapping_add);
+            let Mixer([low, high]) = hasher.mixers[pass];
+            let mixed = low.wrapping_mul(sum % (1 << 64)).wrapping_add(high.wrapping_mul(sum >> 64));
+            u64::try_from(mixed >> 64).unwrap()
+        });
+        LineHash { first: NonZeroU64::new(first | 1 << 63).unwrap(), second }
+    }
+
     proptest! {
+        #[test]
+        fn a_hash_is_that_of_the_naive_twin(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let hasher = LineHasher::new();
+            prop_assert_eq!(hasher.hash(&line), Some(naive(&hasher, &line)));
+        }
+
         #[test]
         fn hashes_are_equal_where_lines_are(
             line in proptest::collection::vec(any::<u8>(), 1..100),
