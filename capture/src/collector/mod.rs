@@ -150,6 +150,11 @@ impl Collector {
         self.stages.tally.add(Counter::RecordsMisdirected, records);
     }
 
+    /// Counts that the collector fell behind and may run on any core now.
+    pub fn count_unpinned(&mut self) {
+        self.stages.tally.count(Counter::Unpinned);
+    }
+
     /// Notes how full the ring was when a burst began.
     pub fn note_ring_fill(&mut self, bytes: u64) {
         self.stages.published.ring.note(bytes);

@@ -34,8 +34,8 @@ use crate::{
     redact::Redactor,
     settings::{ActionChoice, CollectorCount, LiveSettings, Sampling, Settings, SteerChoice, XdpModeChoice},
     source::live::{
-        self, LiveSource, attach, counters::Counted, losses::LossReader, nic::Nic, pump::pump, ring::Ring,
-        steering::Post,
+        self, LiveSource, affinity::Affinity, attach, counters::Counted, losses::LossReader, nic::Nic,
+        pump::pump, ring::Ring, steering::Post,
     },
     view::hub::{Hub, HubPlan},
 };
@@ -146,17 +146,10 @@ fn start_collector(
     // More collectors than cores share them.
     let core = index % std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     std::thread::Builder::new().name(format!("hdrcap-core{index}")).spawn(move || {
-        if let Err(error) = pin(core) {
-            warn!("the collector of core {core} could not be pinned there: {error}");
-        }
-        pump(ring, &post, collector, &closed);
+        let affinity = Affinity::pin(core)
+            .inspect_err(|error| warn!("the collector of core {core} could not be pinned there: {error}"));
+        pump((ring, &post), collector, affinity.ok(), &closed);
     })
-}
-
-fn pin(core: u32) -> rustix::io::Result<()> {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core as usize);
-    rustix::thread::sched_setaffinity(None, &cores)
 }
 
 /// A reader of the kernel half's counts; where they cannot be read, the last ones known.

@@ -55,6 +55,8 @@ counters! {
         RecordsDuplicate = "records_duplicate",
         /// Records that came to another collector than the one that has their connection.
         RecordsMisdirected = "records_misdirected",
+        /// Times that a collector fell behind and was let run on any core until it had kept up for a second.
+        Unpinned = "unpinned",
         /// Heads begun.
         Heads = "heads",
         /// Heads that no record told of, found where the one before them ends.

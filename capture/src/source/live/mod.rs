@@ -3,6 +3,7 @@
 //! Start order: facts, load, promiscuous mode, attach last. Stop order: detach first, then the collectors drain their
 //! rings until they are empty. Invariant: dropping it leaves every interface as it was, and so does a kill.
 
+pub mod affinity;
 pub mod attach;
 pub mod clock;
 pub mod counters;

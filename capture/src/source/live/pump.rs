@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{clock, ring::Ring, steering::Post};
+use super::{affinity::Affinity, clock, ring::Ring, steering::Post};
 use crate::{collector::Collector, source::RecordSink};
 use common::record::Record;
 
@@ -25,8 +25,14 @@ const REST_RECORDS: usize = 128;
 /// Records brought by a rest that was not too long, at the most.
 const FOUND_MANY: usize = 2 * REST_RECORDS;
 
-/// Feeds a collector from a ring until `closed` is set, then until the ring is empty; ends the collector.
-pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &AtomicBool) {
+/// Feeds a collector from a ring until `closed` is set, then until the ring is empty; ends the collector. The thread is the
+/// one that was pinned, if it could be.
+pub fn pump(
+    (mut ring, post): (Ring, &Post),
+    mut collector: Collector,
+    mut affinity: Option<Affinity>,
+    closed: &AtomicBool,
+) {
     let mut rest = REST_MIN;
     let mut found = 0;
     let mut invalid = 0;
@@ -36,7 +42,13 @@ pub fn pump(mut ring: Ring, post: &Post, mut collector: Collector, closed: &Atom
         let is_closed = closed.load(Ordering::Acquire);
         let now = clock::now();
         collector.begin_burst(now, rested);
-        collector.note_ring_fill(ring.fill_bytes());
+        let fill_bytes = ring.fill_bytes();
+        collector.note_ring_fill(fill_bytes);
+        if let Some(affinity) = &mut affinity
+            && affinity.follow(fill_bytes, ring.capacity_bytes(), now.monotonic_ns)
+        {
+            collector.count_unpinned();
+        }
         let mut checked = Checked { collector: &mut collector, post, astray: 0 };
         let taken = ring.drain(BURST_RECORDS_MAX, &mut checked);
         let astray = checked.astray;
