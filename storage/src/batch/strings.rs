@@ -52,8 +52,53 @@ pub(crate) struct Strings {
     codes: Codes,
     bytes: Vec<u8>,
     ends: Vec<u32>,
-    last: u32,
-    last_is_plain: bool,
+    last: Last,
+}
+
+/// The value that came last, as far as it is compared without a look at the arena, where it may lie far away.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    /// Absent before the first value.
+    code: u32,
+    /// Of its stored form.
+    outline: Outline,
+    /// The stored form is what was on the wire.
+    is_plain: bool,
+}
+
+/// Length, beginning and end of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outline {
+    len: usize,
+    ends: [u64; 2],
+}
+
+impl Outline {
+    /// Values of this length at the most are equal where their outlines are.
+    const WHOLE_LEN_MAX: usize = 2 * size_of::<u64>();
+
+    const EMPTY: Outline = Outline { len: 0, ends: [0; 2] };
+
+    #[inline]
+    fn of(value: &[u8]) -> Outline {
+        let len = value.len();
+        let ends = if let (Some(first), Some(last)) = (value.first_chunk(), value.last_chunk()) {
+            [u64::from_ne_bytes(*first), u64::from_ne_bytes(*last)]
+        } else if let (Some(first), Some(last)) = (value.first_chunk(), value.last_chunk()) {
+            [u32::from_ne_bytes(*first).into(), u32::from_ne_bytes(*last).into()]
+        } else if let (Some(first), Some(last)) = (value.first(), value.last()) {
+            [u64::from(*first) << 8 | u64::from(*last), value[len / 2].into()]
+        } else {
+            [0; 2]
+        };
+        Outline { len, ends }
+    }
+
+    /// Whether values of this outline are equal if they are alike in it.
+    #[inline]
+    const fn is_whole(&self) -> bool {
+        self.len <= Outline::WHOLE_LEN_MAX
+    }
 }
 
 impl Strings {
@@ -64,8 +109,7 @@ impl Strings {
             codes: Codes::default(),
             bytes: Vec::new(),
             ends: Vec::new(),
-            last: ABSENT,
-            last_is_plain: false,
+            last: Last { code: ABSENT, outline: Outline::EMPTY, is_plain: false },
         }
     }
 
@@ -82,7 +126,7 @@ impl Strings {
     /// Asks for what `put_hashed` with this value will look at; its hash, where it will look by that.
     #[inline]
     pub(crate) fn expect(&self, value: &[u8]) -> Option<u32> {
-        if self.coding == Coding::Unique || self.is_last(value) {
+        if self.coding == Coding::Unique || (self.last.is_plain && self.is_last(value, Outline::of(value))) {
             return None;
         }
         let hash = self.hash(value);
@@ -99,17 +143,19 @@ impl Strings {
     /// The same, of a value whose hash may be known by `expect`: it is not the last one then.
     #[inline]
     pub(crate) fn put_hashed(&mut self, value: &[u8], hash: Option<u32>, intake: &mut Intake) -> u32 {
-        if hash.is_none() && self.is_last(value) {
-            return self.last;
+        let outline = Outline::of(value);
+        // A stored form that differs from its bytes could equal the bytes of another.
+        if hash.is_none() && self.last.is_plain && self.is_last(value, outline) {
+            return self.last.code;
         }
         if escape::is_plain(value) {
-            self.last = match (self.coding, hash) {
+            let code = match (self.coding, hash) {
                 (Coding::Unique, _) => self.push(value, intake),
-                (Coding::Repeating, None) => self.find_or_push(value, intake),
+                (Coding::Repeating, None) => self.find_or_push(value, outline, intake),
                 (Coding::Repeating, Some(hash)) => self.find_or_push_hashed(value, hash, intake),
             };
-            self.last_is_plain = true;
-            return self.last;
+            self.last = Last { code, outline, is_plain: true };
+            return code;
         }
         let mut stored = std::mem::take(&mut intake.scratch);
         stored.clear();
@@ -121,18 +167,22 @@ impl Strings {
 
     /// Appends a value that is in stored form already, or finds it.
     pub(crate) fn put_stored(&mut self, stored: &[u8], intake: &mut Intake) -> u32 {
-        self.last_is_plain = false;
-        self.last = match self.coding {
+        let outline = Outline::of(stored);
+        let code = match self.coding {
             Coding::Unique => self.push(stored, intake),
-            Coding::Repeating => self.find_or_push(stored, intake),
+            Coding::Repeating => self.find_or_push(stored, outline, intake),
         };
-        self.last
+        self.last = Last { code, outline, is_plain: false };
+        code
     }
 
-    /// Whether the value is that which came last. A stored form that differs from its bytes could equal the bytes of another.
+    /// Whether this, in stored form, is what came last.
     #[inline]
-    fn is_last(&self, value: &[u8]) -> bool {
-        self.last_is_plain && self.coding == Coding::Repeating && self.get(self.last) == value
+    fn is_last(&self, stored: &[u8], outline: Outline) -> bool {
+        self.last.outline == outline
+            && self.last.code != ABSENT
+            && self.coding == Coding::Repeating
+            && (outline.is_whole() || self.get(self.last.code) == stored)
     }
 
     #[inline]
@@ -140,9 +190,9 @@ impl Strings {
         (self.hasher.hash_one(stored) >> 32) as u32
     }
 
-    fn find_or_push(&mut self, stored: &[u8], intake: &mut Intake) -> u32 {
-        if self.last != ABSENT && self.get(self.last) == stored {
-            return self.last;
+    fn find_or_push(&mut self, stored: &[u8], outline: Outline, intake: &mut Intake) -> u32 {
+        if self.is_last(stored, outline) {
+            return self.last.code;
         }
         self.find_or_push_hashed(stored, self.hash(stored), intake)
     }
@@ -207,9 +257,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn outlines_tell_short_values_apart(a in "[ab]{0,18}", b in "[ab]{0,18}") {
+            let [of_a, of_b] = [&a, &b].map(|value| Outline::of(value.as_bytes()));
+            prop_assert_eq!(of_a, Outline::of(a.clone().as_bytes()));
+            if of_a == of_b && of_a.is_whole() {
+                prop_assert_eq!(a, b);
+            }
+        }
+
+        #[test]
         fn codes_are_equal_exactly_where_values_are(values in proptest::collection::vec(
             prop_oneof![
                 "[ab\\\\]{0,3}".prop_map(String::into_bytes),
+                "a{7,9}[ab]{0,2}b{7,9}".prop_map(String::into_bytes),
                 proptest::collection::vec(any::<u8>(), 0..4),
                 Just(br"\\".to_vec()),
             ], 1..60)) {
