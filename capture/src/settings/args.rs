@@ -230,7 +230,7 @@ pub(super) struct LiveArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     pub(super) steer: Option<SteerChoice>,
 
-    /// Size of each ring, a power of two from 64KiB to 512MiB [default: 32MiB]
+    /// Size of each ring, a power of two from 64KiB to 512MiB [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub(super) ring_bytes: Option<u64>,
 

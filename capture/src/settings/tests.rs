@@ -48,7 +48,7 @@ fn two_words_are_enough() {
                 xdp_mode: XdpModeChoice::Auto,
                 promiscuous: true,
                 steer: SteerChoice::Auto,
-                ring_bytes: 32 << 20,
+                ring_bytes: 64 << 20,
                 stop: StopChoice::Signal,
             }),
             filter: FilterSettings {

@@ -30,8 +30,8 @@ pub const RING_BYTES_MIN: u32 = 64 * 1024;
 /// Largest ring: the kernel's positions within an entry's header have no more.
 pub const RING_BYTES_MAX: u32 = 512 * 1024 * 1024;
 
-/// Bytes of each ring unless `--ring-bytes` says otherwise: a third of a second of records at 95 MB/s per core.
-pub const RING_BYTES_DEFAULT: u32 = 32 * 1024 * 1024;
+/// Bytes of each ring unless `--ring-bytes` says otherwise: two thirds of a second of records at 95 MB/s per core.
+pub const RING_BYTES_DEFAULT: u32 = 64 * 1024 * 1024;
 
 const _: () = assert!(RING_BYTES_DEFAULT.is_power_of_two());
 

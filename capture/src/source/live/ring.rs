@@ -20,6 +20,12 @@ const DISCARDED: u32 = 1 << 30;
 /// guess by itself.
 const PREFETCHED_BYTES: usize = 320;
 
+/// Bytes of the longest entry that a kernel half of this version writes.
+const ENTRY_BYTES_MAX: usize =
+    (ENTRY_HEADER_BYTES as usize + RECORD_BYTES + RECORD_COPY_BYTES_MAX).next_multiple_of(8);
+
+const _: () = assert!(PREFETCHED_BYTES <= ENTRY_BYTES_MAX);
+
 /// An entry the kernel has finished.
 struct Entry<'a> {
     occupied_bytes: u64,
@@ -54,7 +60,10 @@ impl Ring {
     pub(crate) fn map(fd: BorrowedFd<'_>, index: u32, capacity: u32) -> io::Result<Self> {
         let page = page_bytes();
         let consumer = Mapping::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?;
-        let producer = Mapping::new(fd, page, page + 2 * capacity as usize, libc::PROT_READ)?;
+        // The kernel has the data a second time behind its end, so that no entry is in two pieces. Of that as much as an entry
+        // may take is enough; each page mapped counts as memory of the process, also where it is mapped already.
+        let again = ENTRY_BYTES_MAX.next_multiple_of(page);
+        let producer = Mapping::new(fd, page, page + capacity as usize + again, libc::PROT_READ)?;
         let capacity = u64::from(capacity);
         let mut ring =
             Self { index, capacity, data_start: page, consumer, producer, position: 0, invalid: 0 };
@@ -135,7 +144,7 @@ impl Ring {
         }
         let length = u64::from(header & !(BUSY | DISCARDED));
         let occupied_bytes = (length + ENTRY_HEADER_BYTES).next_multiple_of(8);
-        if occupied_bytes > left {
+        if occupied_bytes > left || occupied_bytes > ENTRY_BYTES_MAX as u64 {
             // Lengths can no longer be trusted, so neither can the next entry's place: go on where the writer is.
             return Some(Entry { occupied_bytes: left, content: Content::Invalid });
         }
