@@ -276,7 +276,7 @@ fn sealed() -> Batch {
     let mut collector = Collector::new(&settings, redactor(), outlet, Arc::new(CollectorLedger::default()));
     MATERIAL.records.iter().for_each(|(record, bytes)| collector.record(record, bytes));
     collector.finish();
-    sealed.recv().expect("a batch was sealed").batch
+    *sealed.recv().expect("a batch was sealed").batch
 }
 
 /// A batch into a row group of a file, synced, with its snapshot.

@@ -40,7 +40,7 @@ use crate::{
 /// A batch to be written.
 pub struct Sealed {
     /// Its rows.
-    pub batch: Batch,
+    pub batch: Box<Batch>,
     /// When they were parsed; nothing where the clock is that of a file.
     pub parsed: Vec<ParsedMark>,
     /// Its place in the backlog, where that is bounded.

@@ -111,6 +111,7 @@ fn a_stopped_collector_loses_heads_to_its_ring() {
     let capture =
         start(&lab, out.path(), &["--ring-bytes", "64k", "--collectors", "1", "--health-loss", "0.1%"]);
     assert!(get(&lab, "/healthz").contains("\"healthy\":true"));
+    assert_eq!(cores_of_collector(capture.pid()), "0");
 
     // The kernel half goes on; nobody empties the ring.
     capture.signal("STOP");
@@ -125,6 +126,9 @@ fn a_stopped_collector_loses_heads_to_its_ring() {
         health.contains("\"healthy\":false").then_some(health)
     });
     assert!(health.contains("heads, to full rings"), "{health}");
+    wait::until("the collector, which was behind, holds to its core again", || {
+        (cores_of_collector(capture.pid()) == "0").then_some(())
+    });
     let balance = compared(&lab, capture, out.path(), Left::HalfTransactions);
     let lost = balance.count("ring_full");
     assert!(lost > 0 && lost == balance.count("verdict_ring_full_head"), "{balance:?}");
@@ -133,8 +137,21 @@ fn a_stopped_collector_loses_heads_to_its_ring() {
         .iter()
         .sum();
     assert!(by_class >= lost, "{balance:?}");
+    assert!(balance.count("unpinned") > 0, "{balance:?}");
     assert_eq!(balance.count("heads") - lost, balance.count("messages"));
     estimate_makes_up_for(lost, &balance, out.path());
+}
+
+/// The cores that the first collector may run on, as the kernel tells them.
+fn cores_of_collector(pid: u32) -> String {
+    let statuses = std::fs::read_dir(format!("/proc/{pid}/task")).expect("a process").filter_map(|task| {
+        // A thread may end meanwhile.
+        std::fs::read_to_string(task.ok()?.path().join("status")).ok()
+    });
+    let of_collector =
+        statuses.into_iter().find(|status| status.contains("\thdrcap-core0\n")).expect("a collector");
+    let cores = of_collector.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"));
+    cores.expect("the kernel tells it").to_owned()
 }
 
 /// The shipped views tell the share that was lost, and the weights of the rows make up for it.

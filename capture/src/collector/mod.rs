@@ -86,7 +86,7 @@ struct Stages {
     head_bytes_max: usize,
     parser: Parser,
     redactor: Redactor,
-    batch: Batch,
+    batch: Box<Batch>,
     /// Counts the batches: ids of an older one are void.
     epoch: u32,
     tally: Tally,
@@ -118,7 +118,7 @@ impl Collector {
                 head_bytes_max: settings.head_bytes_max,
                 parser: Parser::new(),
                 redactor,
-                batch: Batch::new(),
+                batch: Box::new(Batch::new()),
                 epoch: 0,
                 tally: Tally::default(),
                 observed: Observed::new(&published),

@@ -66,9 +66,9 @@ impl Collector {
     }
 
     /// Puts a new batch in place and carries the sides of open transactions over.
-    fn swap_batch(&mut self) -> Batch {
+    fn swap_batch(&mut self) -> Box<Batch> {
         let old = &self.stages.batch;
-        let mut next = old.successor();
+        let mut next = Box::new(old.successor());
         for nth in 0..self.table.busy_count() {
             let at = self.table.busy(nth);
             for transaction in self.table.get(at).transactions.iter_mut() {

@@ -42,8 +42,8 @@ impl Affinity {
         match self.holding.follow(fill_bytes > capacity_bytes / BEHIND_SHARE, now_ns) {
             Some(Move::Leave) => sched_setaffinity(None, &self.all).is_ok(),
             Some(Move::Return) => {
-                // A core that was taken from the process meanwhile is nobody's: any other will do.
-                let _ = sched_setaffinity(None, &self.own);
+                // Where its core was taken from the process meanwhile, any other will do.
+                sched_setaffinity(None, &self.own).unwrap_or_default();
                 false
             }
             None => false,
