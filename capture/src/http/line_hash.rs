@@ -221,16 +221,28 @@ mod tests {
         }
     }
 
+    /// Two lines share a place as often as chance would have it over all keys; with some keys many do, with others fewer.
     #[test]
     fn places_and_tags_are_spread() {
-        let hasher = LineHasher::new();
-        let hashes: Vec<LineHash> =
-            (0..1024).map(|nth| hasher.hash(format!("X: {nth}").as_bytes()).unwrap()).collect();
-        for bits in [LineHash::place, LineHash::other_place, |hash: LineHash| hash.tag() as usize] {
-            let mut shares = [0; 16];
-            hashes.iter().for_each(|hash| shares[bits(*hash) % 16] += 1);
-            assert!(shares.iter().all(|share| (24..=120).contains(share)), "{shares:?}");
+        const HASHERS: u64 = 256;
+        const LINES: u64 = 256;
+        const PLACES: usize = 16;
+        let lines: Vec<String> = (0..LINES).map(|nth| format!("X: {nth}")).collect();
+        let mut shared = [0; 3];
+        for _ in 0..HASHERS {
+            let hasher = LineHasher::new();
+            let hashes: Vec<LineHash> =
+                lines.iter().map(|line| hasher.hash(line.as_bytes()).unwrap()).collect();
+            assert!(hashes.iter().all(|hash| hash.tag() != 0));
+            let bits = [LineHash::place, LineHash::other_place, |hash: LineHash| hash.tag() as usize];
+            for (shared, bits) in shared.iter_mut().zip(bits) {
+                let mut filled = [0_u64; PLACES];
+                hashes.iter().for_each(|hash| filled[bits(*hash) % PLACES] += 1);
+                *shared += filled.iter().map(|lines| lines * lines.saturating_sub(1) / 2).sum::<u64>();
+            }
         }
-        assert!(hashes.iter().all(|hash| hash.tag() != 0));
+        let by_chance = HASHERS * LINES * (LINES - 1) / 2 / PLACES as u64;
+        let shares = shared.map(|pairs| pairs as f64 / by_chance as f64);
+        assert!(shares.iter().all(|share| (0.8..1.25).contains(share)), "{shares:?}");
     }
 }
