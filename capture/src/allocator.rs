@@ -4,9 +4,10 @@
 //! given up for a sign that pieces of that size come and go, and keeps the next ones among the small ones, where what lies
 //! behind them holds their memory: a process that once wrote a lot stays as large as it ever was.
 
-/// Pieces of this many bytes or more are mapped and unmapped by themselves.
+/// Pieces of this many bytes or more are mapped and unmapped by themselves: what the C library begins with. Most columns of a
+/// batch take less than a megabyte, and what is kept for as long as connections are would lie between them.
 #[cfg(any(target_env = "gnu", test))]
-const LARGE_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 128 << 10;
 
 /// Has large pieces mapped by themselves from now on, whatever their size; where the C library is another one, it decides.
 pub fn map_large_pieces() {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use common::record::{Record, TunnelType};
 use storage::{
     batch::ConnectionId,
     values::{ConnectionValues, PairState, RowValues, TimeSource, Tunnel},
@@ -13,6 +12,7 @@ use crate::{
     community_id::{COMMUNITY_ID_BYTES, community_id},
     flow::{
         connection::Connection,
+        origin::Encapsulation,
         transaction::{Call, Transaction},
     },
     ledger::Counter,
@@ -74,8 +74,8 @@ impl Stages {
         let (request, response) = (transaction.request.as_ref(), transaction.response.as_ref());
         let ts_first = request.map(|side| side.ts_first).or(response.map(|side| side.ts_first)).unwrap_or(0);
         let request_end = request.and_then(|side| side.ts_end);
-        let request_start = request.and_then(|side| side.ts_begin);
-        let response_start = response.and_then(|side| side.ts_begin);
+        let request_start = request.and_then(|side| side.ts_begin());
+        let response_start = response.and_then(|side| side.ts_begin());
         let seq = |value: u32| Some(i64::from(value));
         RowValues {
             ts_ns: i64::try_from(ts_first).unwrap_or(i64::MAX).saturating_add(self.clock_offset_ns),
@@ -86,8 +86,8 @@ impl Stages {
             req_end_seq: request.and_then(|side| seq(side.end_seq.unwrap_or(side.head_end))),
             resp_seq: response.and_then(|side| seq(side.seq)),
             resp_ack: response.and_then(|side| side.ack).and_then(seq),
-            req_body_bytes: request.and_then(|side| side.body_bytes),
-            resp_body_bytes: response.and_then(|side| side.body_bytes),
+            req_body_bytes: request.and_then(|side| side.body_bytes()),
+            resp_body_bytes: response.and_then(|side| side.body_bytes()),
             ttfb_us: micros(request_end, response_start),
             req_duration_us: micros(request_start, request_end),
             resp_head_duration_us: micros(response_start, response.map(|side| side.ts_last)),
@@ -105,11 +105,11 @@ impl Stages {
         }
         let (low, high) = (end_of(connection.key.low, connection), end_of(connection.key.high, connection));
         let (client, server) = if connection.client == Some(1) { (high, low) } else { (low, high) };
-        let first = &connection.first;
-        let interface = self.interfaces.iter().find(|(index, _)| *index == first.ifindex);
+        let origin = &connection.origin;
+        let interface = self.interfaces.iter().find(|(index, _)| *index == origin.ifindex);
         let mut text = [0; COMMUNITY_ID_BYTES];
         let mut community_id = Some(community_id(client.into(), server.into(), &mut text));
-        let (mut shown_client, mut flow_id) = (client, first.flow_hash);
+        let (mut shown_client, mut flow_id) = (client, origin.flow_hash);
         if let Some(network) = self.redactor.client(client.0) {
             // Both are made of the whole address by public means: trying the addresses of the network would find it.
             community_id = None;
@@ -119,14 +119,14 @@ impl Stages {
         let rtt_ns = connection.handshake.and_then(|handshake| handshake.rtt_ns());
         let id = self.batch.connection(&ConnectionValues {
             iface: interface.map_or("", |(_, name)| name.as_str()),
-            queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(first.queue)),
+            queue: (self.ts_source != TimeSource::Pcap).then_some(i32::from(origin.queue)),
             sample_weight: i32::try_from(sample_weight).unwrap_or(i32::MAX),
             flow_id: flow_id.cast_signed(),
             community_id,
             client: shown_client,
             server,
-            vlan_ids: &first.vlan_ids[..usize::from(first.vlan_count).min(first.vlan_ids.len())],
-            tunnel: tunnel_of(first),
+            vlan_ids: origin.vlan_ids(),
+            tunnel: origin.tunnel.and_then(tunnel_of),
             syn_seen: connection.handshake.is_some(),
             tcp_rtt_us: rtt_ns.and_then(|ns| i64::try_from(ns / 1_000).ok()),
         });
@@ -159,12 +159,11 @@ fn address(bytes: [u8; 16], version: u8) -> IpAddr {
     }
 }
 
-fn tunnel_of(record: &Record) -> Option<Tunnel> {
-    let kind = TunnelType::from_byte(record.tunnel_type)?.name()?;
+fn tunnel_of(tunnel: Encapsulation) -> Option<Tunnel> {
     Some(Tunnel {
-        kind,
-        id: (record.tunnel_has_id != 0).then_some(i64::from(record.tunnel_id)),
-        outer_src: address(record.outer_src_ip.bytes(), record.outer_ip_version),
-        outer_dst: address(record.outer_dst_ip.bytes(), record.outer_ip_version),
+        kind: tunnel.kind.name()?,
+        id: tunnel.id.map(i64::from),
+        outer_src: address(tunnel.outer_src.bytes(), tunnel.outer_ip_version),
+        outer_dst: address(tunnel.outer_dst.bytes(), tunnel.outer_ip_version),
     })
 }

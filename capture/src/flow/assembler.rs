@@ -75,7 +75,7 @@ pub struct Assembler {
     /// Records of early pieces that were forgotten, and are not counted yet.
     forgotten: u64,
     recent: [(u32, u32); HEAD_RECENT_COUNT_MAX],
-    recent_count: usize,
+    recent_count: u8,
 }
 
 impl Assembler {
@@ -151,6 +151,8 @@ impl Assembler {
             let behind = self.partials[before].split_off(record.seq);
             self.forgotten += self.early.keep_rest(behind, head_bytes_max);
         }
+        // One at a time is usual.
+        self.partials.reserve_exact(1);
         self.partials.insert(at, Partial::new(record, head_bytes_max, is_continuous));
         let next = self.partials.get(at + 1).map(Partial::start);
         for early in self.early.take(record.seq, next) {
@@ -268,15 +270,15 @@ impl Assembler {
     }
 
     fn recent(&self) -> &[(u32, u32)] {
-        &self.recent[..self.recent_count.min(HEAD_RECENT_COUNT_MAX)]
+        &self.recent[..usize::from(self.recent_count).min(HEAD_RECENT_COUNT_MAX)]
     }
 
     fn remember(&mut self, start: u32, end: u32) {
-        self.recent[self.recent_count % HEAD_RECENT_COUNT_MAX] = (start, end);
+        self.recent[usize::from(self.recent_count) % HEAD_RECENT_COUNT_MAX] = (start, end);
         self.recent_count += 1;
         // Keep the index small, and "full" distinguishable from "filling".
-        if self.recent_count == 2 * HEAD_RECENT_COUNT_MAX {
-            self.recent_count = HEAD_RECENT_COUNT_MAX;
+        if usize::from(self.recent_count) == 2 * HEAD_RECENT_COUNT_MAX {
+            self.recent_count = HEAD_RECENT_COUNT_MAX as u8;
         }
     }
 

@@ -11,6 +11,7 @@ use storage::{batch::ConnectionId, flags::Flags};
 use super::{
     direction::Direction,
     handshake::Handshake,
+    origin::Origin,
     seq,
     table::{FlowKey, Held},
     transaction::{Retracted, Transactions},
@@ -55,8 +56,8 @@ pub struct Connection {
     pub handshake: Option<Handshake>,
     /// Its values in the batch of that number, with the sampling's N of that number.
     pub id: Option<(u32, u32, ConnectionId)>,
-    /// The record that first named it: provenance of its rows.
-    pub first: Record,
+    /// Where its frames come from.
+    pub origin: Origin,
     /// Time of the last record, nanoseconds.
     pub ts_last: u64,
     /// Both directions ended, or one was reset.
@@ -76,7 +77,7 @@ impl Connection {
             http_end_seqs: [None; 2],
             handshake: None,
             id: None,
-            first: *record,
+            origin: Origin::of(record),
             ts_last: record.ts_ns,
             is_closed: false,
         }

@@ -346,7 +346,7 @@ mod tests {
         let first = table.get(places[0]).key;
         assert_eq!(table.find(&first), Some(places[0]));
         assert_eq!(table.oldest(), Some(places[1]));
-        assert_eq!(table.remove(places[1]).first.src_port, 2);
+        assert_eq!(table.remove(places[1]).key.low.1, 2);
         let again = table.insert(connection(9));
         assert_eq!(again, places[1]);
         assert_eq!(order(&table), [places[2].0, places[0].0, again.0]);

@@ -130,7 +130,6 @@ fn close<Id>(side: &mut Side<Id>, way: &Direction, end: u32, is_fin: bool) {
             // Beyond 2 GiB only the exact end can be recognised, modulo the sequence space.
             if side.head_end.wrapping_add(bytes as u32) == end {
                 side.end_at(end, way);
-                side.body_bytes = i64::try_from(bytes).ok();
             }
         }
         (Extent::UntilClose, _) => {
@@ -159,12 +158,11 @@ mod tests {
             ack: None,
             sample_weight: 1,
             ts_first: 1,
-            ts_begin: Some(1),
+            is_repeat: false,
             ts_last: 2,
             extent,
             end_seq: None,
             ts_end: None,
-            body_bytes: None,
             version_minor: None,
             is_behind_gap: false,
         }
@@ -173,7 +171,7 @@ mod tests {
     fn closed(extent: Extent, end: u32, is_fin: bool) -> Option<i64> {
         let mut side = side(extent);
         close(&mut side, &Direction::default(), end, is_fin);
-        side.body_bytes
+        side.body_bytes()
     }
 
     #[test]
@@ -203,9 +201,9 @@ mod tests {
         way.observe(300, 99, true);
         let mut passed = side(Extent::Length(60));
         settle(&mut passed, &way);
-        assert_eq!((passed.body_bytes, passed.ts_end), (Some(60), None));
+        assert_eq!((passed.body_bytes(), passed.ts_end), (Some(60), None));
         let mut again = side(Extent::Length(100));
         settle(&mut again, &way);
-        assert_eq!((again.body_bytes, again.ts_end), (Some(100), None), "it may have come by before");
+        assert_eq!((again.body_bytes(), again.ts_end), (Some(100), None), "it may have come by before");
     }
 }

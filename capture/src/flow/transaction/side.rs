@@ -25,8 +25,8 @@ pub struct Side<Id> {
     pub sample_weight: u32,
     /// Time of the head's first byte.
     pub ts_first: u64,
-    /// The same, where that byte was seen when it came first.
-    pub ts_begin: Option<u64>,
+    /// That byte had come by before, unseen.
+    pub is_repeat: bool,
     /// Time of the head's last byte.
     pub ts_last: u64,
     /// Body declared by the head.
@@ -35,8 +35,6 @@ pub struct Side<Id> {
     pub end_seq: Option<u32>,
     /// Time of the message's last byte, where it was seen.
     pub ts_end: Option<u64>,
-    /// Body bytes on the wire, framing included, once known.
-    pub body_bytes: Option<i64>,
     /// Minor version, of HTTP/1.0 and 1.1.
     pub version_minor: Option<u8>,
     /// A message is missing before it, or part of one.
@@ -55,12 +53,11 @@ impl<Id> Side<Id> {
             ack: has_ack.then_some(span.ack),
             sample_weight: span.sample_weight,
             ts_first: span.ts_first,
-            ts_begin: (!span.is_repeat).then_some(span.ts_first),
+            is_repeat: span.is_repeat,
             ts_last: span.ts_last,
             extent,
             end_seq: has_no_body.then_some(span.end_seq),
             ts_end: has_no_body.then_some(span.ts_last),
-            body_bytes: has_no_body.then_some(0),
             version_minor: None,
             is_behind_gap: false,
         }
@@ -87,7 +84,7 @@ impl<Id> Side<Id> {
     #[must_use]
     pub fn without_body(self) -> Self {
         let (end_seq, ts_end) = (Some(self.head_end), Some(self.ts_last));
-        Side { extent: Extent::None, end_seq, ts_end, body_bytes: Some(0), ..self }
+        Side { extent: Extent::None, end_seq, ts_end, ..self }
     }
 
     /// From where to where its body reaches, once that is known and it has one.
@@ -96,10 +93,26 @@ impl<Id> Side<Id> {
         Some((self.head_end, end))
     }
 
+    /// Time of the head's first byte, where it was seen when it came first.
+    pub fn ts_begin(&self) -> Option<u64> {
+        (!self.is_repeat).then_some(self.ts_first)
+    }
+
+    /// Body bytes on the wire, framing included, once known.
+    pub fn body_bytes(&self) -> Option<i64> {
+        let reached = self.end_seq?.wrapping_sub(self.head_end);
+        match self.extent {
+            // Sequence numbers tell so many bytes modulo the sequence space.
+            Extent::Length(declared) if declared as u32 == reached => i64::try_from(declared).ok(),
+            Extent::Length(_) | Extent::None | Extent::Delimited | Extent::UntilClose | Extent::Unknown => {
+                Some(i64::from(reached))
+            }
+        }
+    }
+
     /// Notes that the message ends at `end` of its direction.
     pub fn end_at(&mut self, end: u32, way: &Direction) {
         self.end_seq = Some(end);
-        self.body_bytes = Some(i64::from(end.wrapping_sub(self.head_end)));
         self.ts_end = if end == self.head_end { Some(self.ts_last) } else { way.ts_of(end) };
     }
 }

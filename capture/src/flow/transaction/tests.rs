@@ -11,7 +11,7 @@ pub(super) fn request(seq: u32, ack: u32) -> Side<RequestId> {
 }
 
 pub(super) fn response(seq: u32, ack: u32, extent: Extent) -> Side<ResponseId> {
-    Side { extent, end_seq: None, body_bytes: None, ts_end: None, ..side(ResponseId::default(), seq, ack) }
+    Side { extent, end_seq: None, ts_end: None, ..side(ResponseId::default(), seq, ack) }
 }
 
 fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
@@ -22,12 +22,11 @@ fn side<Id>(id: Id, seq: u32, ack: u32) -> Side<Id> {
         ack: Some(ack),
         sample_weight: 1,
         ts_first: 0,
-        ts_begin: Some(0),
+        is_repeat: false,
         ts_last: 0,
         extent: Extent::None,
         end_seq: Some(seq.wrapping_add(MSS)),
         ts_end: Some(0),
-        body_bytes: Some(0),
         version_minor: None,
         is_behind_gap: false,
     }
