@@ -7,6 +7,7 @@
 use common::record::{Record, record_flag};
 use storage::flags::Flags;
 
+use super::latest::Latest;
 use super::partial::Partial;
 use super::piece::{EarlyPieces, Piece};
 use super::seq;
@@ -74,8 +75,7 @@ pub struct Assembler {
     early: EarlyPieces,
     /// Records of early pieces that were forgotten, and are not counted yet.
     forgotten: u64,
-    recent: [(u32, u32); HEAD_RECENT_COUNT_MAX],
-    recent_count: u8,
+    recent: Latest<(u32, u32), HEAD_RECENT_COUNT_MAX>,
 }
 
 impl Assembler {
@@ -270,16 +270,11 @@ impl Assembler {
     }
 
     fn recent(&self) -> &[(u32, u32)] {
-        &self.recent[..usize::from(self.recent_count).min(HEAD_RECENT_COUNT_MAX)]
+        self.recent.all()
     }
 
     fn remember(&mut self, start: u32, end: u32) {
-        self.recent[usize::from(self.recent_count) % HEAD_RECENT_COUNT_MAX] = (start, end);
-        self.recent_count += 1;
-        // Keep the index small, and "full" distinguishable from "filling".
-        if usize::from(self.recent_count) == 2 * HEAD_RECENT_COUNT_MAX {
-            self.recent_count = HEAD_RECENT_COUNT_MAX as u8;
-        }
+        self.recent.add((start, end));
     }
 
     /// Gives each head in progress what of a piece lies before the next one begins; whether any got something.

@@ -6,6 +6,7 @@
 use common::record::Record;
 
 use super::assembler::{Assembler, HeadSpan};
+use super::latest::Latest;
 use super::seq;
 use super::trail::Trail;
 use super::transaction::Before;
@@ -86,9 +87,7 @@ pub struct Direction {
     fin_seq: Option<u32>,
     chunk_end: Option<(u32, u32)>,
     /// Where it stood when it first acknowledged more: sequence number and ACK, the newest of them.
-    replies: [(u32, u32); REPLY_COUNT_MAX],
-    /// How many there were, less a multiple of their places once all of these are taken.
-    reply_count: u8,
+    replies: Latest<(u32, u32), REPLY_COUNT_MAX>,
 }
 
 impl Direction {
@@ -112,33 +111,24 @@ impl Direction {
 
     /// Notes data from `begin` to `end` that was sent with `ack`.
     pub fn observe_reply(&mut self, (begin, end): (u32, u32), ack: u32) {
-        let count = usize::from(self.reply_count);
-        match count.checked_sub(1).map(|newest| &mut self.replies[newest % REPLY_COUNT_MAX]) {
+        match self.replies.newest_mut() {
             // What is right in front of it, sent with the same, changed places with it on the way.
             Some((known_begin, known)) if *known == ack && *known_begin == end => *known_begin = begin,
             Some((_, known)) if !seq::after(ack, *known) => {}
-            Some(_) | None => {
-                self.replies[count % REPLY_COUNT_MAX] = (begin, ack);
-                let is_round = count + 1 == 2 * REPLY_COUNT_MAX;
-                self.reply_count = (if is_round { REPLY_COUNT_MAX } else { count + 1 }) as u8;
-            }
+            Some(_) | None => self.replies.add((begin, ack)),
         }
-    }
-
-    fn replies(&self) -> &[(u32, u32)] {
-        &self.replies[..usize::from(self.reply_count).min(REPLY_COUNT_MAX)]
     }
 
     /// Whether the other end, once it had read this one's data up to `read`, knew that its own byte at `at` had arrived:
     /// what it sends of that later is a repeat, whose ACK is not the one of the first time.
     pub fn has_replied_to(&self, at: u32, read: u32) -> bool {
-        self.replies().iter().any(|(begin, ack)| seq::after(read, *begin) && seq::after(*ack, at))
+        self.replies.all().iter().any(|(begin, ack)| seq::after(read, *begin) && seq::after(*ack, at))
     }
 
     /// Acknowledgment number that the byte at `at` was sent with, as far as others tell: `record` brought what was still missing
     /// before it, or of it.
     pub fn ack_at(&self, at: u32, record: &Record) -> u32 {
-        let sent = self.replies().iter().filter(|(begin, _)| seq::at_or_after(at, *begin));
+        let sent = self.replies.all().iter().filter(|(begin, _)| seq::at_or_after(at, *begin));
         let Some(sent) = sent.map(|(_, ack)| *ack).reduce(seq::latest) else { return record.ack };
         // Acknowledgments only grow along a direction.
         if seq::at_or_after(at, record.seq) { seq::latest(sent, record.ack) } else { sent }
@@ -423,9 +413,12 @@ mod tests {
         assert!(server.has_replied_to(60, 600), "the client had read the reply at 500");
         assert!(!server.has_replied_to(60, 500), "its answer begins there");
         assert!(!server.has_replied_to(100, 600), "the next request");
-        for nth in 1..=9 {
+        let reply = |server: &mut Direction, nth: u32| {
             server.observe_reply((1_000 * nth, 1_000 * nth + 10), 100 + nth);
-        }
+        };
+        (1..=4).for_each(|nth| reply(&mut server, nth));
+        assert!(!server.has_replied_to(60, 600) && server.has_replied_to(60, 1_001), "few are remembered");
+        (5..=9).for_each(|nth| reply(&mut server, nth));
         assert!(!server.has_replied_to(60, 6_000) && server.has_replied_to(60, 6_001), "few are remembered");
     }
 

@@ -6,6 +6,7 @@ pub mod assembler;
 pub mod connection;
 pub mod direction;
 pub mod handshake;
+mod latest;
 pub mod origin;
 pub mod partial;
 pub mod piece;

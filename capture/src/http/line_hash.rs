@@ -228,21 +228,25 @@ mod tests {
         const LINES: u64 = 256;
         const PLACES: usize = 16;
         let lines: Vec<String> = (0..LINES).map(|nth| format!("X: {nth}")).collect();
-        let mut shared = [0; 3];
+        let (mut shared, mut held) = ([0; 3], [[0; PLACES]; 3]);
         for _ in 0..HASHERS {
             let hasher = LineHasher::new();
             let hashes: Vec<LineHash> =
                 lines.iter().map(|line| hasher.hash(line.as_bytes()).unwrap()).collect();
             assert!(hashes.iter().all(|hash| hash.tag() != 0));
             let bits = [LineHash::place, LineHash::other_place, |hash: LineHash| hash.tag() as usize];
-            for (shared, bits) in shared.iter_mut().zip(bits) {
+            for ((shared, held), bits) in shared.iter_mut().zip(&mut held).zip(bits) {
                 let mut filled = [0_u64; PLACES];
                 hashes.iter().for_each(|hash| filled[bits(*hash) % PLACES] += 1);
+                held.iter_mut().zip(filled).for_each(|(held, lines)| *held += lines);
                 *shared += filled.iter().map(|lines| lines * lines.saturating_sub(1) / 2).sum::<u64>();
             }
         }
         let by_chance = HASHERS * LINES * (LINES - 1) / 2 / PLACES as u64;
         let shares = shared.map(|pairs| pairs as f64 / by_chance as f64);
         assert!(shares.iter().all(|share| (0.8..1.25).contains(share)), "{shares:?}");
+        let line_count = HASHERS * LINES / 1024;
+        let is_held = |lines: &u64| (24 * line_count..=120 * line_count).contains(lines);
+        assert!(held.iter().flatten().all(is_held), "{held:?}");
     }
 }
