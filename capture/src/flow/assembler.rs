@@ -108,7 +108,7 @@ impl Assembler {
         }
         let end = record.seq.wrapping_add(u32::from(record.copied));
         if ends_here(record) && !self.early.touch(record.seq, end) {
-            self.remember(record.seq, end);
+            self.recent.add((record.seq, end));
             return Fed::InPlace(span_in_place(record, is_continuous));
         }
         self.insert(record, head_bytes_max, is_continuous);
@@ -118,7 +118,7 @@ impl Assembler {
 
     /// Whether a head begins at `at` that is known, or that may have been: so far back it is forgotten.
     pub fn has_begun(&self, at: u32) -> bool {
-        let behind = self.recent().iter().filter(|(start, _)| seq::after(*start, at)).count();
+        let behind = self.recent.all().iter().filter(|(start, _)| seq::after(*start, at)).count();
         // The one that may end there is among them.
         behind >= HEAD_RECENT_COUNT_MAX - 1
             || self.is_recent(at)
@@ -189,7 +189,7 @@ impl Assembler {
     pub fn next_done(&mut self, head_bytes_max: usize) -> Option<(HeadSpan, Vec<u8>)> {
         let done = self.partials.iter().position(Partial::is_done)?;
         let (span, bytes, rest) = self.partials.remove(done).finish();
-        self.remember(span.seq, span.end_seq);
+        self.recent.add((span.seq, span.end_seq));
         self.forgotten += self.early.keep_rest(rest, head_bytes_max);
         Some((span, bytes))
     }
@@ -232,7 +232,7 @@ impl Assembler {
             return None;
         }
         let (span, bytes) = self.partials.remove(0).give_up();
-        self.remember(span.seq, span.end_seq);
+        self.recent.add((span.seq, span.end_seq));
         Some((span, bytes))
     }
 
@@ -266,15 +266,7 @@ impl Assembler {
 
     /// From where to where a head reached that was handed on lately.
     fn recent_at(&self, head_seq: u32) -> Option<(u32, u32)> {
-        self.recent().iter().find(|(start, _)| *start == head_seq).copied()
-    }
-
-    fn recent(&self) -> &[(u32, u32)] {
-        self.recent.all()
-    }
-
-    fn remember(&mut self, start: u32, end: u32) {
-        self.recent.add((start, end));
+        self.recent.all().iter().find(|(start, _)| *start == head_seq).copied()
     }
 
     /// Gives each head in progress what of a piece lies before the next one begins; whether any got something.
@@ -295,7 +287,7 @@ impl Assembler {
     /// Keeps a piece that is of no head in progress, unless it is of a head that is done; whether any of it is new.
     fn keep_early(&mut self, piece: Piece<'_>, head_bytes_max: usize) -> bool {
         let mut left = Some(piece);
-        for (start, end) in self.recent() {
+        for (start, end) in self.recent.all() {
             let Some(piece) = left else { break };
             left = if seq::is_within(piece.seq, *start, *end) {
                 piece.within(*end, piece.end())
