@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Lines of a stretch: most heads are one.
-const STRETCH_LINES: usize = 16;
+const STRETCH_LINES: usize = 20;
 
 /// A line whose turn it is.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +69,16 @@ impl<'a> LinesAhead<'a> {
     #[inline(never)]
     fn cut_stretch(&mut self, memory: &LineMemory) {
         let LinesAhead { bytes, mut feeds, mut end, mut is_over, .. } = *self;
+        let mut ends = [0; STRETCH_LINES];
+        let found = feeds.fill(&mut ends);
+        // Behind the last line feed there may be the beginning of a line.
+        let ends = ends[..found].iter().map(|lf| Some(*lf as usize)).chain((found == 0).then_some(None));
         let mut cut = 0;
-        for coming in &mut self.stretch {
+        for (coming, lf) in self.stretch.iter_mut().zip(ends) {
             if is_over || end >= bytes.len() {
                 break;
             }
-            let line = physical_line(bytes, end, &mut feeds);
+            let line = physical_line(bytes, end, lf);
             is_over = line.is_empty();
             end = line.next();
             let is_continued = bytes.get(end).copied().is_some_and(is_blank);

@@ -156,10 +156,9 @@ pub(super) enum Ending {
     Cut,
 }
 
-/// The physical line that begins at `start`; `feeds` goes on from there.
+/// The physical line that begins at `start`; the next line feed is at `lf`.
 #[inline]
-pub(super) fn physical_line(bytes: &[u8], start: usize, feeds: &mut LineFeeds<'_>) -> PhysicalLine {
-    let lf = feeds.next();
+pub(super) fn physical_line(bytes: &[u8], start: usize, lf: Option<usize>) -> PhysicalLine {
     let end = lf.unwrap_or(bytes.len());
     let cr = end > start && bytes[end - 1] == b'\r';
     let ending = match (lf, cr) {

@@ -5,6 +5,9 @@
 
 const BLOCK_BYTES: usize = 64;
 
+/// Line feeds that are taken out of a block together.
+const TAKEN: usize = 4;
+
 /// The line feeds of `bytes`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LineFeeds<'a> {
@@ -22,18 +25,43 @@ impl<'a> LineFeeds<'a> {
     }
 
     /// Where the next one is.
-    #[inline]
     pub(super) fn next(&mut self) -> Option<usize> {
-        while self.bits == 0 {
-            if self.bytes.len().saturating_sub(self.block) <= BLOCK_BYTES {
-                return None;
+        while self.bits == 0 && self.step() {}
+        let at = self.block + self.bits.trailing_zeros() as usize;
+        let found = self.bits != 0;
+        self.bits &= self.bits.wrapping_sub(1);
+        found.then_some(at)
+    }
+
+    /// Puts where the next ones are into `places`, as long as there is room for all that may be taken together; returns how many
+    /// that were, none only where none is left.
+    ///
+    /// Lines are of any length, so a branch for each block and each line feed would be foretold wrongly for most lines.
+    #[inline]
+    pub(super) fn fill<const N: usize>(&mut self, places: &mut [u32; N]) -> usize {
+        let mut count = 0;
+        while let Some(taken) = places[count..].first_chunk_mut::<TAKEN>() {
+            for place in taken {
+                *place = self.block as u32 + self.bits.trailing_zeros();
+                count += usize::from(self.bits != 0);
+                self.bits &= self.bits.wrapping_sub(1);
             }
+            if self.bits == 0 && !self.step() {
+                break;
+            }
+        }
+        count
+    }
+
+    /// Goes on to the next block; false where there is none.
+    #[inline]
+    fn step(&mut self) -> bool {
+        let has_next = self.bytes.len().saturating_sub(self.block) > BLOCK_BYTES;
+        if has_next {
             self.block += BLOCK_BYTES;
             self.bits = bits_at(self.bytes, self.block);
         }
-        let at = self.block + self.bits.trailing_zeros() as usize;
-        self.bits &= self.bits - 1;
-        Some(at)
+        has_next
     }
 }
 
@@ -98,12 +126,24 @@ mod tests {
         fn every_line_feed_is_given_once_in_order(
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'\x8a'), any::<u8>()], 0..300),
             start in 0_usize..310,
+            first in 0_usize..3,
         ) {
+            let naive: Vec<usize> = (start..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
             let mut feeds = LineFeeds::new(&bytes, start);
             let found: Vec<usize> = std::iter::from_fn(|| feeds.next()).collect();
-            let naive: Vec<usize> = (start..bytes.len()).filter(|at| bytes[*at] == b'\n').collect();
-            prop_assert_eq!(found, naive);
+            prop_assert_eq!(&found, &naive);
             prop_assert_eq!(feeds.next(), None);
+            let (mut feeds, mut found) = (LineFeeds::new(&bytes, start), Vec::new());
+            found.extend((0..first).map_while(|_| feeds.next()));
+            let mut places = [0; 2 * TAKEN];
+            loop {
+                let count = feeds.fill(&mut places);
+                found.extend(places[..count].iter().map(|place| *place as usize));
+                if count == 0 {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, naive);
         }
 
         #[test]

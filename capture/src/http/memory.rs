@@ -118,10 +118,12 @@ impl LineMemory {
     #[inline]
     pub(super) fn way(&self, hash: LineHash) -> Way {
         let (tags, tag) = (self.tags.get(set_of(hash)).unwrap_or(&[0; WAYS]), hash.tag());
-        let Some(way) = tags.iter().position(|other| *other == tag) else {
+        // No branch a way: which one it is cannot be foretold.
+        let way = (0..WAYS).rev().fold(WAYS, |found, way| if tags[way] == tag { way } else { found });
+        if way == WAYS {
             prefetch(&self.once, once_of(hash));
             return Way::NONE;
-        };
+        }
         prefetch(self.kept[set_of(hash)].as_slice(), way);
         Way(way as u8)
     }

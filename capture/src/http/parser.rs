@@ -140,7 +140,7 @@ impl Parser {
 fn open(bytes: &[u8]) -> Opening<'_> {
     let line_start = syntax::leading_len(bytes);
     let mut feeds = LineFeeds::new(bytes, line_start);
-    let line = physical_line(bytes, line_start, &mut feeds);
+    let line = physical_line(bytes, line_start, feeds.next());
     let mut flags = Flags::NONE;
     if line_start > 0 {
         flags.insert(Flags::LEADING_SPACE.with(Flags::START_LINE_NORMALIZED));
