@@ -8,6 +8,7 @@ use super::{
     line::{Ending, PhysicalLine, physical_line},
     line_feeds::LineFeeds,
     line_hash::LineHash,
+    line_sum::{Arithmetic, Integers},
     memory::{LineMemory, Way},
     syntax::is_blank,
 };
@@ -68,6 +69,22 @@ impl<'a> LinesAhead<'a> {
 
     #[inline(never)]
     fn cut_stretch(&mut self, memory: &LineMemory) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(polynomials) = super::line_sum::Polynomials::of_this_cpu() {
+            // SAFETY: the CPU has what the function asks for, or there were no polynomials.
+            return unsafe { self.cut_stretch_by_polynomials(memory, polynomials) };
+        }
+        self.cut_stretch_by(memory, Integers);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "pclmulqdq,avx2,bmi1,bmi2")]
+    fn cut_stretch_by_polynomials(&mut self, memory: &LineMemory, polynomials: super::line_sum::Polynomials) {
+        self.cut_stretch_by(memory, polynomials);
+    }
+
+    #[inline(always)]
+    fn cut_stretch_by(&mut self, memory: &LineMemory, arithmetic: impl Arithmetic) {
         let LinesAhead { bytes, mut feeds, mut end, mut is_over, .. } = *self;
         let mut ends = [0; STRETCH_LINES];
         let found = feeds.fill(&mut ends);
@@ -83,7 +100,7 @@ impl<'a> LinesAhead<'a> {
             end = line.next();
             let is_continued = bytes.get(end).copied().is_some_and(is_blank);
             let is_plain = line.ending == Ending::Crlf && !is_continued && !is_over;
-            let hash = is_plain.then(|| memory.expect(line.content(bytes))).flatten();
+            let hash = is_plain.then(|| memory.expect(line.content(bytes), arithmetic)).flatten();
             *coming = Coming { line, hash, way: Way::NONE };
             cut += 1;
         }

@@ -1,7 +1,7 @@
 //! What a line is known by: a keyed hash that takes the place of its bytes.
 //!
-//! NH of UMAC (Black et al., CRYPTO 1999; RFC 4418 section 5.2) over words of 64 bits, twice, the second time with keys one pair
-//! further on; either sum, to which the line's length is added, is then brought to 64 bits by multiply-shift (Dietzfelbinger, STACS 1996).
+//! A sum of products of its blocks and of keys (`line_sum`), twice, the second time with keys one pair further on, as UMAC does (RFC 4418
+//! section 5.2); either sum, which begins with the line's length, is then brought to 64 bits by multiply-shift (Dietzfelbinger, STACS 1996).
 //! Invariant: two lines that differ have the same hash with a probability of 2^-120 at the most, whoever wrote them: each parser
 //! draws keys of its own, and neither they nor any hash leave the process.
 
@@ -9,11 +9,10 @@ use std::num::NonZeroU64;
 
 use ahash::RandomState;
 
+use super::line_sum::{Arithmetic, BLOCK_BYTES};
+
 /// Longest line that has a hash: a head's limit of cookies, which are what is worth it.
 pub(super) const HASHED_BYTES_MAX: usize = 4096;
-
-/// Bytes that one multiplication takes in.
-const BLOCK_BYTES: usize = 16;
 
 /// Keys of every block, and of the one behind it for the second sum.
 const PAIR_COUNT: usize = HASHED_BYTES_MAX / BLOCK_BYTES + 1;
@@ -92,44 +91,36 @@ impl LineHasher {
         LineHasher { pairs, mixers: [mixer(), mixer()] }
     }
 
-    /// The hash of a line, if that is not too long.
-    #[inline]
-    pub(super) fn hash(&self, line: &[u8]) -> Option<LineHash> {
+    /// The hash of a line, if that is not too long; one parser is to use one arithmetic.
+    #[inline(always)]
+    pub(super) fn hash(&self, line: &[u8], arithmetic: impl Arithmetic) -> Option<LineHash> {
         if line.len() > HASHED_BYTES_MAX {
             return None;
         }
         // Of lines of different lengths one may be the other and zeros.
-        let mut sums = [line.len() as u128; 2];
+        let mut sums = [arithmetic.begin(line.len()); 2];
+        let mut add = |block: &[u8; BLOCK_BYTES], [first, second]: &[[u64; 2]; 2]| {
+            sums = [arithmetic.add(sums[0], block, first), arithmetic.add(sums[1], block, second)];
+        };
         let (blocks, rest) = line.as_chunks::<BLOCK_BYTES>();
         for (block, keys) in blocks.iter().zip(self.pairs.array_windows()) {
-            add(&mut sums, block, keys);
+            add(block, keys);
         }
         if !rest.is_empty()
             && let Some(keys) = self.pairs[blocks.len()..].first_chunk()
         {
             // The last sixteen bytes, some of them for the second time, or all there are and zeros.
             match line.last_chunk::<BLOCK_BYTES>() {
-                Some(last) => add(&mut sums, last, keys),
+                Some(last) => add(last, keys),
                 None => {
                     let mut block = [0; BLOCK_BYTES];
                     block[..rest.len()].copy_from_slice(rest);
-                    add(&mut sums, &block, keys);
+                    add(&block, keys);
                 }
             }
         }
-        let [first, second] = [0, 1].map(|at: usize| self.mixers[at].mix(sums[at]));
+        let [first, second] = [0, 1].map(|at: usize| self.mixers[at].mix(arithmetic.value(sums[at])));
         Some(LineHash { first: MARK | first, second })
-    }
-}
-
-/// Takes a block into both sums.
-#[inline(always)]
-fn add(sums: &mut [u128; 2], block: &[u8; BLOCK_BYTES], keys: &[[u64; 2]; 2]) {
-    let block = u128::from_le_bytes(*block);
-    let words = [block as u64, (block >> 64) as u64];
-    for (sum, keys) in sums.iter_mut().zip(keys) {
-        let [first, second] = [words[0].wrapping_add(keys[0]), words[1].wrapping_add(keys[1])];
-        *sum = sum.wrapping_add(u128::from(first) * u128::from(second));
     }
 }
 
@@ -139,7 +130,37 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::line_sum::Integers, *};
+
+    /// Hashes with either arithmetic.
+    #[derive(Clone, Copy, Debug)]
+    enum Kind {
+        Integers,
+        #[cfg(target_arch = "x86_64")]
+        Polynomials,
+    }
+
+    const KINDS: &[Kind] = &[
+        Kind::Integers,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Polynomials,
+    ];
+
+    impl Kind {
+        fn hash(self, hasher: &LineHasher, line: &[u8]) -> Option<LineHash> {
+            match self {
+                Kind::Integers => hasher.hash(line, Integers),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Polynomials => {
+                    let polynomials = super::super::line_sum::Polynomials::of_this_cpu();
+                    hasher.hash(
+                        line,
+                        polynomials.expect("the tests need a CPU with PCLMULQDQ, AVX2, BMI1 and BMI2"),
+                    )
+                }
+            }
+        }
+    }
 
     /// Blocks of sixteen bytes one after the other, the last one ending where the line does or filled up with zeros.
     fn naive(hasher: &LineHasher, line: &[u8]) -> LineHash {
@@ -170,7 +191,7 @@ mod tests {
         #[test]
         fn a_hash_is_that_of_the_naive_twin(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let hasher = LineHasher::new();
-            prop_assert_eq!(hasher.hash(&line), Some(naive(&hasher, &line)));
+            prop_assert_eq!(hasher.hash(&line, Integers), Some(naive(&hasher, &line)));
         }
 
         #[test]
@@ -178,45 +199,54 @@ mod tests {
             line in proptest::collection::vec(any::<u8>(), 1..100),
             at in any::<proptest::sample::Index>(),
             bit in 0..8_u32,
+            kind in proptest::sample::select(KINDS),
         ) {
             let hasher = LineHasher::new();
-            let hash = hasher.hash(&line);
+            let hash = kind.hash(&hasher, &line);
             prop_assert!(hash.is_some());
-            prop_assert_eq!(hasher.hash(&line.clone()), hash);
-            prop_assert_ne!(LineHasher::new().hash(&line), hash, "keys are drawn anew");
+            prop_assert_eq!(kind.hash(&hasher, &line.clone()), hash);
+            prop_assert_ne!(kind.hash(&LineHasher::new(), &line), hash, "keys are drawn anew");
             let mut longer = line.clone();
             longer.push(0);
-            prop_assert_ne!(hasher.hash(&longer), hash);
+            prop_assert_ne!(kind.hash(&hasher, &longer), hash);
             let mut other = line.clone();
             other[at.index(line.len())] ^= 1 << bit;
-            prop_assert_ne!(hasher.hash(&other), hash);
+            prop_assert_ne!(kind.hash(&hasher, &other), hash);
         }
     }
 
     #[test]
     fn every_byte_of_a_long_line_counts() {
+        KINDS.iter().for_each(|kind| every_byte_counts(*kind));
+    }
+
+    fn every_byte_counts(kind: Kind) {
         let hasher = LineHasher::new();
         let mut line = vec![b'a'; HASHED_BYTES_MAX];
-        let mut seen = HashMap::from([(hasher.hash(&line).unwrap().second, None)]);
+        let mut seen = HashMap::from([(kind.hash(&hasher, &line).unwrap().second, None)]);
         for at in 0..line.len() {
             line[at] ^= 1;
-            assert_eq!(seen.insert(hasher.hash(&line).unwrap().second, Some(at)), None, "byte {at}");
+            assert_eq!(seen.insert(kind.hash(&hasher, &line).unwrap().second, Some(at)), None, "byte {at}");
             line[at] ^= 1;
         }
         line.push(b'a');
-        assert_eq!(hasher.hash(&line), None);
+        assert_eq!(kind.hash(&hasher, &line), None);
     }
 
     /// Blocks that change places, and zeros at the end, are what a weaker sum would not see.
     #[test]
     fn order_and_zeros_count() {
+        KINDS.iter().for_each(|kind| order_and_zeros_count_in(*kind));
+    }
+
+    fn order_and_zeros_count_in(kind: Kind) {
         let hasher = LineHasher::new();
         let mut seen = HashMap::new();
         for blocks in ["ab", "ba", "a", "b", "aa", "bb", "aba", "baa", "aab"] {
             let line: Vec<u8> = blocks.bytes().flat_map(|byte| [byte; BLOCK_BYTES]).collect();
             for zeros in 0..2 * BLOCK_BYTES {
                 let line = [&line[..], &vec![0; zeros]].concat();
-                assert_eq!(seen.insert(hasher.hash(&line).unwrap().second, (blocks, zeros)), None);
+                assert_eq!(seen.insert(kind.hash(&hasher, &line).unwrap().second, (blocks, zeros)), None);
             }
         }
     }
@@ -224,6 +254,10 @@ mod tests {
     /// Two lines share a place as often as chance would have it over all keys; with some keys many do, with others fewer.
     #[test]
     fn places_and_tags_are_spread() {
+        KINDS.iter().for_each(|kind| places_and_tags_are_spread_by(*kind));
+    }
+
+    fn places_and_tags_are_spread_by(kind: Kind) {
         const HASHERS: u64 = 256;
         const LINES: u64 = 256;
         const PLACES: usize = 16;
@@ -232,7 +266,7 @@ mod tests {
         for _ in 0..HASHERS {
             let hasher = LineHasher::new();
             let hashes: Vec<LineHash> =
-                lines.iter().map(|line| hasher.hash(line.as_bytes()).unwrap()).collect();
+                lines.iter().map(|line| kind.hash(&hasher, line.as_bytes()).unwrap()).collect();
             assert!(hashes.iter().all(|hash| hash.tag() != 0));
             let bits = [LineHash::place, LineHash::other_place, |hash: LineHash| hash.tag() as usize];
             for ((shared, held), bits) in shared.iter_mut().zip(&mut held).zip(bits) {

@@ -14,6 +14,7 @@ use super::{
     FIELD_LINE_BYTES_MAX,
     line::Line,
     line_hash::{HASHED_BYTES_MAX, KEY_BYTES, LineHash, LineHasher},
+    line_sum::Arithmetic,
     order::NameOrder,
 };
 
@@ -107,9 +108,9 @@ impl LineMemory {
     }
 
     /// The hash that a line of this content is looked for by, where it may be kept at all; asks for what `way` will look at.
-    #[inline]
-    pub(super) fn expect(&self, content: &[u8]) -> Option<LineHash> {
-        let hash = self.hasher.hash(content)?;
+    #[inline(always)]
+    pub(super) fn expect(&self, content: &[u8], arithmetic: impl Arithmetic) -> Option<LineHash> {
+        let hash = self.hasher.hash(content, arithmetic)?;
         prefetch(&self.tags, set_of(hash));
         Some(hash)
     }
@@ -175,7 +176,7 @@ fn once_of(hash: LineHash) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Parser;
+    use crate::http::{Parser, line_sum::Integers};
 
     fn numbers(parser: &mut Parser, head: &str) -> Vec<Option<LineNumber>> {
         let parsed = parser.request(head.as_bytes(), true).expect("a request");
@@ -231,7 +232,7 @@ mod tests {
                 let content = format!("X: {nth:09}").into_bytes();
                 let end = content.len() as u32;
                 let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
-                let hash = memory.expect(&content).expect("it is short");
+                let hash = memory.expect(&content, Integers).expect("it is short");
                 if memory.find(hash, memory.way(hash)).is_some() {
                     continue;
                 }
@@ -249,11 +250,12 @@ mod tests {
     fn a_line_is_known_by_all_of_its_hash() {
         let mut memory = LineMemory::new();
         let line = Line { name_end: 1, value_start: 3, value_end: 4, end: 4, ..Line::default() };
-        let [one, other] = [b"X: a", b"X: b"].map(|content| memory.expect(content).expect("it is short"));
+        let [one, other] =
+            [b"X: a", b"X: b"].map(|content| memory.expect(content, Integers).expect("it is short"));
         assert_eq!(memory.keep(one, &line, 0), None);
         assert!(memory.keep(one, &line, 0).is_some());
         let way = memory.way(one);
         assert!(memory.find(one, way).is_some() && memory.find(other, way).is_none());
-        assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1]).is_none());
+        assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1], Integers).is_none());
     }
 }

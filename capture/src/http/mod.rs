@@ -12,6 +12,7 @@ mod head_end;
 mod line;
 mod line_feeds;
 mod line_hash;
+mod line_sum;
 mod memory;
 mod method;
 #[cfg(test)]
