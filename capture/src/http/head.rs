@@ -4,18 +4,13 @@
 
 use storage::{field::Field, flags::Flags, values::LineNumber};
 
-use super::{
-    line::{Line, Shape},
-    method::Method,
-};
+use super::{line::Line, lines::Lines, method::Method};
 
 /// The field lines of one head.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) lines: &'a [Line],
-    pub(super) seen: u64,
-    pub(super) repeated: u64,
+    pub(super) lines: &'a Lines,
     pub(super) count: u32,
 }
 
@@ -27,12 +22,12 @@ impl<'a> Fields<'a> {
 
     /// The lines stored, in wire order.
     pub fn lines(&self) -> &'a [Line] {
-        self.lines
+        self.lines.all()
     }
 
     /// The numbers of the lines that have one, in wire order.
     pub fn numbers(&self) -> impl Iterator<Item = LineNumber> {
-        self.lines.iter().filter_map(|line| line.number)
+        self.lines().iter().filter_map(|line| line.number)
     }
 
     /// Field lines on the wire; may exceed the lines stored.
@@ -43,38 +38,29 @@ impl<'a> Fields<'a> {
     /// True where the field came, on a whole line.
     #[inline]
     pub fn has(&self, field: Field) -> bool {
-        self.seen & 1 << field as u8 != 0
+        self.lines.has(field)
     }
 
     /// True where the field came on more than one line.
     pub fn repeats(&self, field: Field) -> bool {
-        self.repeated & 1 << field as u8 != 0
+        self.lines.repeats(field)
     }
 
     /// Where in `lines` the first whole line of the field is.
     pub fn first_index(&self, field: Field) -> Option<usize> {
-        if !self.has(field) {
-            return None;
-        }
-        self.lines.iter().position(|line| is_whole(line, field))
+        self.lines.first(field)
     }
 
     /// The value of the field's first whole line, as on the wire.
     pub fn first(&self, field: Field) -> Option<&'a [u8]> {
-        self.first_index(field).map(|index| self.lines[index].value(self.bytes))
+        self.first_index(field).map(|index| self.lines()[index].value(self.bytes))
     }
 
     /// The values of all whole lines of the field, as on the wire.
     pub fn all(&self, field: Field) -> impl Iterator<Item = &'a [u8]> {
         let Fields { bytes, lines, .. } = *self;
-        let lines = if self.has(field) { lines } else { &[] };
-        lines.iter().filter(move |line| is_whole(line, field)).map(move |line| line.value(bytes))
+        lines.of(field).map(move |line| line.value(bytes))
     }
-}
-
-/// A line cut short has no meaning: `12` may be the half of `1234`.
-fn is_whole(line: &Line, field: Field) -> bool {
-    line.field == Some(field) && !line.shape.has(Shape::CUT)
 }
 
 /// A request head (RFC 9112 sections 3 and 5).

@@ -14,6 +14,7 @@ use super::{
     ahead::{Coming, LinesAhead},
     line_feeds::LineFeeds,
     line_hash::LineHash,
+    lines::Lines,
     memory::{Kept, LineMemory},
     order::NameOrder,
     syntax::{has_control, is_blank, is_leading, is_token, is_token_char},
@@ -179,10 +180,6 @@ pub(super) struct Section {
     pub(super) ended: bool,
     /// Field lines on the wire.
     pub(super) count: u32,
-    /// Known fields that came, as bits by `Field as u8`.
-    pub(super) seen: u64,
-    /// Known fields that came more than once.
-    pub(super) repeated: u64,
     /// Lines ended by CRLF, or by a CR at the end of the bytes.
     pub(super) crlf_count: usize,
     /// A line holds NUL or a bare CR.
@@ -191,15 +188,12 @@ pub(super) struct Section {
     pub(super) flags: Flags,
 }
 
-const _: () =
-    assert!(Field::ALL.len() <= u64::BITS as usize, "known fields are counted in the bits of a u64");
-
 /// Scans the header section that begins at `start`, where `feeds` stands, into `lines`.
 pub(super) fn scan_section(
     bytes: &[u8],
     start: usize,
     feeds: LineFeeds<'_>,
-    lines: &mut Vec<Line>,
+    lines: &mut Lines,
     memory: &mut LineMemory,
 ) -> Section {
     let mut section = Section { end: start, ..Section::default() };
@@ -217,7 +211,7 @@ pub(super) fn scan_section(
         }
         let content = first.content(bytes);
         if let Some(kept) = hash.and_then(|hash| memory.find(hash, way))
-            && lines.len() < FIELD_LINE_COUNT_MAX
+            && lines.all().len() < FIELD_LINE_COUNT_MAX
         {
             section.add_kept(kept, first.start(), lines);
             continue;
@@ -250,19 +244,11 @@ impl Section {
 
     /// Adds a line that came before: it is short enough, ends with CRLF, and has nothing particular.
     #[inline]
-    fn add_kept(&mut self, kept: &Kept, start: usize, lines: &mut Vec<Line>) {
+    fn add_kept(&mut self, kept: &Kept, start: usize, lines: &mut Lines) {
         self.count += 1;
         self.crlf_count += 1;
         self.order.add_sum(kept.name_sum);
-        self.note_field(kept.field);
         lines.push(kept.line(start));
-    }
-
-    #[inline]
-    fn note_field(&mut self, field: Option<Field>) {
-        let bit = field.map_or(0, |field| 1 << field as u8);
-        self.repeated |= self.seen & bit;
-        self.seen |= bit;
     }
 
     /// Follows the continuation lines of the line `first` (RFC 9112 section 5.2).
@@ -292,7 +278,7 @@ impl Section {
     fn add_line(
         &mut self,
         bytes: &[u8],
-        lines: &mut Vec<Line>,
+        lines: &mut Lines,
         extent: Extent,
         (hash, memory): (Option<LineHash>, &mut LineMemory),
     ) {
@@ -300,14 +286,13 @@ impl Section {
         if extent.last.content_end() - extent.start > FIELD_LINE_BYTES_MAX {
             self.flags.insert(Flags::HEADER_TOO_LONG);
         }
-        if lines.len() == FIELD_LINE_COUNT_MAX {
+        if lines.all().len() == FIELD_LINE_COUNT_MAX {
             self.flags.insert(Flags::TOO_MANY_HEADERS);
             return;
         }
         let (mut line, flags) = field_line(bytes, extent);
         if !line.shape.has(Shape::CUT) {
             self.flags.insert(flags);
-            self.note_field(line.field);
         }
         let name_sum = match line.field {
             Some(field) => memory.name_sum(field),

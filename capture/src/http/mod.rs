@@ -13,6 +13,7 @@ mod line;
 mod line_feeds;
 mod line_hash;
 mod line_sum;
+mod lines;
 mod memory;
 mod method;
 #[cfg(test)]

@@ -8,8 +8,9 @@ use storage::{field::Field, flags::Flags};
 use super::{
     FIELD_LINE_COUNT_MAX, framing,
     head::{Fields, RequestHead, ResponseHead},
-    line::{Ending, Line, Section, physical_line, scan_section},
+    line::{Ending, Section, physical_line, scan_section},
     line_feeds::LineFeeds,
+    lines::{self, Lines},
     memory::LineMemory,
     method::Method,
     start, syntax, target,
@@ -23,7 +24,7 @@ pub struct Malformed;
 /// Parses heads one after the other; the default one has no room for lines yet and makes it with the first head.
 #[derive(Debug, Default)]
 pub struct Parser {
-    lines: Vec<Line>,
+    lines: Lines,
     memory: Option<Box<LineMemory>>,
 }
 
@@ -41,7 +42,10 @@ struct Opening<'a> {
 impl Parser {
     /// A parser with room for the most lines a head may store.
     pub fn new() -> Parser {
-        Parser { lines: Vec::with_capacity(FIELD_LINE_COUNT_MAX), memory: Some(Box::new(LineMemory::new())) }
+        Parser {
+            lines: Lines::with_capacity(FIELD_LINE_COUNT_MAX),
+            memory: Some(Box::new(LineMemory::new())),
+        }
     }
 
     /// Parses a request head; `complete` says that the caller found its empty line, else nothing missing is an anomaly.
@@ -121,19 +125,13 @@ impl Parser {
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
         if section.has_control || syntax::has_control(opening.line) {
-            section.note_controls(bytes, opening.line_start, &mut self.lines);
+            section.note_controls(bytes, opening.line_start, self.lines.all_mut());
         }
         section
     }
 
     fn fields<'a>(&'a self, bytes: &'a [u8], section: &Section) -> Fields<'a> {
-        Fields {
-            bytes,
-            lines: &self.lines,
-            seen: section.seen,
-            repeated: section.repeated,
-            count: section.count,
-        }
+        Fields { bytes, lines: &self.lines, count: section.count }
     }
 }
 
@@ -189,7 +187,7 @@ const SINGLETON_BITS: u64 = {
     let mut bits = 0;
     let mut i = 0;
     while i < SINGLETONS.len() {
-        bits |= 1 << SINGLETONS[i] as u8;
+        bits |= lines::bit(SINGLETONS[i]);
         i += 1;
     }
     bits
@@ -197,7 +195,7 @@ const SINGLETON_BITS: u64 = {
 
 fn repetition(fields: &Fields<'_>) -> Flags {
     let mut flags = Flags::NONE;
-    if fields.repeated & SINGLETON_BITS != 0 {
+    if fields.lines.repeats_any(SINGLETON_BITS) {
         flags.insert(Flags::HEADER_REPEATED);
     }
     if fields.repeats(Field::Host) {
