@@ -8,7 +8,7 @@ use super::{
     line::{Ending, PhysicalLine, physical_line},
     line_feeds::LineFeeds,
     line_hash::LineHash,
-    line_sum::{Arithmetic, Integers},
+    line_sum::{self, Arithmetic, Work},
     memory::{LineMemory, Way},
     syntax::is_blank,
 };
@@ -69,18 +69,7 @@ impl<'a> LinesAhead<'a> {
 
     #[inline(never)]
     fn cut_stretch(&mut self, memory: &LineMemory) {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(polynomials) = super::line_sum::Polynomials::of_this_cpu() {
-            // SAFETY: the CPU has what the function asks for, or there were no polynomials.
-            return unsafe { self.cut_stretch_by_polynomials(memory, polynomials) };
-        }
-        self.cut_stretch_by(memory, Integers);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "pclmulqdq,avx2,bmi1,bmi2")]
-    fn cut_stretch_by_polynomials(&mut self, memory: &LineMemory, polynomials: super::line_sum::Polynomials) {
-        self.cut_stretch_by(memory, polynomials);
+        line_sum::with_best_arithmetic(StretchToCut { ahead: self, memory });
     }
 
     #[inline(always)]
@@ -109,6 +98,19 @@ impl<'a> LinesAhead<'a> {
         }
         (self.feeds, self.end, self.is_over) = (feeds, end, is_over);
         (self.given, self.cut) = (0, cut);
+    }
+}
+
+/// Lines to hash, with what they are looked for in.
+struct StretchToCut<'s, 'a> {
+    ahead: &'s mut LinesAhead<'a>,
+    memory: &'s LineMemory,
+}
+
+impl Work for StretchToCut<'_, '_> {
+    #[inline(always)]
+    fn run(self, arithmetic: impl Arithmetic) {
+        self.ahead.cut_stretch_by(self.memory, arithmetic);
     }
 }
 

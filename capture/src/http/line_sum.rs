@@ -22,6 +22,22 @@ pub(super) trait Arithmetic: Copy {
     fn value(self, sum: Self::Sum) -> u128;
 }
 
+/// What is to be done with sums.
+pub(super) trait Work {
+    /// Does it; inlined, so that it is compiled for a CPU that has the arithmetic.
+    fn run(self, arithmetic: impl Arithmetic);
+}
+
+/// Does the work with the arithmetic that takes this CPU the fewest instructions: always the same one.
+#[inline]
+pub(super) fn with_best_arithmetic(work: impl Work) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(polynomials) = Polynomials::of_this_cpu() {
+        return polynomials.run(work);
+    }
+    work.run(Integers);
+}
+
 /// Integers, on every CPU.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Integers;
@@ -57,7 +73,7 @@ mod x86_64 {
         __m128i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64, _mm_xor_si128,
     };
 
-    use super::{Arithmetic, BLOCK_BYTES};
+    use super::{Arithmetic, BLOCK_BYTES, Work};
 
     /// Polynomials over GF(2), on a CPU that multiplies them. There is one only where the CPU has PCLMULQDQ, AVX2, BMI1 and BMI2.
     #[derive(Clone, Copy, Debug)]
@@ -71,6 +87,12 @@ mod x86_64 {
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2");
             has_all.then_some(Polynomials(()))
+        }
+
+        #[inline]
+        pub(super) fn run(self, work: impl Work) {
+            // SAFETY: the CPU has what is asked for, or there were no `self`.
+            unsafe { run(work, self) }
         }
     }
 
@@ -94,6 +116,12 @@ mod x86_64 {
             // SAFETY: every x86-64 CPU has SSE2, the architecture says so.
             unsafe { number(sum) }
         }
+    }
+
+    #[target_feature(enable = "pclmulqdq,avx2,bmi1,bmi2")]
+    #[inline]
+    fn run(work: impl Work, polynomials: Polynomials) {
+        work.run(polynomials);
     }
 
     #[inline(always)]
