@@ -16,6 +16,11 @@ macro_rules! fields {
             pub const fn name(self) -> &'static str {
                 match self { $(Field::$variant => $name,)+ }
             }
+
+            /// The field in a set of fields, which is one u64.
+            pub const fn bit(self) -> u64 {
+                1 << self as u8
+            }
         }
     };
 }
@@ -85,6 +90,7 @@ const NAME_BYTES_MAX: usize = 32;
 const SLOT_EMPTY: u8 = u8::MAX;
 
 const _: () = assert!(Field::ALL.len() < SLOT_EMPTY as usize);
+const _: () = assert!(Field::ALL.len() <= u64::BITS as usize, "a set of fields is one u64");
 
 /// The multipliers part the names without collision; `slots` refuses to compile once they do not.
 const fn slot_of(len: usize, first: u8, last: u8) -> usize {

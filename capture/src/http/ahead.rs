@@ -2,7 +2,7 @@
 //!
 //! What is known of a line lies wherever its hash placed it. Asked for a stretch of lines ahead, it is there when the line comes;
 //! else each line would wait for it twice over.
-//! Invariant: every line up to and with the empty one is given once, in order, and nothing behind it is looked at.
+//! Invariant: every line up to and with the empty one is given once, in order, and no line behind it.
 
 use super::{
     line::{Ending, PhysicalLine, physical_line},
@@ -13,7 +13,7 @@ use super::{
     syntax::is_blank,
 };
 
-/// Lines of a stretch: most heads are one.
+/// Lines of a stretch, of which the line feeds fill all but three: most heads are one.
 const STRETCH_LINES: usize = 20;
 
 /// A line whose turn it is.

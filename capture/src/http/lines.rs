@@ -10,31 +10,23 @@ use super::{
     line::{Line, Shape},
 };
 
-const _: () =
-    assert!(Field::ALL.len() <= u64::BITS as usize, "known fields are counted in the bits of a u64");
 const _: () = assert!(FIELD_LINE_COUNT_MAX <= u16::MAX as usize, "places of lines are u16");
 
 /// Field lines in wire order.
 #[derive(Debug)]
 pub(super) struct Lines {
     all: Vec<Line>,
-    /// Known fields that came on a whole line, as bits by `Field as u8`.
+    /// Known fields that came on a whole line, as `Field::bit`.
     seen: u64,
     /// Known fields that came on more than one.
     repeated: u64,
     first: [u16; Field::ALL.len()],
 }
 
-impl Default for Lines {
-    fn default() -> Lines {
-        Lines { all: Vec::new(), seen: 0, repeated: 0, first: [0; Field::ALL.len()] }
-    }
-}
-
 impl Lines {
     /// None, with room for as many.
     pub(super) fn with_capacity(count: usize) -> Lines {
-        Lines { all: Vec::with_capacity(count), ..Lines::default() }
+        Lines { all: Vec::with_capacity(count), seen: 0, repeated: 0, first: [0; Field::ALL.len()] }
     }
 
     pub(super) fn clear(&mut self) {
@@ -49,11 +41,11 @@ impl Lines {
             && !line.shape.has(Shape::CUT)
         {
             if self.has(field) {
-                self.repeated |= bit(field);
+                self.repeated |= field.bit();
             } else {
                 self.first[field as usize] = self.all.len() as u16;
             }
-            self.seen |= bit(field);
+            self.seen |= field.bit();
         }
         self.all.push(line);
     }
@@ -70,15 +62,15 @@ impl Lines {
 
     #[inline]
     pub(super) fn has(&self, field: Field) -> bool {
-        self.seen & bit(field) != 0
+        self.seen & field.bit() != 0
     }
 
     #[inline]
     pub(super) fn repeats(&self, field: Field) -> bool {
-        self.repeated & bit(field) != 0
+        self.repeated & field.bit() != 0
     }
 
-    /// True where any of the fields, as bits, came on more than one whole line.
+    /// True where any of the fields, as `Field::bit`, came on more than one whole line.
     pub(super) fn repeats_any(&self, fields: u64) -> bool {
         self.repeated & fields != 0
     }
@@ -101,11 +93,6 @@ impl Lines {
     }
 }
 
-/// The field in a set of bits.
-pub(super) const fn bit(field: Field) -> u64 {
-    1 << field as u8
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -118,7 +105,7 @@ mod tests {
             heads in proptest::collection::vec(
                 proptest::collection::vec((proptest::option::of(0..4_usize), any::<bool>()), 0..9), 1..4),
         ) {
-            let mut lines = Lines::default();
+            let mut lines = Lines::with_capacity(0);
             for head in heads {
                 lines.clear();
                 for (at, (field, is_cut)) in head.iter().enumerate() {
@@ -135,7 +122,7 @@ mod tests {
                     prop_assert_eq!(lines.first(*field), walked.first().copied());
                     prop_assert_eq!(lines.has(*field), !walked.is_empty());
                     prop_assert_eq!(lines.repeats(*field), walked.len() > 1);
-                    prop_assert_eq!(lines.repeats_any(bit(*field)), walked.len() > 1);
+                    prop_assert_eq!(lines.repeats_any(field.bit()), walked.len() > 1);
                     prop_assert_eq!(found, walked);
                 }
             }

@@ -10,7 +10,7 @@ use super::{
     head::{Fields, RequestHead, ResponseHead},
     line::{Ending, Section, physical_line, scan_section},
     line_feeds::LineFeeds,
-    lines::{self, Lines},
+    lines::Lines,
     memory::LineMemory,
     method::Method,
     start, syntax, target,
@@ -24,8 +24,21 @@ pub struct Malformed;
 /// Parses heads one after the other; the default one has no room for lines yet and makes it with the first head.
 #[derive(Debug, Default)]
 pub struct Parser {
+    /// Apart, so that a parser is moved as a pointer.
+    state: Option<Box<State>>,
+}
+
+/// What a parser keeps from head to head.
+#[derive(Debug)]
+struct State {
     lines: Lines,
-    memory: Option<Box<LineMemory>>,
+    memory: LineMemory,
+}
+
+impl State {
+    fn new() -> Box<State> {
+        Box::new(State { lines: Lines::with_capacity(FIELD_LINE_COUNT_MAX), memory: LineMemory::new() })
+    }
 }
 
 /// The start line of a head and where it lies.
@@ -42,10 +55,7 @@ struct Opening<'a> {
 impl Parser {
     /// A parser with room for the most lines a head may store.
     pub fn new() -> Parser {
-        Parser {
-            lines: Lines::with_capacity(FIELD_LINE_COUNT_MAX),
-            memory: Some(Box::new(LineMemory::new())),
-        }
+        Parser { state: Some(State::new()) }
     }
 
     /// Parses a request head; `complete` says that the caller found its empty line, else nothing missing is an anomaly.
@@ -59,8 +69,7 @@ impl Parser {
         } else {
             Flags::NONE
         };
-        let section = self.section(bytes, &opening);
-        let fields = self.fields(bytes, &section);
+        let (section, fields) = self.section(bytes, &opening);
         let (content_length, length_flags) = framing::content_length(&fields);
         let method = Method::from_name(start.method_raw);
         let http11 = start.version == Some(b"1.1");
@@ -96,8 +105,7 @@ impl Parser {
     ) -> Result<ResponseHead<'a>, Malformed> {
         let opening = open(bytes);
         let start = start::status_line(opening.line).ok_or(Malformed)?;
-        let section = self.section(bytes, &opening);
-        let fields = self.fields(bytes, &section);
+        let (section, fields) = self.section(bytes, &opening);
         let (content_length, length_flags) = framing::content_length(&fields);
         let start_flags = if opening.complete { start.flags } else { Flags::NONE };
         let mut flags = section.flags.with(start_flags).with(opening.flags).with(length_flags);
@@ -119,19 +127,15 @@ impl Parser {
         })
     }
 
-    fn section(&mut self, bytes: &[u8], opening: &Opening<'_>) -> Section {
-        let memory = self.memory.get_or_insert_with(|| Box::new(LineMemory::new()));
-        let mut section = scan_section(bytes, opening.fields_start, opening.feeds, &mut self.lines, memory);
+    fn section<'a>(&'a mut self, bytes: &'a [u8], opening: &Opening<'_>) -> (Section, Fields<'a>) {
+        let State { lines, memory } = &mut **self.state.get_or_insert_with(State::new);
+        let mut section = scan_section(bytes, opening.fields_start, opening.feeds, lines, memory);
         let start_cr = opening.fields_start - opening.line_start - opening.line.len();
         section.crlf_count += usize::from(start_cr > usize::from(opening.complete));
         if section.has_control || syntax::has_control(opening.line) {
-            section.note_controls(bytes, opening.line_start, self.lines.all_mut());
+            section.note_controls(bytes, opening.line_start, lines.all_mut());
         }
-        section
-    }
-
-    fn fields<'a>(&'a self, bytes: &'a [u8], section: &Section) -> Fields<'a> {
-        Fields { bytes, lines: &self.lines, count: section.count }
+        (section, Fields { bytes, lines, count: section.count })
     }
 }
 
@@ -187,7 +191,7 @@ const SINGLETON_BITS: u64 = {
     let mut bits = 0;
     let mut i = 0;
     while i < SINGLETONS.len() {
-        bits |= lines::bit(SINGLETONS[i]);
+        bits |= SINGLETONS[i].bit();
         i += 1;
     }
     bits

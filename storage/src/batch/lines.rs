@@ -20,8 +20,6 @@ use crate::{
     values::{FieldLine, LineNumber},
 };
 
-const _: () = assert!(Field::ALL.len() <= 64, "a set of fields is one u64");
-
 /// Values of the columns that are not filled from field lines alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GivenValues<'a> {
@@ -116,15 +114,15 @@ impl LineSink<'_> {
                     self.push_set_cookie(line, *entry);
                     whole.is_canonical(field)
                 }
-                Home::Text(column) if whole.repeated & bit(field) == 0 => {
+                Home::Text(column) if whole.repeated & field.bit() == 0 => {
                     self.codes[column] = self.value_code(*entry, |sink| {
                         sink.texts[column].put_hashed(line.value, entry.hash, sink.intake)
                     });
                     whole.is_single(field)
                 }
                 Home::Text(column) => {
-                    if combined & bit(field) == 0 {
-                        combined |= bit(field);
+                    if combined & field.bit() == 0 {
+                        combined |= field.bit();
                         self.codes[column] = self.put_combined(column, field, lines);
                     }
                     false
@@ -155,7 +153,7 @@ impl LineSink<'_> {
         self.sequences.current.clear();
         for line in lines {
             let field = field_of(line);
-            let bit = field.map_or(0, bit);
+            let bit = field.map_or(0, Field::bit);
             fields.repeated |= seen & bit;
             seen |= bit;
             if line.raw.is_some() {
@@ -297,17 +295,13 @@ struct Fields {
 impl Fields {
     /// The field comes once, as `name: value CRLF`.
     fn is_single(self, field: Field) -> bool {
-        (self.repeated | self.distorted) & bit(field) == 0
+        (self.repeated | self.distorted) & field.bit() == 0
     }
 
     /// Every line of the field is `name: value CRLF`.
     fn is_canonical(self, field: Field) -> bool {
-        self.distorted & bit(field) == 0
+        self.distorted & field.bit() == 0
     }
-}
-
-fn bit(field: Field) -> u64 {
-    1 << (field as u8)
 }
 
 /// The line's field, by its bare name also where the line is not canonical: a view tells the lines of a field by name.
