@@ -74,30 +74,43 @@ impl<'a> LinesAhead<'a> {
 
     #[inline(always)]
     fn cut_stretch_by(&mut self, memory: &LineMemory, arithmetic: impl Arithmetic) {
-        let LinesAhead { bytes, mut feeds, mut end, mut is_over, .. } = *self;
         let mut ends = [0; STRETCH_LINES];
-        let found = feeds.fill(&mut ends);
-        // Behind the last line feed there may be the beginning of a line.
-        let ends = ends[..found].iter().map(|lf| Some(*lf as usize)).chain((found == 0).then_some(None));
-        let mut cut = 0;
-        for (coming, lf) in self.stretch.iter_mut().zip(ends) {
-            if is_over || end >= bytes.len() {
+        let found = self.feeds.fill(&mut ends);
+        self.given = 0;
+        self.cut = 0;
+        if found == 0 {
+            return self.cut_end();
+        }
+        let LinesAhead { bytes, mut end, mut is_over, .. } = *self;
+        for (coming, lf) in self.stretch.iter_mut().zip(&ends[..found]) {
+            if is_over {
                 break;
             }
-            let line = physical_line(bytes, end, lf);
+            let line = physical_line(bytes, end, Some(*lf as usize));
             is_over = line.is_empty();
             end = line.next();
             let is_continued = bytes.get(end).copied().is_some_and(is_blank);
             let is_plain = line.ending == Ending::Crlf && !is_continued && !is_over;
-            let hash = is_plain.then(|| memory.expect(line.content(bytes), arithmetic)).flatten();
+            let hash =
+                is_plain.then(|| memory.expect(&bytes[line.start()..], line.len(), arithmetic)).flatten();
             *coming = Coming { line, hash, way: Way::NONE };
-            cut += 1;
+            self.cut += 1;
         }
-        for coming in &mut self.stretch[..cut] {
+        for coming in &mut self.stretch[..self.cut] {
             coming.way = coming.hash.map_or(Way::NONE, |hash| memory.way(hash));
         }
-        (self.feeds, self.end, self.is_over) = (feeds, end, is_over);
-        (self.given, self.cut) = (0, cut);
+        (self.end, self.is_over) = (end, is_over);
+    }
+
+    /// Behind the last line feed there may be the beginning of a line.
+    fn cut_end(&mut self) {
+        if self.is_over || self.end >= self.bytes.len() {
+            return;
+        }
+        let line = physical_line(self.bytes, self.end, None);
+        (self.end, self.is_over) = (line.next(), line.is_empty());
+        self.stretch[0] = Coming { line, hash: None, way: Way::NONE };
+        self.cut = 1;
     }
 }
 

@@ -138,6 +138,12 @@ impl PhysicalLine {
         self.next as usize
     }
 
+    /// Bytes of the content.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.content_end() - self.start()
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.content_end == self.start

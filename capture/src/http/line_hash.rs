@@ -2,6 +2,7 @@
 //!
 //! A sum of products of its blocks and of keys (`line_sum`), twice, the second time with keys one pair further on, as UMAC does (RFC 4418
 //! section 5.2); either sum, which begins with the line's length, is then brought to 64 bits by multiply-shift (Dietzfelbinger, STACS 1996).
+//! Blocks come in whole groups; those that begin too near to the line's end are its last sixteen bytes.
 //! Invariant: two lines that differ have the same hash with a probability of 2^-120 at the most, whoever wrote them: each parser
 //! draws keys of its own, and neither they nor any hash leave the process.
 
@@ -13,6 +14,13 @@ use super::line_sum::{Arithmetic, BLOCK_BYTES};
 
 /// Longest line that has a hash: a head's limit of cookies, which are what is worth it.
 pub(super) const HASHED_BYTES_MAX: usize = 4096;
+
+/// Blocks that are added together: most lines are one group. How many blocks a line has could not be foretold.
+const GROUP_BLOCKS: usize = 4;
+
+const GROUP_BYTES: usize = GROUP_BLOCKS * BLOCK_BYTES;
+
+const _: () = assert!(HASHED_BYTES_MAX.is_multiple_of(GROUP_BYTES));
 
 /// Keys of every block, and of the one behind it for the second sum.
 const PAIR_COUNT: usize = HASHED_BYTES_MAX / BLOCK_BYTES + 1;
@@ -91,36 +99,45 @@ impl LineHasher {
         LineHasher { pairs, mixers: [mixer(), mixer()] }
     }
 
-    /// The hash of a line, if that is not too long; one parser is to use one arithmetic.
+    /// The hash of the line that the first `len` of these bytes are, if that is not too long; one parser is to use one arithmetic.
     #[inline(always)]
-    pub(super) fn hash(&self, line: &[u8], arithmetic: impl Arithmetic) -> Option<LineHash> {
-        if line.len() > HASHED_BYTES_MAX {
+    pub(super) fn hash(&self, bytes: &[u8], len: usize, arithmetic: impl Arithmetic) -> Option<LineHash> {
+        if len > HASHED_BYTES_MAX {
             return None;
         }
-        // Of lines of different lengths one may be the other and zeros.
-        let mut sums = [arithmetic.begin(line.len()); 2];
-        let mut add = |block: &[u8; BLOCK_BYTES], [first, second]: &[[u64; 2]; 2]| {
-            sums = [arithmetic.add(sums[0], block, first), arithmetic.add(sums[1], block, second)];
+        let padded;
+        let line = if len < BLOCK_BYTES {
+            padded = padded_block(bytes, len);
+            padded.as_slice()
+        } else {
+            &bytes[..len]
         };
-        let (blocks, rest) = line.as_chunks::<BLOCK_BYTES>();
-        for (block, keys) in blocks.iter().zip(self.pairs.array_windows()) {
-            add(block, keys);
-        }
-        if !rest.is_empty()
-            && let Some(keys) = self.pairs[blocks.len()..].first_chunk()
-        {
-            // The last sixteen bytes, some of them for the second time, or all there are and zeros.
-            match line.last_chunk::<BLOCK_BYTES>() {
-                Some(last) => add(last, keys),
-                None => {
-                    let mut block = [0; BLOCK_BYTES];
-                    block[..rest.len()].copy_from_slice(rest);
-                    add(&block, keys);
-                }
+        let last = line.len() - BLOCK_BYTES;
+        // Of lines of different lengths one may be the other and zeros.
+        let mut sums = [arithmetic.begin(len); 2];
+        for group in 0..len.div_ceil(GROUP_BYTES) {
+            let keys: &[_; GROUP_BLOCKS + 1] = self.pairs[GROUP_BLOCKS * group..].first_chunk()?;
+            for (nth, [first, second]) in keys.array_windows().enumerate() {
+                let at = (group * GROUP_BYTES + nth * BLOCK_BYTES).min(last);
+                let block = line[at..].first_chunk()?;
+                sums = [arithmetic.add(sums[0], block, first), arithmetic.add(sums[1], block, second)];
             }
         }
         let [first, second] = [0, 1].map(|at: usize| self.mixers[at].mix(arithmetic.value(sums[at])));
         Some(LineHash { first: MARK | first, second })
+    }
+}
+
+/// The first `len` of the bytes, less than a block, and zeros.
+#[inline(always)]
+fn padded_block(bytes: &[u8], len: usize) -> [u8; BLOCK_BYTES] {
+    match bytes.first_chunk() {
+        Some(block) => (u128::from_le_bytes(*block) & !(u128::MAX << (8 * len))).to_le_bytes(),
+        None => {
+            let mut block = [0; BLOCK_BYTES];
+            block[..len].copy_from_slice(&bytes[..len]);
+            block
+        }
     }
 }
 
@@ -148,13 +165,18 @@ mod tests {
 
     impl Kind {
         fn hash(self, hasher: &LineHasher, line: &[u8]) -> Option<LineHash> {
+            self.hash_of_first(line.len(), hasher, line)
+        }
+
+        fn hash_of_first(self, len: usize, hasher: &LineHasher, bytes: &[u8]) -> Option<LineHash> {
             match self {
-                Kind::Integers => hasher.hash(line, Integers),
+                Kind::Integers => hasher.hash(bytes, len, Integers),
                 #[cfg(target_arch = "x86_64")]
                 Kind::Polynomials => {
                     let polynomials = super::super::line_sum::Polynomials::of_this_cpu();
                     hasher.hash(
-                        line,
+                        bytes,
+                        len,
                         polynomials.expect("the tests need a CPU with PCLMULQDQ, AVX2, BMI1 and BMI2"),
                     )
                 }
@@ -162,14 +184,11 @@ mod tests {
         }
     }
 
-    /// Blocks of sixteen bytes one after the other, the last one ending where the line does or filled up with zeros.
+    /// Groups of four blocks of sixteen bytes one after the other, none of them behind the last sixteen bytes, which zeros fill up.
     fn naive(hasher: &LineHasher, line: &[u8]) -> LineHash {
-        let mut blocks: Vec<Vec<u8>> = line.chunks(BLOCK_BYTES).map(<[u8]>::to_vec).collect();
-        if let Some(last) = blocks.last_mut() {
-            let padded = [line, &[0; BLOCK_BYTES]].concat();
-            let start = line.len().saturating_sub(BLOCK_BYTES);
-            *last = padded[start..start + BLOCK_BYTES].to_vec();
-        }
+        let padded = [line, &vec![0; BLOCK_BYTES.saturating_sub(line.len())]].concat();
+        let starts = (0..line.len().div_ceil(64) * 4).map(|nth| (16 * nth).min(padded.len() - 16));
+        let blocks: Vec<&[u8]> = starts.map(|start| &padded[start..start + 16]).collect();
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, byte| word << 8 | u64::from(*byte));
         let [first, second] = [0, 1].map(|pass| {
             let products = blocks.iter().enumerate().map(|(at, block)| {
@@ -191,7 +210,18 @@ mod tests {
         #[test]
         fn a_hash_is_that_of_the_naive_twin(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let hasher = LineHasher::new();
-            prop_assert_eq!(hasher.hash(&line, Integers), Some(naive(&hasher, &line)));
+            prop_assert_eq!(hasher.hash(&line, line.len(), Integers), Some(naive(&hasher, &line)));
+        }
+
+        #[test]
+        fn what_lies_behind_a_line_is_not_in_its_hash(
+            line in proptest::collection::vec(any::<u8>(), 0..40),
+            behind in proptest::collection::vec(any::<u8>(), 0..40),
+            kind in proptest::sample::select(KINDS),
+        ) {
+            let hasher = LineHasher::new();
+            let bytes = [&line[..], &behind].concat();
+            prop_assert_eq!(kind.hash_of_first(line.len(), &hasher, &bytes), kind.hash(&hasher, &line));
         }
 
         #[test]

@@ -12,6 +12,8 @@ use super::{
 
 const _: () = assert!(FIELD_LINE_COUNT_MAX <= u16::MAX as usize, "places of lines are u16");
 
+const NO_FIELD: usize = Field::ALL.len();
+
 /// Field lines in wire order.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -20,13 +22,14 @@ pub(super) struct Lines {
     seen: u64,
     /// Known fields that came on more than one.
     repeated: u64,
-    first: [u16; Field::ALL.len()],
+    /// The last one is that of no known field.
+    first: [u16; NO_FIELD + 1],
 }
 
 impl Lines {
     /// None, with room for as many.
     pub(super) fn with_capacity(count: usize) -> Lines {
-        Lines { all: Vec::with_capacity(count), seen: 0, repeated: 0, first: [0; Field::ALL.len()] }
+        Lines { all: Vec::with_capacity(count), seen: 0, repeated: 0, first: [0; NO_FIELD + 1] }
     }
 
     pub(super) fn clear(&mut self) {
@@ -37,16 +40,13 @@ impl Lines {
     /// Adds the next line. One cut short has no meaning (`12` may be the half of `1234`): its field is not seen.
     #[inline]
     pub(super) fn push(&mut self, line: Line) {
-        if let Some(field) = line.field
-            && !line.shape.has(Shape::CUT)
-        {
-            if self.has(field) {
-                self.repeated |= field.bit();
-            } else {
-                self.first[field as usize] = self.all.len() as u16;
-            }
-            self.seen |= field.bit();
-        }
+        let field = line.field.filter(|_| !line.shape.has(Shape::CUT));
+        // No branch: which lines have a known field cannot be foretold.
+        let (at, bit) = field.map_or((NO_FIELD, 0), |field| (field as usize, field.bit()));
+        let first = &mut self.first[at];
+        *first = if self.seen & bit == 0 { self.all.len() as u16 } else { *first };
+        self.repeated |= self.seen & bit;
+        self.seen |= bit;
         self.all.push(line);
     }
 

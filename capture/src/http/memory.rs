@@ -107,10 +107,11 @@ impl LineMemory {
         self.name_sums[field as usize]
     }
 
-    /// The hash that a line of this content is looked for by, where it may be kept at all; asks for what `way` will look at.
+    /// The hash that a line is looked for by whose content the first `len` of these bytes are, where it may be kept at all; asks for what
+    /// `way` will look at.
     #[inline(always)]
-    pub(super) fn expect(&self, content: &[u8], arithmetic: impl Arithmetic) -> Option<LineHash> {
-        let hash = self.hasher.hash(content, arithmetic)?;
+    pub(super) fn expect(&self, bytes: &[u8], len: usize, arithmetic: impl Arithmetic) -> Option<LineHash> {
+        let hash = self.hasher.hash(bytes, len, arithmetic)?;
         prefetch(&self.tags, set_of(hash));
         Some(hash)
     }
@@ -232,7 +233,7 @@ mod tests {
                 let content = format!("X: {nth:09}").into_bytes();
                 let end = content.len() as u32;
                 let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
-                let hash = memory.expect(&content, Integers).expect("it is short");
+                let hash = memory.expect(&content, content.len(), Integers).expect("it is short");
                 if memory.find(hash, memory.way(hash)).is_some() {
                     continue;
                 }
@@ -250,12 +251,12 @@ mod tests {
     fn a_line_is_known_by_all_of_its_hash() {
         let mut memory = LineMemory::new();
         let line = Line { name_end: 1, value_start: 3, value_end: 4, end: 4, ..Line::default() };
-        let [one, other] =
-            [b"X: a", b"X: b"].map(|content| memory.expect(content, Integers).expect("it is short"));
+        let [one, other] = [b"X: a", b"X: b"]
+            .map(|content| memory.expect(content, content.len(), Integers).expect("it is short"));
         assert_eq!(memory.keep(one, &line, 0), None);
         assert!(memory.keep(one, &line, 0).is_some());
         let way = memory.way(one);
         assert!(memory.find(one, way).is_some() && memory.find(other, way).is_none());
-        assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1], Integers).is_none());
+        assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1], HASHED_BYTES_MAX + 1, Integers).is_none());
     }
 }

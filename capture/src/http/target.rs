@@ -3,7 +3,11 @@
 //! Asked by the parser for flags and by redaction for columns.
 //! Invariant: path and query are slices of the target, undecoded.
 
-use storage::{field::Field, flags::Flags};
+use storage::{
+    field::Field,
+    flags::Flags,
+    search::{holds_any, holds_any_or_non_ascii, holds_in},
+};
 
 use super::{
     head::Fields,
@@ -96,8 +100,7 @@ pub(super) fn flags(target: &[u8], method: Method) -> Flags {
     if !origin && !target.is_empty() && Target::of(target, method).form == Form::Other {
         flags.insert(Flags::REQUEST_LINE_BAD);
     }
-    let unusual = target.iter().fold(false, |found, &byte| found | !byte.is_ascii_graphic() | (byte == b'%'));
-    if !unusual {
+    if !holds_any_or_non_ascii(target, [b'%', 0x7f]) && !holds_in(target, 0..=b' ') {
         return flags;
     }
     for (at, &byte) in target.iter().enumerate() {
@@ -200,9 +203,8 @@ const ID_DIGITS_MIN: usize = 4;
 /// Writes `path` with its variable segments named; `token_len` tells how many bytes a redaction token takes at a
 /// place that begins one, with a `t` and a colon behind it. False, and nothing written, where no segment varies.
 pub fn write_template(path: &[u8], token_len: impl Fn(&[u8]) -> usize, template: &mut Vec<u8>) -> bool {
-    let has_digit = path.iter().fold(false, |found, &byte| found | byte.is_ascii_digit());
-    let has_tokens = memchr::memchr(b':', path).is_some();
-    if !has_digit && !has_tokens {
+    let has_tokens = holds_any(path, [b':']);
+    if !has_tokens && !holds_in(path, b'0'..=b'9') {
         return false;
     }
     let start = template.len();

@@ -2,7 +2,11 @@
 //!
 //! Made from values already redacted. Invariant: written once per head, into memory that is reused.
 
-use storage::{field::Field, search::holds_any, values::FieldLine};
+use storage::{
+    field::Field,
+    search::{holds_any, holds_in},
+    values::FieldLine,
+};
 
 use super::token::Tokenizer;
 use crate::http::target::{self, without_userinfo};
@@ -19,8 +23,7 @@ impl Column {
         tokenizer: &Tokenizer,
     ) -> Option<&'a [u8]> {
         let host = host.map(|host| if holds_any(host, [b'@']) { without_userinfo(host) } else { host })?;
-        let upper = host.iter().fold(false, |found, byte| found | byte.is_ascii_uppercase());
-        if !upper || (0..host.len()).any(|at| tokenizer.len_at(&host[at..]) > 0) {
+        if !holds_in(host, b'A'..=b'Z') || (0..host.len()).any(|at| tokenizer.len_at(&host[at..]) > 0) {
             return Some(host);
         }
         self.0.clear();
