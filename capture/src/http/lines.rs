@@ -12,6 +12,7 @@ use super::{
 
 const _: () = assert!(FIELD_LINE_COUNT_MAX <= u16::MAX as usize, "places of lines are u16");
 
+/// Place of a line whose field is not known.
 const NO_FIELD: usize = Field::ALL.len();
 
 /// Field lines in wire order.
