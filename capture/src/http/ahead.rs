@@ -74,23 +74,21 @@ impl<'a> LinesAhead<'a> {
 
     #[inline(always)]
     fn cut_stretch_by(&mut self, memory: &LineMemory, arithmetic: impl Arithmetic) {
+        (self.given, self.cut) = (0, 0);
         let mut ends = [0; STRETCH_LINES];
         let found = self.feeds.fill(&mut ends);
-        self.given = 0;
-        self.cut = 0;
         if found == 0 {
             return self.cut_end();
         }
-        let LinesAhead { bytes, mut end, mut is_over, .. } = *self;
+        let bytes = self.bytes;
         for (coming, lf) in self.stretch.iter_mut().zip(&ends[..found]) {
-            if is_over {
+            if self.is_over {
                 break;
             }
-            let line = physical_line(bytes, end, Some(*lf as usize));
-            is_over = line.is_empty();
-            end = line.next();
-            let is_continued = bytes.get(end).copied().is_some_and(is_blank);
-            let is_plain = line.ending == Ending::Crlf && !is_continued && !is_over;
+            let line = physical_line(bytes, self.end, Some(*lf as usize));
+            (self.end, self.is_over) = (line.next(), line.is_empty());
+            let is_continued = bytes.get(line.next()).copied().is_some_and(is_blank);
+            let is_plain = line.ending == Ending::Crlf && !is_continued && !line.is_empty();
             let hash =
                 is_plain.then(|| memory.expect(&bytes[line.start()..], line.len(), arithmetic)).flatten();
             *coming = Coming { line, hash, way: Way::NONE };
@@ -99,7 +97,6 @@ impl<'a> LinesAhead<'a> {
         for coming in &mut self.stretch[..self.cut] {
             coming.way = coming.hash.map_or(Way::NONE, |hash| memory.way(hash));
         }
-        (self.end, self.is_over) = (end, is_over);
     }
 
     /// Behind the last line feed there may be the beginning of a line.

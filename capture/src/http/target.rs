@@ -100,7 +100,8 @@ pub(super) fn flags(target: &[u8], method: Method) -> Flags {
     if !origin && !target.is_empty() && Target::of(target, method).form == Form::Other {
         flags.insert(Flags::REQUEST_LINE_BAD);
     }
-    if !holds_any_or_non_ascii(target, [b'%', 0x7f]) && !holds_in(target, 0..=b' ') {
+    let is_unusual = holds_any_or_non_ascii(target, [b'%', 0x7f]) || holds_in(target, 0..=b' ');
+    if !is_unusual {
         return flags;
     }
     for (at, &byte) in target.iter().enumerate() {
