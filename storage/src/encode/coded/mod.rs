@@ -6,6 +6,7 @@
 
 mod bounds;
 mod column;
+mod compressor;
 mod hybrid;
 #[cfg(test)]
 mod tests;
@@ -31,18 +32,18 @@ use parquet::{
     },
     schema::types::ColumnDescPtr,
 };
-use zstd::bulk::Compressor;
 
 pub(super) use self::column::CodedColumn;
 use self::{
     bounds::{Bounds, Trend},
     column::{Levels, Page},
+    compressor::PageCompressor,
 };
 
 /// Writes chunks, with memory that outlives them.
 pub(super) struct ChunkWriter {
     properties: WriterPropertiesPtr,
-    compressor: Compressor<'static>,
+    compressor: PageCompressor,
     slots: Vec<Slot>,
     levels: Levels,
     indices: Vec<u32>,
@@ -79,7 +80,7 @@ impl ChunkWriter {
     pub(super) fn new(properties: WriterPropertiesPtr) -> ChunkWriter {
         ChunkWriter {
             properties,
-            compressor: Compressor::default(),
+            compressor: PageCompressor::default(),
             slots: Vec::new(),
             levels: Levels::default(),
             indices: Vec::new(),
@@ -101,7 +102,7 @@ impl ChunkWriter {
         descriptor: &ColumnDescPtr,
     ) -> Result<(Bytes, ColumnCloseResult)> {
         if let Compression::ZSTD(level) = self.properties.compression(descriptor.path()) {
-            self.compressor.set_compression_level(level.compression_level())?;
+            self.compressor.set_level(level.compression_level())?;
         }
         self.slots.clear();
         self.slots.resize(column.strings.len(), Slot::default());
