@@ -17,8 +17,9 @@ const LOWEST_LEVEL: i32 = 1;
 /// Bytes an earlier copy has at the least, where the library takes 5 to 7 by the page's size.
 const MATCH_BYTES_MIN: u32 = 6;
 
-/// What the steps between two looks for a copy grow by (`ZSTD_c_targetLength` of strategy fast), where it is 0.
-const STEP_BYTES: u32 = 3;
+/// `ZSTD_c_targetLength`: with the strategy of this level one less than what lies between two looks for a copy (`zstd_fast.c`). The
+/// library's is zero, which stands for one.
+const STEP_LESS_ONE: u32 = 3;
 
 /// Compresses pages one after the other.
 #[derive(Default)]
@@ -28,14 +29,14 @@ impl PageCompressor {
     /// What comes next is compressed at `level`, 1 to 22; an error of the library where it is none.
     pub(super) fn set_level(&mut self, level: i32) -> io::Result<()> {
         // Zero stands for the library's own choice. Longer steps turn the coding of letters off, if nothing is said of it.
-        let (match_bytes, step_bytes, letters) = if level == LOWEST_LEVEL {
-            (MATCH_BYTES_MIN, STEP_BYTES, ParamSwitch::Enable)
+        let (match_bytes, step_less_one, letters) = if level == LOWEST_LEVEL {
+            (MATCH_BYTES_MIN, STEP_LESS_ONE, ParamSwitch::Enable)
         } else {
             (0, 0, ParamSwitch::Auto)
         };
         self.0.set_compression_level(level)?;
         self.0.set_parameter(CParameter::MinMatch(match_bytes))?;
-        self.0.set_parameter(CParameter::TargetLength(step_bytes))?;
+        self.0.set_parameter(CParameter::TargetLength(step_less_one))?;
         self.0.set_parameter(CParameter::LiteralCompressionMode(letters))
     }
 
