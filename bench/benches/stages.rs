@@ -282,12 +282,13 @@ fn sealed() -> Batch {
 /// A batch into a row group of a file, synced, with its snapshot.
 #[divan::bench]
 fn i_encode(bencher: Bencher<'_, '_>) {
-    let (batch, folder) = (sealed(), tempfile::tempdir().expect("the temporary folder is writable"));
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
     let mut writer =
         Writer::open(WriterSettings::new(folder.path(), "bench")).expect("the folder was just made");
     bencher
-        .counter(ItemsCount::new(batch.rows()))
-        .bench_local(|| black_box(writer.write(&batch, 0).expect("the folder is writable").bytes));
+        .counter(ItemsCount::new(sealed().rows()))
+        .with_inputs(sealed)
+        .bench_local_values(|batch| black_box(writer.write(batch, 0).expect("the folder is writable").bytes));
 }
 
 #[divan::bench(args = [IoMode::Auto, IoMode::Plain], sample_count = 20)]

@@ -160,7 +160,7 @@ impl Encoding {
         loop {
             select! {
                 recv(batches) -> sealed => match sealed {
-                    Ok(sealed) => self.write_rows(&sealed),
+                    Ok(sealed) => self.write_rows(*sealed),
                     Err(_) => {
                         intervals.try_iter().for_each(|interval| self.write_stats(interval));
                         return self;
@@ -187,15 +187,15 @@ impl Encoding {
         done
     }
 
-    fn write_rows(&mut self, sealed: &Sealed) {
-        let oldest_ns = sealed.parsed.first().map_or(0, |mark| mark.parsed_ns);
+    fn write_rows(&mut self, sealed: Sealed) {
+        let Sealed { batch, parsed, place: _place } = sealed;
+        let oldest_ns = parsed.first().map_or(0, |mark| mark.parsed_ns);
         self.ledger.add(EncoderCounter::Batches, 1);
-        let written =
-            self.at_disk(oldest_ns, |encoding| encoding.writer.write(&sealed.batch, clock::unix_ns()));
+        let written = self.at_disk(oldest_ns, |encoding| encoding.writer.write(*batch, clock::unix_ns()));
         let written = match written {
             Ok(written) => {
                 let durable_ns = clock::monotonic_ns();
-                for mark in &sealed.parsed {
+                for mark in &parsed {
                     self.durable.record(durable_ns.saturating_sub(mark.parsed_ns) / 1000, mark.rows);
                 }
                 written

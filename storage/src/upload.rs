@@ -242,7 +242,7 @@ mod tests {
     fn write(dir: &Path, files: i64) {
         for number in 0..files {
             let mut writer = Writer::open(WriterSettings::new(dir, "s")).expect("a writable folder");
-            writer.write(&batch(number), 0).expect("written");
+            writer.write(batch(number), 0).expect("written");
             writer.close();
         }
     }

@@ -206,7 +206,7 @@ fn collected(sent: Vec<Sent>) -> Work {
             );
         }
         collector.finish();
-        assert!(inlet.into_iter().all(|sealed| storage::table(&sealed.batch, "here").is_ok()));
+        assert!(inlet.into_iter().all(|sealed| storage::table(*sealed.batch, "here").is_ok()));
     })
 }
 

@@ -117,9 +117,8 @@ fn check(ledger: &CollectorLedger, sealed: impl Iterator<Item = Box<Sealed>>) {
     assert_eq!(count(Counter::Heads), ended.map(count).iter().sum::<u64>(), "heads vanished");
     let mut rows = 0;
     for sealed in sealed {
-        let batch = &sealed.batch;
-        rows += batch.rows() as u64;
-        storage::table(batch, "here").expect("a batch is a table");
+        rows += sealed.batch.rows() as u64;
+        storage::table(*sealed.batch, "here").expect("a batch is a table");
     }
     assert_eq!(count(Counter::Rows), rows, "rows vanished");
 }

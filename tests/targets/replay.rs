@@ -49,7 +49,7 @@ fn replayed(files: &[PathBuf]) -> Vec<String> {
     let (mut rows, mut tables) = (0, Vec::new());
     for sealed in inlet {
         rows += sealed.batch.rows() as u64;
-        tables.push(format!("{:?}", storage::table(&sealed.batch, "here").expect("a batch is a table")));
+        tables.push(format!("{:?}", storage::table(*sealed.batch, "here").expect("a batch is a table")));
     }
     let mut encoders = [0; ENCODER_COUNTER_COUNT];
     encoders[EncoderCounter::RowsWritten as usize] = rows;

@@ -66,7 +66,7 @@ fn remains() -> (Vec<u8>, Vec<u8>) {
     const NOON_NS: i64 = 1_767_614_400_000_000_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut writer = Writer::open(WriterSettings::new(folder.path(), "s")).expect("the folder is ours");
-    writer.write(&batch(NOON_NS), NOON_NS).expect("the folder is ours");
+    writer.write(batch(NOON_NS), NOON_NS).expect("the folder is ours");
     let read = |ending: &str| fs::read(found(folder.path(), ending)).expect("the writer made it");
     (read(".footer"), read(".inprogress"))
 }

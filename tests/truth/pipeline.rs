@@ -142,7 +142,7 @@ pub(crate) fn run_as(setup: Setup, frames: impl Iterator<Item = TimedFrame>) -> 
     tap.collector.finish();
     let mut rows = Vec::new();
     for sealed in inlet {
-        rows.extend(rows_of(&storage::table(&sealed.batch, "here").unwrap()));
+        rows.extend(rows_of(&storage::table(*sealed.batch, "here").unwrap()));
     }
     let mut encoders = [0; ENCODER_COUNTER_COUNT];
     encoders[EncoderCounter::RowsWritten as usize] = rows.len() as u64;

@@ -51,7 +51,7 @@ fn a_row_holds_the_weight_its_transaction_began_with() {
     changing.0.finish();
     let mut rows_of = [0; 9];
     for sealed in inlet {
-        let table = storage::table(&sealed.batch, "here").unwrap();
+        let table = storage::table(*sealed.batch, "here").unwrap();
         let numbers = |name: &str| table.column_by_name(name).unwrap();
         let times = numbers("ts_ns").as_primitive::<types::Int64Type>().values();
         let weights = numbers("sample_weight").as_primitive::<types::Int32Type>().values();

@@ -235,8 +235,8 @@ mod tests {
         ) {
             let policy = if is_on { Policy::default() } else { Policy::off() };
             let mut tools = || (Parser::new(), Redactor::new(policy.clone(), Key::from_bytes([7; 32])));
-            let shared = storage::table(&rows(&heads, &mut tools, true), "here").expect("a table");
-            let alone = storage::table(&rows(&heads, &mut tools, false), "here").expect("a table");
+            let shared = storage::table(rows(&heads, &mut tools, true), "here").expect("a table");
+            let alone = storage::table(rows(&heads, &mut tools, false), "here").expect("a table");
             prop_assert_eq!(shared, alone);
         }
     }

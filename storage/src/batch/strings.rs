@@ -226,14 +226,9 @@ impl Strings {
         self.coding.is_coded()
     }
 
-    /// Number of values held.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// All values end to end, and where each ends.
-    pub(crate) fn parts(&self) -> (&[u8], &[u32]) {
-        (&self.bytes, &self.ends)
+    /// Takes out all values end to end, and where each ends.
+    pub(crate) fn take_parts(&mut self) -> (Vec<u8>, Vec<u32>) {
+        (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ends))
     }
 }
 

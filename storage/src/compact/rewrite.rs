@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_row_group_ends_at_its_limit_of_rows() {
-        let batch = crate::encode::table(&crate::dataset::tests::batch(1), "s").expect("a row");
+        let batch = crate::encode::table(crate::dataset::tests::batch(1), "s").expect("a row");
         let mut rows = std::iter::repeat_n(batch, BATCH_ROWS_MAX + 5).map(Ok);
         assert_eq!(one_group(&mut rows).count(), BATCH_ROWS_MAX.min(one_group_bytes_rows()));
         assert!(one_group(&mut rows).count() > 0);
@@ -312,7 +312,7 @@ mod tests {
 
     /// Rows of the test's kind that fill a group by their bytes.
     fn one_group_bytes_rows() -> usize {
-        let batch = crate::encode::table(&crate::dataset::tests::batch(1), "s").expect("a row");
+        let batch = crate::encode::table(crate::dataset::tests::batch(1), "s").expect("a row");
         GROUP_BYTES_MAX.div_ceil(batch.get_array_memory_size())
     }
 }

@@ -34,7 +34,7 @@ use self::{
 };
 use crate::{
     batch::Batch,
-    encode::{Layout, cluster::clustered, gather::gather},
+    encode::{Layout, cluster::clustered, gather::gather, texts::Texts},
     file::Files,
     manifest::Manifest,
     schema::{HTTP_TABLE, STATS_TABLE, StatsRow, StatsSchema, http_schema},
@@ -227,20 +227,21 @@ impl Writer {
     }
 
     /// Writes a batch: one row group for each hour its rows fall into. `now_ns` is Unix time.
-    pub fn write(&mut self, batch: &Batch, now_ns: i64) -> Result<Written, WriteError> {
+    pub fn write(&mut self, mut batch: Batch, now_ns: i64) -> Result<Written, WriteError> {
         let mut rows: Vec<(i64, u32)> = (0..)
             .zip(&batch.rows)
             .map(|(number, row)| (Partition::of(HTTP_TABLE, row.ts_ns).hour, number))
             .collect();
         rows.sort_unstable();
+        let texts = Texts::take(&mut batch);
         let layout = self.http.clone();
         let mut outcome = Outcome::default();
         for rows in rows.chunk_by(|a, b| a.0 == b.0) {
             let partition = Partition { table: HTTP_TABLE, hour: rows[0].0 };
-            let order = clustered(batch, rows.iter().map(|(_, row)| *row));
+            let order = clustered(&batch, &texts, rows.iter().map(|(_, row)| *row));
             let times = order.iter().map(|row| batch.rows[*row as usize].ts_ns);
             let span = TimeSpan::of(times);
-            match gather(batch, &order, &self.settings.sensor, &layout.arrow) {
+            match gather((&batch, &texts), &order, &self.settings.sensor, &layout.arrow) {
                 Ok(batch) => self.append(partition, &layout, &Rows { batch, span }, now_ns, &mut outcome),
                 Err(error) => self.lose_ungathered(partition, rows.len(), error, &mut outcome),
             }

@@ -407,7 +407,7 @@ mod tests {
     /// A published file with one row.
     fn published(dir: &Path) -> PathBuf {
         let mut writer = Writer::open(WriterSettings::new(dir, "s")).expect("a writable folder");
-        writer.write(&batch(0), 0).expect("written");
+        writer.write(batch(0), 0).expect("written");
         writer.close();
         let mut files = Vec::new();
         list_files(&dir.join("http"), &mut files).expect("a readable folder");

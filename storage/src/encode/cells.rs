@@ -2,7 +2,7 @@
 //!
 //! The one place that says where in a row, connection, request or response a column's value stands.
 
-use arrow_buffer::NullBufferBuilder;
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
 
 use super::gather::{pair_state_code, time_source_code};
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         strings::ABSENT,
     },
     flags::Flags,
+    prefetch::prefetch_all,
     schema::{Int, List, Long, Source, Truth, Word},
 };
 
@@ -25,6 +26,17 @@ pub(crate) struct RowRef<'a> {
 }
 
 impl RowRef<'_> {
+    /// Asks for its heads; the connection is mostly that of the row before.
+    #[inline]
+    pub(crate) fn expect(&self) {
+        if let Some(request) = self.request {
+            prefetch_all(request);
+        }
+        if let Some(response) = self.response {
+            prefetch_all(response);
+        }
+    }
+
     fn flags(&self) -> Flags {
         let request = self.request.map_or(Flags::NONE, |request| request.flags);
         let response = self.response.map_or(Flags::NONE, |response| response.flags);
@@ -32,29 +44,69 @@ impl RowRef<'_> {
     }
 }
 
-/// Numbers, some of them null.
+/// Rows whose cells are appended together, as many as a word has bits: the records of one side stay in a first-level cache while the
+/// columns of that side pass over them.
+pub(crate) const TILE_ROWS: usize = u64::BITS as usize;
+
+/// Which cells have a value: a word a tile of rows, the first row in the lowest bit.
+#[derive(Debug)]
+pub(crate) struct Validity {
+    words: Vec<u64>,
+    cells: usize,
+}
+
+impl Validity {
+    fn new(rows: usize) -> Validity {
+        Validity { words: Vec::with_capacity(rows.div_ceil(TILE_ROWS)), cells: 0 }
+    }
+
+    /// Appends a tile; all but the last are whole.
+    fn push(&mut self, word: u64, cells: usize) {
+        debug_assert!(self.cells.is_multiple_of(TILE_ROWS), "a tile behind the last");
+        self.words.push(word.to_le());
+        self.cells += cells;
+    }
+
+    /// Appends a tile of which every cell has a value.
+    fn push_all(&mut self, cells: usize) {
+        self.push(u64::MAX.unbounded_shr((TILE_ROWS - cells) as u32), cells);
+    }
+
+    /// Nothing where every cell has a value.
+    pub(crate) fn build(self) -> Option<NullBuffer> {
+        let bits = BooleanBuffer::new(Buffer::from_vec(self.words), 0, self.cells);
+        Some(NullBuffer::new(bits)).filter(|nulls| nulls.null_count() > 0)
+    }
+}
+
+/// Numbers, or codes, some of them null.
 #[derive(Debug)]
 pub(crate) struct Cells<T> {
+    /// A default one where there is no value.
     pub(crate) values: Vec<T>,
-    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) validity: Validity,
 }
 
 impl<T: Default> Cells<T> {
     fn new(rows: usize) -> Cells<T> {
-        Cells { values: Vec::with_capacity(rows), nulls: NullBufferBuilder::new(rows) }
+        Cells { values: Vec::with_capacity(rows), validity: Validity::new(rows) }
     }
 
+    #[inline]
     fn fill<'a>(&mut self, tile: &[RowRef<'a>], value: impl Fn(&RowRef<'a>) -> Option<T>) {
-        for row in tile {
+        let mut valid = 0;
+        self.values.extend(tile.iter().enumerate().map(|(at, row)| {
             let cell = value(row);
-            self.nulls.append(cell.is_some());
-            self.values.push(cell.unwrap_or_default());
-        }
+            valid |= u64::from(cell.is_some()) << at;
+            cell.unwrap_or_default()
+        }));
+        self.validity.push(valid, tile.len());
     }
 
+    #[inline]
     fn fill_all<'a>(&mut self, tile: &[RowRef<'a>], value: impl Fn(&RowRef<'a>) -> T) {
-        self.nulls.append_n_non_nulls(tile.len());
         self.values.extend(tile.iter().map(value));
+        self.validity.push_all(tile.len());
     }
 }
 
@@ -62,7 +114,7 @@ impl<T: Default> Cells<T> {
 #[derive(Debug)]
 pub(crate) struct Lists {
     pub(crate) offsets: Vec<i32>,
-    pub(crate) nulls: NullBufferBuilder,
+    pub(crate) validity: Validity,
     pub(crate) entries: Vec<u32>,
     /// The second of each pair.
     pub(crate) values: Vec<u32>,
@@ -72,30 +124,37 @@ impl Lists {
     fn new(rows: usize) -> Lists {
         let mut offsets = Vec::with_capacity(rows + 1);
         offsets.push(0);
-        Lists { offsets, nulls: NullBufferBuilder::new(rows), entries: Vec::new(), values: Vec::new() }
+        Lists { offsets, validity: Validity::new(rows), entries: Vec::new(), values: Vec::new() }
     }
 
-    /// Ends a row's list; a side that is absent has none, one that is there may have an empty one.
-    fn end(&mut self, present: bool) {
-        self.nulls.append(present);
-        self.offsets
-            .push(i32::try_from(self.entries.len()).expect("a batch is sealed long before 2^31 entries"));
+    /// Adds a list a row: `append` adds a row's entries, and says whether it has a list. A side that is absent has none, one that is there
+    /// may have an empty one.
+    #[inline]
+    fn fill<'a>(&mut self, tile: &[RowRef<'a>], append: impl Fn(&mut Lists, &RowRef<'a>) -> bool) {
+        let mut valid = 0;
+        for (at, row) in tile.iter().enumerate() {
+            valid |= u64::from(append(self, row)) << at;
+            let end = i32::try_from(self.entries.len()).expect("a batch is sealed long before 2^31 entries");
+            self.offsets.push(end);
+        }
+        self.validity.push(valid, tile.len());
     }
 
     fn codes<'a>(&mut self, tile: &[RowRef<'a>], all: &[u32], span: impl Fn(&RowRef<'a>) -> Option<Span>) {
-        for row in tile {
+        self.fill(tile, |lists, row| {
             let span = span(row);
-            self.entries.extend_from_slice(span.unwrap_or_default().of(all));
-            self.end(span.is_some());
-        }
+            lists.entries.extend_from_slice(span.unwrap_or_default().of(all));
+            span.is_some()
+        });
     }
 
     fn numbers<'a>(&mut self, tile: &[RowRef<'a>], all: &[i32], span: impl Fn(&RowRef<'a>) -> Option<Span>) {
-        for row in tile {
+        self.fill(tile, |lists, row| {
             let span = span(row);
-            self.entries.extend(span.unwrap_or_default().of(all).iter().map(|number| number.cast_unsigned()));
-            self.end(span.is_some());
-        }
+            let numbers = span.unwrap_or_default().of(all).iter();
+            lists.entries.extend(numbers.map(|number| number.cast_unsigned()));
+            span.is_some()
+        });
     }
 
     fn pairs<'a>(
@@ -104,25 +163,25 @@ impl Lists {
         all: &[[u32; 2]],
         span: impl Fn(&RowRef<'a>) -> Option<Span>,
     ) {
-        for row in tile {
+        self.fill(tile, |lists, row| {
             let span = span(row);
             for [name, value] in span.unwrap_or_default().of(all) {
-                self.entries.push(*name);
-                self.values.push(*value);
+                lists.entries.push(*name);
+                lists.values.push(*value);
             }
-            self.end(span.is_some());
-        }
+            span.is_some()
+        });
     }
 
     fn flags(&mut self, tile: &[RowRef<'_>]) {
-        for row in tile {
+        self.fill(tile, |lists, row| {
             let mut bits = row.flags().bits();
             while bits != 0 {
-                self.entries.push(bits.trailing_zeros());
+                lists.entries.push(bits.trailing_zeros());
                 bits &= bits - 1;
             }
-            self.end(true);
-        }
+            true
+        });
     }
 }
 
@@ -131,7 +190,7 @@ impl Lists {
 pub(crate) enum Builder {
     /// This many rows, none with a value.
     Absent(usize),
-    Codes(Vec<u32>),
+    Codes(Cells<u32>),
     Ints(Cells<i32>),
     Longs(Cells<i64>),
     Truths(Vec<bool>),
@@ -145,7 +204,7 @@ impl Builder {
             | Source::Sensor
             | Source::Connection(_)
             | Source::Request(_)
-            | Source::Response(_) => Builder::Codes(Vec::with_capacity(rows)),
+            | Source::Response(_) => Builder::Codes(Cells::new(rows)),
             Source::Int(_) => Builder::Ints(Cells::new(rows)),
             Source::Time | Source::Long(_) => Builder::Longs(Cells::new(rows)),
             Source::Truth(_) => Builder::Truths(Vec::with_capacity(rows)),
@@ -157,7 +216,7 @@ impl Builder {
     pub(crate) fn append(&mut self, source: Source, tile: &[RowRef<'_>], batch: &Batch) {
         match (self, source) {
             (Builder::Absent(_), _) => {}
-            (Builder::Codes(codes), source) => append_codes(codes, source, tile),
+            (Builder::Codes(cells), source) => append_codes(cells, source, tile),
             (Builder::Ints(cells), Source::Int(int)) => append_ints(cells, int, tile),
             (Builder::Longs(cells), Source::Long(long)) => append_longs(cells, long, tile),
             (Builder::Longs(cells), Source::Time) => {
@@ -172,22 +231,19 @@ impl Builder {
     }
 }
 
-fn append_codes(codes: &mut Vec<u32>, source: Source, tile: &[RowRef<'_>]) {
+fn append_codes(cells: &mut Cells<u32>, source: Source, tile: &[RowRef<'_>]) {
+    let present = |code: u32| (code != ABSENT).then_some(code);
     match source {
-        Source::Word(Word::TimeSource) => {
-            codes.extend(tile.iter().map(|row| time_source_code(row.values.ts_source)));
+        Source::Word(Word::TimeSource) => cells.fill_all(tile, |row| time_source_code(row.values.ts_source)),
+        Source::Word(Word::PairState) => cells.fill_all(tile, |row| pair_state_code(row.values.pair_state)),
+        Source::Sensor => cells.fill_all(tile, |_| 0),
+        Source::Connection(text) => cells.fill(tile, |row| present(row.connection.texts[text as usize])),
+        Source::Request(text) => {
+            cells.fill(tile, |row| row.request.and_then(|request| present(request.texts[text as usize])));
         }
-        Source::Word(Word::PairState) => {
-            codes.extend(tile.iter().map(|row| pair_state_code(row.values.pair_state)));
+        Source::Response(text) => {
+            cells.fill(tile, |row| row.response.and_then(|response| present(response.texts[text as usize])));
         }
-        Source::Sensor => codes.extend(tile.iter().map(|_| 0)),
-        Source::Connection(text) => codes.extend(tile.iter().map(|row| row.connection.texts[text as usize])),
-        Source::Request(text) => codes.extend(
-            tile.iter().map(|row| row.request.map_or(ABSENT, |request| request.texts[text as usize])),
-        ),
-        Source::Response(text) => codes.extend(
-            tile.iter().map(|row| row.response.map_or(ABSENT, |response| response.texts[text as usize])),
-        ),
         Source::Time | Source::Int(_) | Source::Long(_) | Source::Truth(_) | Source::List(_) => {
             unreachable!("a builder of codes is made for strings")
         }

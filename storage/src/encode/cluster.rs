@@ -3,11 +3,10 @@
 //! Neighbours that repeat each other is what makes pages small and statistics sharp. Sorting compares small keys:
 //! servers, hosts and connections are ranked once each, so no string is compared per row.
 
-use crate::batch::{
-    Batch, address_rank,
-    columns::RequestText,
-    strings::{ABSENT, Strings},
-};
+use arrow_array::{Array, StringArray};
+
+use super::texts::Texts;
+use crate::batch::{Batch, address_rank, columns::RequestText, strings::ABSENT};
 
 /// Sort key of one row and the row it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +18,8 @@ struct Key {
     row: u32,
 }
 
-/// The rows `rows` of `batch`, clustered.
-pub(crate) fn clustered(batch: &Batch, rows: impl Iterator<Item = u32>) -> Vec<u32> {
+/// The rows `rows` of `batch`, whose strings are `texts`, clustered.
+pub(crate) fn clustered(batch: &Batch, texts: &Texts, rows: impl Iterator<Item = u32>) -> Vec<u32> {
     let servers = ranks(batch.connections.records.len(), |at| {
         let (address, port) = batch.connections.records[at].server;
         (address_rank(address), port)
@@ -29,7 +28,7 @@ pub(crate) fn clustered(batch: &Batch, rows: impl Iterator<Item = u32>) -> Vec<u
         let record = &batch.connections.records[at];
         (address_rank(record.client.0), record.client.1, record.flow_id)
     });
-    let hosts = text_ranks(&batch.requests.texts[RequestText::Host as usize]);
+    let hosts = text_ranks(&texts.requests[RequestText::Host as usize].values);
     let mut keys: Vec<Key> = rows
         .map(|row| {
             let parts = &batch.rows[row as usize];
@@ -63,9 +62,9 @@ fn ranks<K: Ord>(count: usize, key: impl Fn(usize) -> K) -> Vec<u32> {
     ranks
 }
 
-fn text_ranks(strings: &Strings) -> Vec<u32> {
+fn text_ranks(strings: &StringArray) -> Vec<u32> {
     let mut order: Vec<u32> = (0..).take(strings.len()).collect();
-    order.sort_unstable_by_key(|&code| strings.get(code));
+    order.sort_unstable_by_key(|&code| strings.value(code as usize));
     let mut ranks = vec![0; order.len()];
     for (rank, code) in (0..).zip(order) {
         ranks[code as usize] = rank;

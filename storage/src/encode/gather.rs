@@ -1,31 +1,30 @@
 //! A batch's rows, in a given order, as Arrow columns.
 //!
 //! Rows are taken in tiles small enough that their records stay in the core's cache while every column passes over
-//! them; strings stay codes, so a row group copies each distinct value once.
+//! them, and those of the next tile are asked for meanwhile: rows stand in another order than the one they came in. Strings stay codes.
 
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray, TimestampMicrosecondArray, new_null_array,
 };
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 
-use super::cells::{Builder, RowRef};
+use super::{
+    cells::{Builder, Cells, RowRef, TILE_ROWS},
+    texts::Texts,
+};
 use crate::{
-    batch::{
-        Batch,
-        side::LineList,
-        strings::{ABSENT, Strings},
-    },
+    batch::{Batch, strings::ABSENT},
     flags::Flags,
+    prefetch::prefetch_all,
     schema::{COLUMNS, Column, List, Source, Word, line_fields},
     values::{PairState, TimeSource},
 };
 
-/// Rows whose records are worked on together: 256 rows are about 130 KiB, within a second-level cache.
-const TILE_ROWS: usize = 256;
+const _: () = assert!(TILE_ROWS <= COLUMNS.len(), "each row of a tile is asked for with a column");
 
 /// The words of `ts_source`, by `TimeSource`.
 pub(crate) const TIME_SOURCES: [&str; 3] = ["hw", "xdp", "pcap"];
@@ -39,34 +38,43 @@ pub(crate) const PAIR_STATES: [&str; 5] = [
     PairState::Ambiguous.name(),
 ];
 
-/// Columns of the rows of `batch` at `order`.
+/// Columns of the rows of `batch` at `order`, whose strings are `texts`.
 // A stage of its own in profiles (bench/instructions).
 #[inline(never)]
 pub(crate) fn gather(
-    batch: &Batch,
+    (batch, texts): (&Batch, &Texts),
     order: &[u32],
     sensor: &str,
     schema: &SchemaRef,
 ) -> Result<RecordBatch, ArrowError> {
-    let builder = |column: &Column| match strings_of(column.source, batch) {
-        Some(strings) if strings.len() == 0 => Builder::Absent(order.len()),
+    let builder = |column: &Column| match texts.of(column.source) {
+        Some(text) if text.values.is_empty() => Builder::Absent(order.len()),
         Some(_) | None => Builder::new(column.source, order.len()),
     };
     let mut builders: Vec<Builder> = COLUMNS.iter().map(builder).collect();
-    let mut tile = Vec::with_capacity(TILE_ROWS);
-    for rows in order.chunks(TILE_ROWS) {
-        tile.clear();
-        tile.extend(rows.iter().map(|row| row_ref(batch, *row)));
-        for (column, builder) in COLUMNS.iter().zip(&mut builders) {
-            builder.append(column.source, &tile, batch);
+    let mut tiles = order.chunks(TILE_ROWS);
+    let mut next = tile(batch, tiles.next());
+    while !next.is_empty() {
+        let rows_ahead = tiles.clone().nth(1).unwrap_or_default();
+        let rows = std::mem::replace(&mut next, tile(batch, tiles.next()));
+        for (at, (column, builder)) in COLUMNS.iter().zip(&mut builders).enumerate() {
+            // A row a column, as more at a time would have to wait for each other.
+            next.get(at).inspect(|row| row.expect());
+            rows_ahead.get(at).inspect(|row| prefetch_all(&batch.rows[**row as usize]));
+            builder.append(column.source, &rows, batch);
         }
     }
     let columns: Result<Vec<ArrayRef>, ArrowError> = COLUMNS
         .iter()
         .zip(builders)
-        .map(|(column, builder)| finish(column, builder, batch, sensor))
+        .map(|(column, builder)| finish(column, builder, texts, sensor))
         .collect();
     RecordBatch::try_new(Arc::clone(schema), columns?)
+}
+
+/// The rows of these numbers; none without.
+fn tile<'a>(batch: &'a Batch, rows: Option<&[u32]>) -> Vec<RowRef<'a>> {
+    rows.unwrap_or_default().iter().map(|row| row_ref(batch, *row)).collect()
 }
 
 fn row_ref(batch: &Batch, row: u32) -> RowRef<'_> {
@@ -79,15 +87,15 @@ fn row_ref(batch: &Batch, row: u32) -> RowRef<'_> {
     }
 }
 
-fn finish(column: &Column, builder: Builder, batch: &Batch, sensor: &str) -> Result<ArrayRef, ArrowError> {
+fn finish(column: &Column, builder: Builder, texts: &Texts, sensor: &str) -> Result<ArrayRef, ArrowError> {
     match builder {
         Builder::Absent(rows) => Ok(new_null_array(&column.data_type(), rows)),
-        Builder::Codes(codes) => code_array(column, codes, batch, sensor),
+        Builder::Codes(cells) => code_array(column, cells, texts, sensor),
         Builder::Ints(cells) => {
-            Ok(Arc::new(Int32Array::try_new(ScalarBuffer::from(cells.values), cells.nulls.build())?))
+            Ok(Arc::new(Int32Array::try_new(ScalarBuffer::from(cells.values), cells.validity.build())?))
         }
         Builder::Longs(cells) => {
-            let (values, nulls) = (ScalarBuffer::from(cells.values), cells.nulls.build());
+            let (values, nulls) = (ScalarBuffer::from(cells.values), cells.validity.build());
             Ok(if matches!(column.source, Source::Time) {
                 Arc::new(TimestampMicrosecondArray::try_new(values, nulls)?.with_timezone("UTC"))
             } else {
@@ -97,36 +105,26 @@ fn finish(column: &Column, builder: Builder, batch: &Batch, sensor: &str) -> Res
         Builder::Truths(values) => Ok(Arc::new(BooleanArray::from(values))),
         Builder::Lists(lists) => {
             let Source::List(list) = column.source else { unreachable!("only lists are built from lists") };
-            let entries = entry_array(list, lists.entries, lists.values, batch)?;
+            let entries = entry_array(list, lists.entries, lists.values, texts)?;
             let DataType::List(field) = column.data_type() else { unreachable!("a list has a list's type") };
             let offsets = OffsetBuffer::new(ScalarBuffer::from(lists.offsets));
-            Ok(Arc::new(ListArray::try_new(field, offsets, entries, lists.nulls.build())?))
+            Ok(Arc::new(ListArray::try_new(field, offsets, entries, lists.validity.build())?))
         }
     }
 }
 
-/// The strings that a column has codes of, where they are not the same for all batches.
-fn strings_of(source: Source, batch: &Batch) -> Option<&Strings> {
-    match source {
-        Source::Connection(text) => Some(&batch.connections.texts[text as usize]),
-        Source::Request(text) => Some(&batch.requests.texts[text as usize]),
-        Source::Response(text) => Some(&batch.responses.texts[text as usize]),
-        Source::Word(_)
-        | Source::Sensor
-        | Source::Time
-        | Source::Int(_)
-        | Source::Long(_)
-        | Source::Truth(_)
-        | Source::List(_) => None,
-    }
-}
-
-fn code_array(column: &Column, codes: Vec<u32>, batch: &Batch, sensor: &str) -> Result<ArrayRef, ArrowError> {
-    if let Some(strings) = strings_of(column.source, batch) {
-        return if strings.is_coded() {
-            dictionary(codes, Arc::new(text_array(strings)?))
+fn code_array(
+    column: &Column,
+    cells: Cells<u32>,
+    texts: &Texts,
+    sensor: &str,
+) -> Result<ArrayRef, ArrowError> {
+    let (codes, nulls) = (cells.values, cells.validity.build());
+    if let Some(text) = texts.of(column.source) {
+        return if text.is_coded {
+            dictionary(codes, nulls, &text.values)
         } else {
-            plain(&codes, strings)
+            plain(&codes, nulls, &text.values)
         };
     }
     match column.source {
@@ -145,46 +143,33 @@ fn code_array(column: &Column, codes: Vec<u32>, batch: &Batch, sensor: &str) -> 
 }
 
 fn words(codes: Vec<u32>, words: &[&str]) -> Result<ArrayRef, ArrowError> {
-    dictionary(codes, Arc::new(StringArray::from_iter_values(words)))
+    dictionary(codes, None, &Arc::new(StringArray::from_iter_values(words)))
 }
 
-/// Codes and the values they stand for; an absent code is a null.
-fn dictionary(mut codes: Vec<u32>, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let nulls = validity(&codes);
-    if nulls.is_some() {
-        codes.iter_mut().filter(|code| **code == ABSENT).for_each(|code| *code = 0);
-    }
+/// Codes and the values they stand for.
+fn dictionary(
+    codes: Vec<u32>,
+    nulls: Option<NullBuffer>,
+    values: &Arc<StringArray>,
+) -> Result<ArrayRef, ArrowError> {
     let len = codes.len();
     let keys = Int32Array::try_new(ScalarBuffer::new(Buffer::from_vec(codes), 0, len), nulls)?;
-    Ok(Arc::new(DictionaryArray::try_new(keys, values)?))
-}
-
-fn validity(codes: &[u32]) -> Option<NullBuffer> {
-    let is_absent = codes.iter().fold(false, |found, code| found | (*code == ABSENT));
-    is_absent.then(|| NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |at| codes[at] != ABSENT)))
-}
-
-/// Every value of a string column, by code.
-fn text_array(strings: &Strings) -> Result<StringArray, ArrowError> {
-    let (bytes, ends) = strings.parts();
-    let offsets = std::iter::once(0).chain(ends.iter().map(|end| end.cast_signed()));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from_iter(offsets));
-    StringArray::try_new(offsets, Buffer::from_slice_ref(bytes), None)
+    Ok(Arc::new(DictionaryArray::try_new(keys, Arc::<StringArray>::clone(values))?))
 }
 
 /// The values themselves, in order of the codes.
-fn plain(codes: &[u32], strings: &Strings) -> Result<ArrayRef, ArrowError> {
-    let value = |code: &u32| if *code == ABSENT { &[][..] } else { strings.get(*code) };
-    let bytes = codes.iter().map(|code| value(code).len()).sum();
-    let mut values = Vec::with_capacity(bytes);
+fn plain(codes: &[u32], nulls: Option<NullBuffer>, strings: &StringArray) -> Result<ArrayRef, ArrowError> {
+    let is_null = |at: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(at));
+    let value = |at: usize| if is_null(at) { "" } else { strings.value(codes[at] as usize) };
+    let mut values = Vec::with_capacity((0..codes.len()).map(|at| value(at).len()).sum());
     let mut offsets = Vec::with_capacity(codes.len() + 1);
     offsets.push(0);
-    for code in codes {
-        values.extend_from_slice(value(code));
+    for at in 0..codes.len() {
+        values.extend_from_slice(value(at).as_bytes());
         offsets.push(i32::try_from(values.len()).expect("a batch is sealed long before 2 GiB"));
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(values), validity(codes))?))
+    Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(values), nulls)?))
 }
 
 /// Entries of a list column: `entries` are codes or numbers, `values` the second half of pairs.
@@ -192,28 +177,28 @@ fn entry_array(
     list: List,
     entries: Vec<u32>,
     values: Vec<u32>,
-    batch: &Batch,
+    texts: &Texts,
 ) -> Result<ArrayRef, ArrowError> {
     match list {
         List::VlanIds | List::InfoStatus => {
             let numbers: Vec<i32> = entries.into_iter().map(u32::cast_signed).collect();
             Ok(Arc::new(Int32Array::from(numbers)))
         }
-        List::SetCookies => dictionary(entries, Arc::new(text_array(&batch.set_cookies.strings)?)),
-        List::CookieNames => dictionary(entries, Arc::new(text_array(&batch.cookie_names.strings)?)),
-        List::SetCookieNames => dictionary(entries, Arc::new(text_array(&batch.set_cookie_names.strings)?)),
+        List::SetCookies => dictionary(entries, None, &texts.set_cookies),
+        List::CookieNames => dictionary(entries, None, &texts.cookie_names),
+        List::SetCookieNames => dictionary(entries, None, &texts.set_cookie_names),
         List::Flags => {
             let names: Vec<&str> = Flags::ALL.iter().map(|(_, name)| *name).collect();
             words(entries, &names)
         }
-        List::RequestOthers => pairs(entries, values, &batch.request_others),
-        List::ResponseOthers => pairs(entries, values, &batch.response_others),
+        List::RequestOthers => pairs(entries, values, &texts.request_others),
+        List::ResponseOthers => pairs(entries, values, &texts.response_others),
     }
 }
 
-fn pairs(names: Vec<u32>, values: Vec<u32>, lines: &LineList) -> Result<ArrayRef, ArrowError> {
-    let names = dictionary(names, Arc::new(text_array(&lines.names)?))?;
-    let values = dictionary(values, Arc::new(text_array(&lines.values)?))?;
+fn pairs(names: Vec<u32>, values: Vec<u32>, strings: &[Arc<StringArray>; 2]) -> Result<ArrayRef, ArrowError> {
+    let names = dictionary(names, None, &strings[0])?;
+    let values = dictionary(values, None, &strings[1])?;
     Ok(Arc::new(StructArray::try_new(line_fields(), vec![names, values], None)?))
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod gather;
 mod properties;
 pub(crate) mod row_groups;
 mod sealed;
+pub(crate) mod texts;
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
@@ -18,7 +19,8 @@ pub(crate) use self::{properties::Layout, row_groups::RowGroups};
 use crate::{batch::Batch, schema::http_schema};
 
 /// The rows of a batch as a file of `sensor` would hold them, in the order in which they were appended.
-pub fn table(batch: &Batch, sensor: &str) -> Result<RecordBatch, ArrowError> {
+pub fn table(mut batch: Batch, sensor: &str) -> Result<RecordBatch, ArrowError> {
     let order: Vec<u32> = (0..).take(batch.rows()).collect();
-    gather::gather(batch, &order, sensor, &http_schema())
+    let texts = texts::Texts::take(&mut batch);
+    gather::gather((&batch, &texts), &order, sensor, &http_schema())
 }

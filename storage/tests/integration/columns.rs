@@ -18,11 +18,12 @@ use storage::{
 };
 
 /// Writes one batch and reads the single file back.
-fn round_trip(batch: &Batch) -> RecordBatch {
+fn round_trip(batch: Batch) -> RecordBatch {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer: Writer = writer(dir.path());
+    let rows = batch.rows() as u64;
     let written = writer.write(batch, NOON_NS).expect("written");
-    assert_eq!(written.rows, batch.rows() as u64);
+    assert_eq!(written.rows, rows);
     writer.close();
     let mut rows = read(&published(dir.path())[0]);
     assert_eq!(rows.len(), 1);
@@ -278,7 +279,7 @@ fn other_lines(row: &RecordBatch, column: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_column_holds_its_value() {
-    let row = round_trip(&full_batch());
+    let row = round_trip(full_batch());
     for column in row.columns() {
         assert_eq!(column.null_count(), 0, "the batch has a value for every column");
     }
@@ -331,7 +332,7 @@ fn an_absent_side_is_null_and_an_empty_one_is_not() {
     batch.row(connection, None, None, &row_values(NOON_NS));
     let bare = crate::support::Head::get("/", vec![]).append_request(&mut batch);
     batch.row(connection, Some(bare), None, &row_values(NOON_NS + 1));
-    let rows = round_trip(&batch);
+    let rows = round_trip(batch);
     let empty = if text(&rows, "method", 0).is_none() { 0 } else { 1 };
     for field in rows.schema().fields() {
         let column = rows.column_by_name(field.name()).expect("a column");
@@ -356,7 +357,7 @@ fn interim_responses_that_led_to_no_final_one_are_told_with_their_request() {
     for (at, request) in (0..).zip(requests) {
         next.row(carried, Some(request), None, &row_values(NOON_NS + at));
     }
-    let rows = round_trip(&next);
+    let rows = round_trip(next);
     assert_eq!(ints(&rows, "info_status"), [100, 103], "in the next batch as well");
     assert!(rows.column_by_name("info_status").expect("a column").is_null(1));
 }
@@ -373,7 +374,7 @@ fn bad_bytes_are_escaped_and_flagged_on_their_row_only() {
         let request = head.append_request(&mut batch);
         batch.row(connection, Some(request), None, &row_values(NOON_NS + at));
     }
-    let rows = round_trip(&batch);
+    let rows = round_trip(batch);
     let flags = rows.column_by_name("flags").expect("a column").as_list::<i32>();
     let lines = rows.column_by_name("req_headers_other").expect("a column").as_list::<i32>();
     let value = |row: usize| lines.value(row).as_struct().column(1).as_string::<i32>().value(0).to_owned();
@@ -399,7 +400,7 @@ fn repeated_and_odd_lines_go_to_the_list_whole() {
     );
     let request = head.append_request(&mut batch);
     batch.row(connection, Some(request), None, &row_values(NOON_NS));
-    let row = round_trip(&batch);
+    let row = round_trip(batch);
     assert_eq!(text(&row, "host", 0).as_deref(), Some("shop.example"));
     assert_eq!(text(&row, "accept", 0).as_deref(), Some("a, b"));
     assert_eq!(text(&row, "via", 0).as_deref(), Some("1.1 p"));
@@ -430,7 +431,7 @@ fn rows_of_a_server_host_and_client_stand_together_in_order_of_time() {
         let at = NOON_NS - i64::from(number);
         batch.row(connections[usize::from(number % 3)], Some(request), None, &row_values(at));
     }
-    let rows = round_trip(&batch);
+    let rows = round_trip(batch);
     let ports = rows.column_by_name("client_port").expect("a column").as_primitive::<Int32Type>();
     let times = rows.column_by_name("ts_ns").expect("a column").as_primitive::<Int64Type>();
     let keys: Vec<_> = (0..rows.num_rows())
@@ -459,7 +460,7 @@ fn a_batch_begins_empty_behind_another_and_a_carried_request_is_whole() {
         (first.carry_connection(connection, &mut next), first.carry_request(request, &mut next));
     drop(first);
     next.row(connection, Some(request), None, &row_values(NOON_NS));
-    let row = round_trip(&next);
+    let row = round_trip(next);
     assert_eq!(text(&row, "host", 0).as_deref(), Some("carried.example"));
     assert_eq!(text(&row, "client_ip", 0).as_deref(), Some("192.0.2.1"));
     let rebuilt = storage::views::request_head(&row, 0).expect("a request");

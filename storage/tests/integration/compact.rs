@@ -32,7 +32,7 @@ fn dataset(file_count: i64) -> tempfile::TempDir {
     let mut writer = writer(dir.path());
     for number in 0..file_count {
         let start = NOON_NS + number % 2 * HOUR_NS + number * SECOND_NS;
-        writer.write(&plain_batch(40, start), start).expect("written");
+        writer.write(plain_batch(40, start), start).expect("written");
         writer.tick(start + HOUR_NS);
     }
     writer.close();
@@ -167,7 +167,7 @@ fn statistics_are_merged_too_and_other_schemas_and_policies_stay_apart() {
             gauges: &[],
         };
         writer.write_stats(&[row], NOON_NS).expect("written");
-        writer.write(&plain_batch(3, NOON_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(3, NOON_NS), NOON_NS).expect("written");
         writer.close();
     }
     let merged = compact(dir.path());
@@ -264,7 +264,7 @@ fn thousands_of_tiny_files_become_one() {
     let tiny = if std::env::var_os("HDRCAP_TEST_LONG").is_some() { 10_000 } else { 1_000 };
     let dir = tempfile::tempdir_in(memory()).expect("a folder");
     let mut writer = writer(dir.path());
-    writer.write(&plain_batch(2, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(2, NOON_NS), NOON_NS).expect("written");
     writer.close();
     let first = published(dir.path()).remove(0);
     let manifest = Manifest::new(dir.path(), "sensor-a");
@@ -310,7 +310,7 @@ fn a_compaction_killed_at_any_moment_is_finished_by_the_next() {
         let mut writer = writer(dir.path());
         for hour in 0..4 {
             let start = NOON_NS - hour * HOUR_NS + life * SECOND_NS;
-            writer.write(&plain_batch(40, start), start).expect("written");
+            writer.write(plain_batch(40, start), start).expect("written");
             rows += 40;
         }
         writer.close();

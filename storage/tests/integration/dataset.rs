@@ -34,7 +34,7 @@ fn a_batch_over_midnight_is_split_by_the_rows_hour() {
     // 2026-11-22T23:59:59Z, one row every millisecond.
     let batch = plain_batch(3_000, 1_795_391_999 * SECOND_NS);
     let mut writer = writer(dir.path());
-    assert_eq!(writer.write(&batch, NOON_NS).expect("written").rows, 3_000);
+    assert_eq!(writer.write(batch, NOON_NS).expect("written").rows, 3_000);
     assert!(published(dir.path()).is_empty(), "nothing is published before it is whole");
     assert_eq!(files(dir.path(), ".inprogress").len(), 2);
     assert_eq!(writer.close().files_published, 2);
@@ -56,7 +56,7 @@ fn files_are_published_at_their_size() {
     let mut files_published = 0;
     let mut bytes = 0;
     while files_published == 0 {
-        let written = writer.write(&plain_batch(1_000, NOON_NS), NOON_NS).expect("written");
+        let written = writer.write(plain_batch(1_000, NOON_NS), NOON_NS).expect("written");
         bytes += written.bytes;
         files_published += written.files_published;
         assert_eq!(files_published == 1, bytes + 4 >= 100_000, "published exactly when large enough");
@@ -72,16 +72,16 @@ fn files_are_published_at_their_age_and_their_names_say_whose_they_are() {
     settings.file_age_max = Duration::from_secs(300);
     settings.flush_interval = Duration::ZERO;
     let mut writer = Writer::open(settings).expect("a writable folder");
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     assert_eq!(writer.tick(NOON_NS + 299 * SECOND_NS).files_published, 0);
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS + 299 * SECOND_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS + 299 * SECOND_NS).expect("written");
     assert_eq!(writer.tick(NOON_NS + 300 * SECOND_NS).files_published, 1);
     assert_eq!(row_count(dir.path()), 20);
     let name = published(dir.path())[0].file_name().expect("a name").to_string_lossy().into_owned();
     let begin = format!("edge-7-{}-{}-", NOON_NS / SECOND_NS, std::process::id());
     let sequence = name.strip_prefix(&begin).and_then(|rest| rest.strip_suffix(".parquet"));
     assert!(sequence.is_some_and(|number| number.parse::<u64>().is_ok()), "{name}");
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS + 301 * SECOND_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS + 301 * SECOND_NS).expect("written");
     assert_eq!(writer.close().files_published, 1);
     assert_eq!(row_count(dir.path()), 30);
 }
@@ -94,13 +94,13 @@ fn a_file_that_may_be_as_old_as_a_flush_is_published_with_it() {
     settings.file_age_max = settings.flush_interval;
     let mut writer = Writer::open(settings.clone()).expect("a writable folder");
     for flush in 0..3 {
-        writer.write(&plain_batch(10, NOON_NS), NOON_NS + flush * SECOND_NS).expect("written");
+        writer.write(plain_batch(10, NOON_NS), NOON_NS + flush * SECOND_NS).expect("written");
         assert_eq!(writer.tick(NOON_NS + flush * SECOND_NS).files_published, 1);
     }
     drop(writer);
     settings.file_age_max = Duration::from_secs(7);
     let mut writer = Writer::open(settings).expect("a writable folder");
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     assert_eq!(
         writer.tick(NOON_NS + 2 * SECOND_NS - 1).files_published,
         0,
@@ -137,7 +137,7 @@ fn few_files_are_open_at_a_time() {
         batch.row(connection, None, None, &crate::support::row_values(NOON_NS + hour * HOUR_NS));
     }
     let mut writer = writer(dir.path());
-    let written = writer.write(&batch, NOON_NS).expect("written");
+    let written = writer.write(batch, NOON_NS).expect("written");
     assert_eq!(written.files_published, 3, "the oldest files made room");
     assert_eq!(files(dir.path(), ".inprogress").len(), OPEN_FILES_MAX);
     writer.close();
@@ -158,7 +158,7 @@ fn a_sensor_has_one_process_and_a_process_several_writers() {
     let mut second = first.another().expect("a writer of the same process");
     let mut other = Writer::open(WriterSettings::new(dir.path(), "sensor-b")).expect("another sensor");
     for writer in [&mut first, &mut second, &mut other] {
-        writer.write(&plain_batch(7, NOON_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(7, NOON_NS), NOON_NS).expect("written");
     }
     for writer in [first, second, other] {
         assert_eq!(writer.close().files_published, 1);
@@ -231,7 +231,7 @@ fn fill_and_free(io: IoMode) {
     let mut writer = Writer::open(settings).expect("a writable folder");
     let mut rows_written = 0;
     let error = loop {
-        match writer.write(&plain_batch(5_000, NOON_NS), NOON_NS) {
+        match writer.write(plain_batch(5_000, NOON_NS), NOON_NS) {
             Ok(written) => rows_written += written.rows,
             Err(error) => break error,
         }
@@ -249,7 +249,7 @@ fn fill_and_free(io: IoMode) {
         "every row that was reported written is published"
     );
     assert_eq!(writer.stranded(), 0);
-    rows_written += writer.write(&plain_batch(5_000, NOON_NS), NOON_NS).expect("writing resumes").rows;
+    rows_written += writer.write(plain_batch(5_000, NOON_NS), NOON_NS).expect("writing resumes").rows;
     writer.close();
     assert_eq!(row_count(disk.path()) as u64, rows_written);
 }
@@ -268,17 +268,17 @@ fn a_full_disk_loses_only_what_is_counted_with_plain_writes() {
 fn a_read_only_disk_loses_what_is_counted_and_advises_to_remount() {
     let disk = SmallDisk::new("8m");
     let mut writer = writer(disk.path());
-    let rows = writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written").rows;
+    let rows = writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written").rows;
     writer.tick(NOON_NS + HOUR_NS);
     disk.mount(&["-o", "remount,ro"]);
-    let error = writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect_err("a read-only disk");
+    let error = writer.write(plain_batch(100, NOON_NS), NOON_NS).expect_err("a read-only disk");
     assert_eq!((error.reason, error.rows_lost), (LossReason::Io, 100));
     assert!(error.to_string().contains("remount"), "{error}");
     assert_eq!(row_count(disk.path()) as u64, rows);
     let refused = Writer::open(WriterSettings::new(disk.path(), "sensor-b")).err().expect("a read-only disk");
     assert!(refused.to_string().contains("remount"), "{refused}");
     disk.mount(&["-o", "remount,rw"]);
-    assert_eq!(writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("writing resumes").rows, 100);
+    assert_eq!(writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("writing resumes").rows, 100);
     writer.close();
     assert_eq!(row_count(disk.path()), 200);
 }
@@ -290,11 +290,11 @@ fn a_filesystem_that_is_unmounted_keeps_what_was_written_to_it() {
     let path = |disk: &SmallDisk| disk.path().display().to_string();
     elsewhere.mount(&["--bind", &path(&disk)]);
     let mut writer = writer(disk.path());
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     disk.unmount();
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("a file under way is where it was");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("a file under way is where it was");
     let later_ns = NOON_NS + HOUR_NS;
-    let error = writer.write(&plain_batch(10, later_ns), later_ns).expect_err("no place for another file");
+    let error = writer.write(plain_batch(10, later_ns), later_ns).expect_err("no place for another file");
     assert_eq!((error.reason, error.rows_lost), (LossReason::Io, 10));
     assert!(error.to_string().contains("not mounted any more"), "{error}");
     for _ in 0..2 {
@@ -304,7 +304,7 @@ fn a_filesystem_that_is_unmounted_keeps_what_was_written_to_it() {
     assert_eq!(fs::read_dir(disk.path()).expect("readable").count(), 0, "nothing is put in its place");
     disk.mount(&["--bind", &path(&elsewhere)]);
     assert_eq!(writer.tick(later_ns).rows_published, 20);
-    writer.write(&plain_batch(10, later_ns), later_ns).expect("writing resumes");
+    writer.write(plain_batch(10, later_ns), later_ns).expect("writing resumes");
     writer.close();
     assert_eq!(row_count(disk.path()), 30);
 }
@@ -313,14 +313,14 @@ fn a_filesystem_that_is_unmounted_keeps_what_was_written_to_it() {
 fn a_folder_removed_under_the_writer_costs_one_batch() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     writer.tick(NOON_NS + HOUR_NS);
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     fs::remove_dir_all(dir.path().join(".staging/sensor-a/http")).expect("removed");
-    let error = writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect_err("the file is gone");
+    let error = writer.write(plain_batch(10, NOON_NS), NOON_NS).expect_err("the file is gone");
     assert_eq!((error.reason, error.rows_lost), (LossReason::Io, 10));
     assert_eq!(writer.tick(NOON_NS).staging_lost, 10, "what was written to it before");
-    assert_eq!(writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("writing resumes").rows, 10);
+    assert_eq!(writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("writing resumes").rows, 10);
     assert_eq!(writer.close().staging_lost, 0);
     assert_eq!(row_count(dir.path()), 20, "the published file was never touched");
 }
@@ -348,7 +348,7 @@ fn rows_of_a_file_removed_or_emptied_before_it_is_published_are_counted() {
     for quarantined in [0, 1] {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut writer = writer(dir.path());
-        writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
         // In the way of the file's publication.
         let table = dir.path().join("http");
         fs::write(&table, "").expect("a writable folder");
@@ -377,7 +377,7 @@ fn rows_of_a_file_removed_or_emptied_before_it_is_published_are_counted() {
 fn a_file_that_cannot_be_published_waits_and_is_published_later() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     fs::write(dir.path().join("http"), "in the way").expect("a writable folder");
     assert_eq!(writer.tick(NOON_NS + HOUR_NS).files_published, 0);
     assert_eq!(writer.stranded(), 1);
@@ -390,9 +390,9 @@ fn a_file_that_cannot_be_published_waits_and_is_published_later() {
 fn a_query_over_the_glob_works_while_files_are_in_progress() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     writer.tick(NOON_NS + HOUR_NS);
-    writer.write(&plain_batch(50, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(50, NOON_NS), NOON_NS).expect("written");
     let script = crate::support::duckdb_with_views(dir.path())
         + &format!(
             "print(db.sql(\"SELECT count(*) FROM '{}/**/*.parquet'\").fetchall())\n",

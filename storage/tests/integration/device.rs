@@ -115,13 +115,13 @@ fn a_disk_that_hangs_holds_up_its_writer_and_costs_no_row() {
     let disk = LoopDisk::new();
     let dir = disk.path();
     let mut writer = writer(&dir);
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     writer.tick(NOON_NS + HOUR_NS);
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     disk.freeze();
     let (done, results) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let result = writer.write(&plain_batch(100, NOON_NS), NOON_NS);
+        let result = writer.write(plain_batch(100, NOON_NS), NOON_NS);
         done.send(result.map(|written| written.rows)).expect("the test waits");
         writer
     });
@@ -131,7 +131,7 @@ fn a_disk_that_hangs_holds_up_its_writer_and_costs_no_row() {
     disk.thaw();
     assert_eq!(results.recv().expect("the writer goes on").expect("and loses nothing"), 100);
     let mut writer = thread.join().expect("no panic");
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     writer.close();
     assert_eq!(row_count(&dir), 400);
     assert!(no_problems(&dir));
@@ -142,14 +142,14 @@ fn fail_and_mend(io: IoMode) {
     let dir = disk.path();
     let mut writer = Writer::open(WriterSettings { io, ..WriterSettings::new(&dir, "sensor-a") })
         .expect("a writable folder");
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     writer.tick(NOON_NS + HOUR_NS);
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("written");
     disk.end_early();
     let mut rows_safe = 200;
     // Gaps between what the filesystem keeps for itself take a few more.
     let error = loop {
-        match writer.write(&plain_batch(5_000, NOON_NS), NOON_NS) {
+        match writer.write(plain_batch(5_000, NOON_NS), NOON_NS) {
             Ok(written) => rows_safe += written.rows,
             Err(error) => break error,
         }
@@ -159,7 +159,7 @@ fn fail_and_mend(io: IoMode) {
     disk.mend();
     writer.tick(NOON_NS);
     assert_eq!((writer.stranded(), row_count(&dir) as u64), (0, rows_safe), "what was safe is published");
-    writer.write(&plain_batch(100, NOON_NS), NOON_NS).expect("writing resumes");
+    writer.write(plain_batch(100, NOON_NS), NOON_NS).expect("writing resumes");
     writer.close();
     assert_eq!(row_count(&dir) as u64, rows_safe + 100);
     assert!(no_problems(&dir));
@@ -187,7 +187,7 @@ fn a_full_device_loses_only_what_is_counted() {
     let mut writer = writer(&dir);
     let mut rows_safe = 0;
     let error = loop {
-        match writer.write(&plain_batch(5_000, NOON_NS), NOON_NS) {
+        match writer.write(plain_batch(5_000, NOON_NS), NOON_NS) {
             Ok(written) => rows_safe += written.rows,
             Err(error) => break error,
         }
@@ -198,7 +198,7 @@ fn a_full_device_loses_only_what_is_counted() {
     std::fs::remove_file(&ballast).expect("removed");
     writer.tick(NOON_NS);
     assert_eq!((writer.stranded(), row_count(&dir) as u64), (0, rows_safe), "what was safe is published");
-    writer.write(&plain_batch(5_000, NOON_NS), NOON_NS).expect("writing resumes");
+    writer.write(plain_batch(5_000, NOON_NS), NOON_NS).expect("writing resumes");
     writer.close();
     assert_eq!(row_count(&dir) as u64, rows_safe + 5_000);
     assert!(no_problems(&dir));

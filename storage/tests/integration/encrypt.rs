@@ -45,7 +45,7 @@ fn writer(dir: &Path, keyring: &Keyring) -> Writer {
 fn write(writer: &mut Writer) {
     for number in 0..ROW_GROUPS {
         let start = NOON_NS + i64::try_from(number).expect("few") * 1_000_000_000;
-        writer.write(&plain_batch(ROWS, start), NOON_NS).expect("written");
+        writer.write(plain_batch(ROWS, start), NOON_NS).expect("written");
     }
 }
 
@@ -152,7 +152,7 @@ fn remains(ring: &Keyring) -> Remains {
     let mut ends = Vec::new();
     for number in 0..ROW_GROUPS {
         let start = NOON_NS + i64::try_from(number).expect("few") * 1_000_000_000;
-        writer.write(&plain_batch(ROWS, start), NOON_NS).expect("written");
+        writer.write(plain_batch(ROWS, start), NOON_NS).expect("written");
         let snapshot = fs::read(files(dir.path(), ".footer").remove(0)).expect("readable");
         let len = u64::from_le_bytes(snapshot[8..16].try_into().expect("eight bytes"));
         ends.push(usize::try_from(len).expect("small"));
@@ -322,7 +322,7 @@ fn retention_and_verification_know_encrypted_files_with_the_keys_and_without() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path(), &ring);
     for hour in 0..4 {
-        writer.write(&plain_batch(ROWS, NOON_NS - hour * HOUR_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(ROWS, NOON_NS - hour * HOUR_NS), NOON_NS).expect("written");
     }
     writer.close();
     let keep = Keep { age: Some(Duration::from_secs(3600)), ..Keep::default() };

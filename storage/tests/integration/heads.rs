@@ -148,7 +148,7 @@ fn write(heads: &[Head]) -> tempfile::TempDir {
         }
     }
     let mut writer = writer(dir.path());
-    writer.write(&batch, NOON_NS).expect("written");
+    writer.write(batch, NOON_NS).expect("written");
     writer.close();
     dir
 }
@@ -210,7 +210,7 @@ fn both_sides_of_a_row_come_back() {
         (request.append_request(&mut batch), response.append_response(&mut batch));
     batch.row(connection, Some(request_id), Some(response_id), &row_values(NOON_NS));
     let mut writer = writer(dir.path());
-    writer.write(&batch, NOON_NS).expect("written");
+    writer.write(batch, NOON_NS).expect("written");
     writer.close();
     let rows = &read(&published(dir.path())[0])[0];
     assert_eq!(

@@ -50,7 +50,7 @@ fn child_writer() {
     for number in 0.. {
         // Three minutes on with each batch: some lives pass an hour's end, and one midnight.
         let start = start_of(life) + number * 180 * SECOND_NS % (2_400 * SECOND_NS) + number / 13 * SECOND_NS;
-        let written = writer.write(&plain_batch(ROWS, start), clock_of(life, number)).expect("written");
+        let written = writer.write(plain_batch(ROWS, start), clock_of(life, number)).expect("written");
         writer.tick(clock_of(life, number));
         writeln!(out, "safe {}", written.rows).and_then(|()| out.flush()).expect("a pipe");
     }

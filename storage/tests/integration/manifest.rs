@@ -19,7 +19,7 @@ fn dataset() -> tempfile::TempDir {
     let mut writer = writer(dir.path());
     for number in 0..4 {
         let start = NOON_NS + number % 2 * HOUR_NS;
-        writer.write(&plain_batch(50, start), NOON_NS).expect("written");
+        writer.write(plain_batch(50, start), NOON_NS).expect("written");
         writer.tick(NOON_NS + HOUR_NS);
     }
     writer.close();
@@ -204,7 +204,7 @@ fn one_file_takes_the_place_of_others() {
 fn several_processes_append_to_one_chain() {
     let dir = dataset();
     let mut first = writer(dir.path());
-    first.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    first.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     let other = Manifest::new(dir.path(), "sensor-a");
     let files: Vec<String> = lines(dir.path())
         .iter()
@@ -222,7 +222,7 @@ fn several_processes_append_to_one_chain() {
                 Ok(((), Entry::Remove { file: file.clone(), reason, at_ns }))
             })
             .expect("removed");
-        first.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+        first.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
         first.tick(NOON_NS + HOUR_NS);
     }
     first.close();

@@ -31,7 +31,7 @@ fn remains() -> Remains {
     let mut writer = writer(dir.path());
     for number in 0..ROW_GROUPS {
         let start = NOON_NS + i64::try_from(number).expect("few") * 1_000_000_000;
-        writer.write(&plain_batch(ROWS, start), NOON_NS).expect("written");
+        writer.write(plain_batch(ROWS, start), NOON_NS).expect("written");
     }
     let staged = files(dir.path(), ".inprogress").remove(0);
     let data = fs::read(&staged).expect("readable");
@@ -234,7 +234,7 @@ fn a_crash_may_have_cost_as_many_rows_as_the_last_flush_interval_brought() {
     settings.flush_interval = Duration::from_secs(2);
     let mut writer = Writer::open(settings).expect("a writable folder");
     for (second, rows) in [(0, 10), (1, 20), (3, 30), (4, 40)] {
-        writer.write(&plain_batch(rows, NOON_NS + second * 1_000_000_000), NOON_NS).expect("written");
+        writer.write(plain_batch(rows, NOON_NS + second * 1_000_000_000), NOON_NS).expect("written");
     }
     let left = tempfile::tempdir().expect("a temporary folder");
     for path in files(dir.path(), ".inprogress").into_iter().chain(files(dir.path(), ".footer")) {
@@ -251,7 +251,7 @@ fn opening_recovers_and_leaves_a_live_writer_alone() {
     let remains = remains();
     let dir = remains.lay_out(&remains.data, Some(&remains.snapshot));
     let mut live = Writer::open(WriterSettings::new(dir.path(), "sensor-b")).expect("another sensor");
-    live.write(&plain_batch(5, NOON_NS), NOON_NS).expect("written");
+    live.write(plain_batch(5, NOON_NS), NOON_NS).expect("written");
     let writer = writer(dir.path());
     assert_eq!(writer.recovered().published.len(), 1);
     let report = recover(dir.path()).expect("recovered");

@@ -24,7 +24,7 @@ fn dataset() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
     for hour in 0..5 {
-        writer.write(&plain_batch(40, NOON_NS - hour * HOUR_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(40, NOON_NS - hour * HOUR_NS), NOON_NS).expect("written");
     }
     writer.close();
     dir
@@ -87,7 +87,7 @@ fn size_and_room_are_kept() {
 fn what_is_not_its_own_stays() {
     let dir = dataset();
     let mut other = Writer::open(WriterSettings::new(dir.path(), "sensor-b")).expect("another sensor");
-    other.write(&plain_batch(5, NOON_NS - 9 * HOUR_NS), NOON_NS).expect("written");
+    other.write(plain_batch(5, NOON_NS - 9 * HOUR_NS), NOON_NS).expect("written");
     let old = dir.path().join("http/date=2026-11-22/hour=7");
     let foreign = [
         old.join("notes.txt"),
@@ -140,9 +140,9 @@ fn a_query_reads_on_in_a_file_that_is_removed() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
     for _ in 0..20 {
-        writer.write(&plain_batch(5_000, NOON_NS - 30 * HOUR_NS), NOON_NS).expect("written");
+        writer.write(plain_batch(5_000, NOON_NS - 30 * HOUR_NS), NOON_NS).expect("written");
     }
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
     writer.close();
     let old = published(dir.path()).remove(0);
     let script = format!(

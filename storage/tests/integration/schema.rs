@@ -31,7 +31,7 @@ fn metadata(path: &std::path::Path) -> ParquetMetaData {
 fn one_file(rows: usize) -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut writer = writer(dir.path());
-    writer.write(&plain_batch(rows, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(rows, NOON_NS), NOON_NS).expect("written");
     assert_eq!(writer.close().files_published, 1);
     let path = published(dir.path()).remove(0);
     (dir, path)
@@ -113,8 +113,8 @@ fn key_value_metadata_tells_what_the_file_is() {
     settings.metadata.insert("site".to_owned(), "north".to_owned());
     let mut writer = Writer::open(settings).expect("a writable folder");
     writer.set_ledger([("shed".to_owned(), "12".to_owned())].into());
-    writer.write(&plain_batch(10, NOON_NS), NOON_NS).expect("written");
-    writer.write(&plain_batch(5, NOON_NS + 1_000_000_000), NOON_NS).expect("written");
+    writer.write(plain_batch(10, NOON_NS), NOON_NS).expect("written");
+    writer.write(plain_batch(5, NOON_NS + 1_000_000_000), NOON_NS).expect("written");
     writer.close();
     let metadata = metadata(&published(dir.path())[0]);
     let pairs = metadata.file_metadata().key_value_metadata().expect("metadata").clone();

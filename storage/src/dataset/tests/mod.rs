@@ -122,7 +122,7 @@ fn settings(dir: &Path) -> WriterSettings {
 }
 
 fn write(writer: &mut Writer, ts_ns: i64, mark: &mut dyn FnMut(Mark)) {
-    match writer.write(&batch(ts_ns), 0) {
+    match writer.write(batch(ts_ns), 0) {
         Ok(written) if written.rows == 1 => mark(Mark::Safe(ts_ns)),
         Ok(written) => panic!("a batch of one row was written as {written:?}"),
         Err(WriteError { rows_lost: 1, .. }) => {}
@@ -177,7 +177,7 @@ fn whole_files() -> BTreeMap<i64, Vec<u8>> {
     let dir = folder();
     let mut writer = Writer::open(settings(dir.path())).expect("a writable folder");
     for ts_ns in FIRST_HOUR.into_iter().chain(SECOND_HOUR) {
-        writer.write(&batch(ts_ns), 0).expect("written");
+        writer.write(batch(ts_ns), 0).expect("written");
     }
     writer.close();
     let files = published(dir.path());

@@ -44,9 +44,11 @@ impl Page {
 /// Levels of a page, as they are written.
 #[derive(Debug, Default)]
 pub(super) struct Levels {
-    /// Empty where one level is that of all entries.
+    /// Of lists.
     definition: Vec<u32>,
     repetition: Vec<u32>,
+    /// Definition levels of a column without lists, where they are not all the same: eight a byte, the first in the lowest bit.
+    presence: Vec<u8>,
     /// Number of entries, with a value or without.
     len: usize,
     /// How many of them have each definition level.
@@ -135,22 +137,28 @@ impl<'a> CodedColumn<'a> {
                 histogram.increment_by(level, *count as i64);
             }
         }
-        for (max, levels, all) in
-            [(repetition.0, &levels.repetition, None), (definition.0, &levels.definition, levels.of_all())]
-        {
-            if max > 0 {
-                let start = out.len();
-                out.extend_from_slice(&[0; size_of::<u32>()]);
-                let width = hybrid::width_of(max as usize + 1);
-                match all {
-                    Some((level, count)) => hybrid::encode_run(level, count, width, out),
-                    None => hybrid::encode(levels, width, out),
-                }
-                let len = (out.len() - start - size_of::<u32>()) as u32;
-                out[start..start + size_of::<u32>()].copy_from_slice(&len.to_le_bytes());
-            }
+        if repetition.0 > 0 {
+            let width = hybrid::width_of(repetition.0 as usize + 1);
+            with_length(out, |out| hybrid::encode(&levels.repetition, width, out));
+        }
+        if definition.0 > 0 {
+            let width = hybrid::width_of(definition.0 as usize + 1);
+            with_length(out, |out| match levels.of_all() {
+                Some(level) => hybrid::encode_run(level, levels.len, width, out),
+                None if self.lists.is_some() => hybrid::encode(&levels.definition, width, out),
+                None => hybrid::encode_bits(&levels.presence, levels.len, out),
+            });
         }
     }
+}
+
+/// Appends what `append` does, and how many bytes that are in front of it.
+fn with_length(out: &mut Vec<u8>, append: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; size_of::<u32>()]);
+    append(out);
+    let len = (out.len() - start - size_of::<u32>()) as u32;
+    out[start..start + size_of::<u32>()].copy_from_slice(&len.to_le_bytes());
 }
 
 /// Calls `each` with every code that differs from the one before, and how often it comes.
@@ -180,16 +188,16 @@ impl Levels {
         self.len - self.counts.last().copied().unwrap_or_default()
     }
 
-    /// The definition level of all entries and their number, where it is one.
-    fn of_all(&self) -> Option<(u32, usize)> {
-        let level = (0..).zip(&self.counts).find(|(_, count)| **count == self.len)?.0;
-        self.definition.is_empty().then_some((level, self.len))
+    /// The definition level of all entries, where it is one.
+    fn of_all(&self) -> Option<u32> {
+        (0..).zip(&self.counts).find(|(_, count)| **count == self.len).map(|(level, _)| level)
     }
 
     /// The levels of `page`: a value has definition level `max`, an empty list one less, an absent row 0.
     fn fill(&mut self, column: &CodedColumn<'_>, page: &Page, max: usize) {
         self.definition.clear();
         self.repetition.clear();
+        self.presence.clear();
         self.counts.clear();
         self.counts.resize(max + 1, 0);
         match column.lists {
@@ -205,7 +213,9 @@ impl Levels {
         self.counts[0] += null_count;
         self.counts[max as usize] += self.len - null_count;
         if let Some(nulls) = nulls.filter(|_| null_count > 0 && null_count < self.len) {
-            self.definition.extend(nulls.iter().map(|present| u32::from(present) * max));
+            let words = nulls.inner().bit_chunks().iter_padded();
+            self.presence.extend(words.flat_map(u64::to_le_bytes));
+            self.presence.truncate(self.len.div_ceil(u8::BITS as usize));
         }
     }
 

@@ -6,6 +6,9 @@
 /// Values of a packed group.
 const GROUP: usize = 8;
 
+/// Equal values of one bit that are written as a run: that takes three bytes or more, with what begins anew behind it.
+const RUN_BYTES_MIN: usize = 4;
+
 /// Bits that any of the numbers below `count` needs.
 pub(super) fn width_of(count: usize) -> u32 {
     usize::BITS - count.saturating_sub(1).leading_zeros()
@@ -26,6 +29,38 @@ pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
         packed = at;
     }
     pack(&values[packed..], width, out);
+}
+
+/// Appends `count` values of one bit, which `packed` holds eight a byte, the first in the lowest bit.
+pub(super) fn encode_bits(packed: &[u8], count: usize, out: &mut Vec<u8>) {
+    let (mut begun, mut at) = (0, 0);
+    while at < packed.len() {
+        // Of a last byte that is not full the rest is no value.
+        let run = equal_bytes(&packed[at..count / GROUP]);
+        if run >= RUN_BYTES_MIN {
+            literal(&packed[begun..at], out);
+            encode_run(u32::from(packed[at] & 1), run * GROUP, 1, out);
+            begun = at + run;
+        }
+        at += run.max(1);
+    }
+    literal(&packed[begun..], out);
+}
+
+/// How many bytes at the beginning are eight values alike, all the same.
+fn equal_bytes(packed: &[u8]) -> usize {
+    match packed {
+        [first @ (0 | u8::MAX), ..] => packed.iter().take_while(|byte| *byte == first).count(),
+        [..] => 0,
+    }
+}
+
+/// Appends groups of values of one bit, a byte each, as they are.
+fn literal(packed: &[u8], out: &mut Vec<u8>) {
+    if !packed.is_empty() {
+        varint(packed.len() << 1 | 1, out);
+        out.extend_from_slice(packed);
+    }
 }
 
 /// Appends one value `count` times.
@@ -128,6 +163,25 @@ mod tests {
             prop_assert!(read.len() < values.len() + GROUP);
             prop_assert_eq!(&read[..values.len()], &values[..]);
             prop_assert!(read[values.len()..].iter().all(|value| *value == 0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reader_gets_bits_back(
+            runs in proptest::collection::vec((any::<bool>(), prop_oneof![1_usize..12, 20_usize..80]), 0..30),
+        ) {
+            let bits: Vec<bool> =
+                runs.iter().flat_map(|&(bit, len)| std::iter::repeat_n(bit, len)).collect();
+            let mut packed = vec![0; bits.len().div_ceil(GROUP)];
+            bits.iter().enumerate().for_each(|(at, bit)| packed[at / GROUP] |= u8::from(*bit) << (at % GROUP));
+            let mut bytes = Vec::new();
+            encode_bits(&packed, bits.len(), &mut bytes);
+            let read = decode(&bytes, 1);
+            prop_assert!(read.len() < bits.len() + GROUP);
+            prop_assert!(read.iter().map(|value| *value == 1).take(bits.len()).eq(bits.iter().copied()));
+            prop_assert!(read[bits.len()..].iter().all(|value| *value == 0));
+            prop_assert!(bytes.len() <= packed.len() + 4);
         }
     }
 
