@@ -9,7 +9,7 @@ use super::{
     line_feeds::LineFeeds,
     line_hash::LineHash,
     line_sum::{self, Arithmetic, Work},
-    memory::{LineMemory, Way},
+    memory::{LineMemory, Place},
     syntax::is_blank,
 };
 
@@ -23,7 +23,7 @@ pub(super) struct Coming {
     /// Of its content, where it has any, but not too much, ends with CRLF, and is not continued.
     pub(super) hash: Option<LineHash>,
     /// Where a line of that hash may be kept.
-    pub(super) way: Way,
+    pub(super) place: Place,
 }
 
 /// The lines of a head, in order.
@@ -43,7 +43,7 @@ pub(super) struct LinesAhead<'a> {
 impl<'a> LinesAhead<'a> {
     /// The lines from `start` on, where `feeds` stands.
     pub(super) fn new(bytes: &'a [u8], start: usize, feeds: LineFeeds<'a>) -> LinesAhead<'a> {
-        let none = Coming { line: PhysicalLine::NONE, hash: None, way: Way::NONE };
+        let none = Coming { line: PhysicalLine::NONE, hash: None, place: Place::NONE };
         LinesAhead {
             bytes,
             feeds,
@@ -91,11 +91,11 @@ impl<'a> LinesAhead<'a> {
             let is_plain = line.ending == Ending::Crlf && !is_continued && !line.is_empty();
             let hash =
                 is_plain.then(|| memory.expect(&bytes[line.start()..], line.len(), arithmetic)).flatten();
-            *coming = Coming { line, hash, way: Way::NONE };
+            *coming = Coming { line, hash, place: Place::NONE };
             self.cut += 1;
         }
         for coming in &mut self.stretch[..self.cut] {
-            coming.way = coming.hash.map_or(Way::NONE, |hash| memory.way(hash));
+            coming.place = coming.hash.map_or(Place::NONE, |hash| memory.place(hash));
         }
     }
 
@@ -106,7 +106,7 @@ impl<'a> LinesAhead<'a> {
         }
         let line = physical_line(self.bytes, self.end, None);
         (self.end, self.is_over) = (line.next(), line.is_empty());
-        self.stretch[0] = Coming { line, hash: None, way: Way::NONE };
+        self.stretch[0] = Coming { line, hash: None, place: Place::NONE };
         self.cut = 1;
     }
 }

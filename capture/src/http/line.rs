@@ -205,7 +205,7 @@ pub(super) fn scan_section(
     let mut section = Section { end: start, ..Section::default() };
     lines.clear();
     let mut ahead = LinesAhead::new(bytes, start, feeds);
-    while let Some(Coming { line: first, hash, way }) = ahead.next(memory) {
+    while let Some(Coming { line: first, hash, place }) = ahead.next(memory) {
         section.end = first.next();
         if first.is_empty() {
             section.note_ending(bytes, first);
@@ -216,7 +216,7 @@ pub(super) fn scan_section(
             return section;
         }
         let content = first.content(bytes);
-        if let Some(kept) = hash.and_then(|hash| memory.find(hash, way))
+        if let Some(kept) = hash.and_then(|hash| memory.find(hash, place))
             && lines.all().len() < FIELD_LINE_COUNT_MAX
         {
             section.add_kept(kept, first.start(), lines);

@@ -18,7 +18,7 @@ use super::{
     order::NameOrder,
 };
 
-/// Lines that may share a place.
+/// Lines that may share a set.
 const WAYS: usize = 4;
 
 const SET_COUNT: usize = LINE_NUMBER_SLOTS / WAYS;
@@ -27,18 +27,41 @@ const SET_COUNT: usize = LINE_NUMBER_SLOTS / WAYS;
 const ONCE_COUNT: usize = 1 << 16;
 
 const _: () = assert!(SET_COUNT.is_power_of_two() && ONCE_COUNT.is_power_of_two());
+const _: () = assert!(LINE_NUMBER_SLOTS.is_power_of_two() && LINE_NUMBER_SLOTS <= u16::MAX as usize);
 const _: () = assert!(HASHED_BYTES_MAX <= FIELD_LINE_BYTES_MAX && HASHED_BYTES_MAX <= u16::MAX as usize);
 
 /// Bytes the memory of lines takes at the most.
 pub const LINE_MEMORY_BYTES_MAX: usize =
-    LINE_NUMBER_SLOTS * (size_of::<Kept>() + size_of::<u32>()) + ONCE_COUNT * size_of::<u32>() + KEY_BYTES;
+    LINE_NUMBER_SLOTS * (size_of::<Kept>() + size_of::<Tag>()) + ONCE_COUNT * size_of::<u32>() + KEY_BYTES;
 
-/// At which of the ways of its set a line may be kept, if at any.
+/// The slot that a line may be kept at, if at any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way(u8);
+pub(super) struct Place(u16);
 
-impl Way {
-    pub(super) const NONE: Way = Way(WAYS as u8);
+impl Place {
+    pub(super) const NONE: Place = Place(LINE_NUMBER_SLOTS as u16);
+}
+
+/// Where a line is kept, and what of its hash is compared before one looks there. Zero is of no line: a hash's highest bit is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tag(u32);
+
+impl Tag {
+    const SLOT: u32 = LINE_NUMBER_SLOTS as u32 - 1;
+
+    fn new(hash: LineHash, slot: usize) -> Tag {
+        Tag(hash.tag() & !Tag::SLOT | slot as u32)
+    }
+
+    #[inline]
+    fn slot(self) -> usize {
+        (self.0 & Tag::SLOT) as usize
+    }
+
+    #[inline]
+    fn may_be_of(self, hash: LineHash) -> bool {
+        (self.0 ^ hash.tag()) & !Tag::SLOT == 0
+    }
 }
 
 /// A line kept: as parsed, and its name's share of the order hash; in one line of the cache.
@@ -79,12 +102,14 @@ impl Kept {
 pub(super) struct LineMemory {
     hasher: LineHasher,
     /// Of each set, apart from the lines: small enough to stay in the cache. Empty until a line comes again.
-    tags: Vec<[u32; WAYS]>,
-    /// The lines of all sets.
-    kept: Vec<[Kept; WAYS]>,
+    tags: Vec<[Tag; WAYS]>,
+    /// The lines by slot. Slots are given out in order, so that what is known of lines lies close together, here and in later stages.
+    kept: Vec<Kept>,
     once: Box<[u32]>,
     /// Lines kept so far: numbers are never given out twice.
     count: u64,
+    /// Slots given out so far, of all rounds.
+    given: usize,
     /// What the names of fields add to the order hash, in any case.
     name_sums: [u64; Field::ALL.len()],
 }
@@ -97,6 +122,7 @@ impl LineMemory {
             kept: Vec::new(),
             once: vec![0; ONCE_COUNT].into_boxed_slice(),
             count: 0,
+            given: 0,
             name_sums: std::array::from_fn(|at| NameOrder::sum(Field::ALL[at].name().as_bytes())),
         }
     }
@@ -108,7 +134,7 @@ impl LineMemory {
     }
 
     /// The hash that a line is looked for by whose content the first `len` of these bytes are, where it may be kept at all; asks for what
-    /// `way` will look at.
+    /// `place` will look at.
     #[inline(always)]
     pub(super) fn expect(&self, bytes: &[u8], len: usize, arithmetic: impl Arithmetic) -> Option<LineHash> {
         let hash = self.hasher.hash(bytes, len, arithmetic)?;
@@ -116,24 +142,27 @@ impl LineMemory {
         Some(hash)
     }
 
-    /// The way at which a line of this hash may be kept; asks for it, or for what `keep` will look at.
+    /// Where a line of this hash may be kept; asks for it, or for what `keep` will look at.
     #[inline]
-    pub(super) fn way(&self, hash: LineHash) -> Way {
-        let (tags, tag) = (self.tags.get(set_of(hash)).unwrap_or(&[0; WAYS]), hash.tag());
+    pub(super) fn place(&self, hash: LineHash) -> Place {
+        let tags = self.tags.get(set_of(hash)).unwrap_or(&[Tag(0); WAYS]);
         // No branch a way: which one it is cannot be foretold.
-        let way = (0..WAYS).rev().fold(WAYS, |found, way| if tags[way] == tag { way } else { found });
-        if way == WAYS {
+        let slot = tags
+            .iter()
+            .rev()
+            .fold(LINE_NUMBER_SLOTS, |found, tag| if tag.may_be_of(hash) { tag.slot() } else { found });
+        if slot == LINE_NUMBER_SLOTS {
             prefetch(&self.once, once_of(hash));
-            return Way::NONE;
+            return Place::NONE;
         }
-        prefetch(self.kept[set_of(hash)].as_slice(), way);
-        Way(way as u8)
+        prefetch(&self.kept, slot);
+        Place(slot as u16)
     }
 
-    /// The line of this hash, if it is the one kept where `way` told.
+    /// The line of this hash, if it is the one kept where `place` told.
     #[inline]
-    pub(super) fn find(&self, hash: LineHash, way: Way) -> Option<&Kept> {
-        let kept = self.kept.get(set_of(hash))?.get(usize::from(way.0))?;
+    pub(super) fn find(&self, hash: LineHash, place: Place) -> Option<&Kept> {
+        let kept = self.kept.get(usize::from(place.0))?;
         (kept.hash == Some(hash)).then_some(kept)
     }
 
@@ -147,14 +176,13 @@ impl LineMemory {
             return None;
         }
         if self.tags.is_empty() {
-            self.tags.resize(SET_COUNT, [0; WAYS]);
-            self.kept.resize(SET_COUNT, [Kept::default(); WAYS]);
+            self.tags.resize(SET_COUNT, [Tag::default(); WAYS]);
+            self.kept.resize(LINE_NUMBER_SLOTS, Kept::default());
         }
         self.count += 1;
-        let (set, way) = (set_of(hash), self.count as usize % WAYS);
-        let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + (set * WAYS + way) as u64);
-        self.tags[set][way] = hash.tag();
-        self.kept[set][way] = Kept {
+        let slot = self.make_room(hash);
+        let number = LineNumber::new(self.count * LINE_NUMBER_SLOTS as u64 + slot as u64);
+        self.kept[slot] = Kept {
             hash: Some(hash),
             number,
             name_sum,
@@ -163,6 +191,37 @@ impl LineMemory {
             field: line.field,
         };
         number
+    }
+
+    /// A slot for a line of this hash, and its place in the set. One line gives way where another could not be told from it by its tag, or
+    /// the set is full, or all slots are given out: then the one that was given its slot first.
+    fn make_room(&mut self, hash: LineHash) -> usize {
+        let (set, turn) = (set_of(hash), self.count as usize % WAYS);
+        let tags = &self.tags[set];
+        let alike = tags.iter().position(|tag| tag.may_be_of(hash));
+        let free = tags.iter().position(|tag| *tag == Tag::default());
+        let (way, slot) = match (alike, free) {
+            (None, Some(free)) => (free, self.next_slot()),
+            (alike, _) => {
+                let way = alike.unwrap_or(turn);
+                (way, tags[way].slot())
+            }
+        };
+        self.tags[set][way] = Tag::new(hash, slot);
+        slot
+    }
+
+    /// The next slot in order; the line that had it is forgotten.
+    fn next_slot(&mut self) -> usize {
+        let slot = self.given % LINE_NUMBER_SLOTS;
+        self.given += 1;
+        if let Some(before) = self.kept[slot].hash {
+            let tags = &mut self.tags[set_of(before)];
+            tags.iter_mut()
+                .filter(|tag| **tag == Tag::new(before, slot))
+                .for_each(|tag| *tag = Tag::default());
+        }
+        slot
     }
 }
 
@@ -234,13 +293,13 @@ mod tests {
                 let end = content.len() as u32;
                 let line = Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() };
                 let hash = memory.expect(&content, content.len(), Integers).expect("it is short");
-                if memory.find(hash, memory.way(hash)).is_some() {
+                if memory.find(hash, memory.place(hash)).is_some() {
                     continue;
                 }
                 let kept = memory.keep(hash, &line, 0).or_else(|| memory.keep(hash, &line, 0));
                 let number = kept.expect("the second time at the latest");
                 assert!(known.insert(number), "in round {round}");
-                let found = memory.find(hash, memory.way(hash)).expect("kept");
+                let found = memory.find(hash, memory.place(hash)).expect("kept");
                 assert_eq!(found.line(0), Line { number: Some(number), ..line });
             }
         }
@@ -255,8 +314,8 @@ mod tests {
             .map(|content| memory.expect(content, content.len(), Integers).expect("it is short"));
         assert_eq!(memory.keep(one, &line, 0), None);
         assert!(memory.keep(one, &line, 0).is_some());
-        let way = memory.way(one);
-        assert!(memory.find(one, way).is_some() && memory.find(other, way).is_none());
+        let place = memory.place(one);
+        assert!(memory.find(one, place).is_some() && memory.find(other, place).is_none());
         assert!(memory.expect(&[b'X'; HASHED_BYTES_MAX + 1], HASHED_BYTES_MAX + 1, Integers).is_none());
     }
 }

@@ -223,6 +223,8 @@ impl Batch {
     #[inline(never)]
     pub fn request(&mut self, values: &RequestValues<'_>) -> RequestId {
         self.intake.bad_utf8 = false;
+        let cookies = number_of_only_cookies(values.fields);
+        cookies.inspect(|number| self.cookie_lines.expect(*number));
         let given = [
             (RequestText::Method, Some(values.method.as_bytes())),
             (RequestText::MethodRaw, Some(values.method_raw)),
@@ -243,7 +245,7 @@ impl Batch {
         if let Some(parts) = parts {
             self.put_target_parts(values.target_raw, parts, &mut codes);
         }
-        let cookie_names = self.put_cookie_names(values);
+        let cookie_names = self.put_cookie_names(values.cookie_names, cookies);
         RequestId(self.requests.push(RequestRecord {
             texts: codes,
             head_bytes: values.head_bytes,
@@ -279,16 +281,15 @@ impl Batch {
     }
 
     /// The names of the cookies; those of a line known by number are there already.
-    fn put_cookie_names(&mut self, values: &RequestValues<'_>) -> Span {
-        if values.cookie_names.is_empty() {
+    fn put_cookie_names(&mut self, names: &[&[u8]], number: Option<LineNumber>) -> Span {
+        if names.is_empty() {
             return Span::default();
         }
-        let number = number_of_only_cookies(values.fields);
         if let Some([start, len]) = self.cookie_lines.get(number) {
             return Span { start, len };
         }
         let bad_utf8 = std::mem::take(&mut self.intake.bad_utf8);
-        let names = self.cookie_names.put(values.cookie_names, &mut self.intake);
+        let names = self.cookie_names.put(names, &mut self.intake);
         if !self.intake.bad_utf8 {
             self.cookie_lines.note(number, [names.start, names.len]);
         }

@@ -47,7 +47,10 @@ pub(super) struct ChunkWriter {
     slots: Vec<Slot>,
     levels: Levels,
     indices: Vec<u32>,
+    /// A page of values before it is compressed.
     plain: Vec<u8>,
+    /// The dictionary's page before it is compressed.
+    entries: Vec<u8>,
 }
 
 /// What is known of a code.
@@ -85,6 +88,7 @@ impl ChunkWriter {
             levels: Levels::default(),
             indices: Vec::new(),
             plain: Vec::new(),
+            entries: Vec::new(),
         }
     }
 
@@ -106,6 +110,7 @@ impl ChunkWriter {
         }
         self.slots.clear();
         self.slots.resize(column.strings.len(), Slot::default());
+        self.entries.clear();
         let mut chunk = Chunk::new(column, descriptor);
         for page in column.pages() {
             self.page(&mut chunk, &page)?;
@@ -145,9 +150,10 @@ impl ChunkWriter {
         Ok(())
     }
 
-    /// Finds the places of the page's values in the dictionary; the bounds of the values, and their bytes.
+    /// Finds the places of the page's values in the dictionary, to which new ones are added; the bounds of the values, and their bytes.
     fn index<'a>(&mut self, chunk: &mut Chunk<'a>, page: &Page) -> (Bounds<'a>, i64) {
         let (slots, indices, dictionary) = (&mut self.slots, &mut self.indices, &mut chunk.dictionary);
+        let entries = &mut self.entries;
         let (number, offsets) = (chunk.pages.len() as u32 + 1, chunk.column.strings.value_offsets());
         let (mut bounds, mut value_bytes) = (Bounds::default(), 0);
         indices.clear();
@@ -156,12 +162,15 @@ impl ChunkWriter {
         chunk.column.each_run(page, |code, count| {
             let slot = &mut slots[code];
             if slot.page != number {
+                let text = chunk.column.strings.value(code);
                 if slot.page == 0 {
                     slot.index = dictionary.len() as u32;
                     dictionary.push(code);
+                    entries.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                    entries.extend_from_slice(text.as_bytes());
                 }
                 slot.page = number;
-                bounds.add(chunk.column.strings.value(code));
+                bounds.add(text);
             }
             value_bytes += i64::from(offsets[code + 1] - offsets[code]) * count as i64;
             indices.extend(std::iter::repeat_n(slot.index, count));
@@ -170,19 +179,13 @@ impl ChunkWriter {
     }
 
     fn dictionary(&mut self, chunk: &Chunk<'_>) -> Result<CompressedPage> {
-        self.plain.clear();
-        for code in &chunk.dictionary {
-            let text = chunk.column.strings.value(*code);
-            self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            self.plain.extend_from_slice(text.as_bytes());
-        }
         let page = ParquetPage::DictionaryPage {
-            buf: self.compressor.compress(&self.plain)?.into(),
+            buf: self.compressor.compress(&self.entries)?.into(),
             num_values: chunk.dictionary.len() as u32,
             encoding: Encoding::PLAIN,
             is_sorted: false,
         };
-        Ok(CompressedPage::new(page, self.plain.len()))
+        Ok(CompressedPage::new(page, self.entries.len()))
     }
 
     fn bloom_filter(&self, chunk: &Chunk<'_>) -> Result<Option<Sbbf>> {
