@@ -306,6 +306,47 @@ mod tests {
         assert!(known.len() > lines, "more of them came than there is room for");
     }
 
+    fn line_of(content: &str) -> Line {
+        let end = content.len() as u32;
+        Line { name_end: 1, value_start: 3, value_end: end, end, ..Line::default() }
+    }
+
+    /// Keeps the line as if it came for the second time; its slot.
+    fn kept(memory: &mut LineMemory, hash: LineHash, content: &str) -> usize {
+        let line = line_of(content);
+        let number =
+            memory.keep(hash, &line, 0).or_else(|| memory.keep(hash, &line, 0)).expect("the second time");
+        number.get() as usize % LINE_NUMBER_SLOTS
+    }
+
+    #[test]
+    fn slots_are_given_out_in_order_and_lines_of_one_tag_share_theirs() {
+        let (mut memory, mut met) = (LineMemory::new(), std::collections::HashMap::new());
+        let content = |nth: u32| format!("X: {nth}");
+        let hash_of = |memory: &LineMemory, content: &str| {
+            memory.expect(content.as_bytes(), content.len(), Integers).expect("it is short")
+        };
+        // Of 2^29 tags of all sets; that so many lines have none in common happens once in 10^16 runs.
+        let alike = (0..200_000).find_map(|nth| {
+            let hash = hash_of(&memory, &content(nth));
+            met.insert((set_of(hash), hash.tag() & !Tag::SLOT), nth).map(|before| [before, nth])
+        });
+        let [one, other] = alike.expect("two lines of one set and tag").map(content);
+        let [hash, alike] = [&one, &other].map(|content| hash_of(&memory, content));
+        for nth in 0..3 {
+            let content = format!("Y: {nth}");
+            let hash = hash_of(&memory, &content);
+            assert_eq!(kept(&mut memory, hash, &content), nth);
+        }
+        for _ in 0..2 {
+            assert_eq!(kept(&mut memory, hash, &one), 3);
+            assert!(memory.find(hash, memory.place(hash)).is_some());
+            assert_eq!(kept(&mut memory, alike, &other), 3, "it could not be told from the other");
+            assert!(memory.find(alike, memory.place(alike)).is_some());
+            assert!(memory.find(hash, memory.place(hash)).is_none());
+        }
+    }
+
     #[test]
     fn a_line_is_known_by_all_of_its_hash() {
         let mut memory = LineMemory::new();
